@@ -1,0 +1,152 @@
+/* The main job: a public 135 M model learns from a verifier to name the largest of five numbers or, with the argument
+   `times`, the times tables. Held-out tasks are split off by a hash of their numbers in any order, so none is ever trained
+   on, nor its mirror image. --reward random and --reward form are controls: the same run with nothing verified. */
+#define RLVR_IMPLEMENTATION
+#include "rlvr.h"
+#include "common.h"
+
+typedef struct settings {
+    const char *model, *out, *resume;
+    int steps, prompts, group, eval, samples, threads, reward;
+    float lr;
+    long long seed;
+    bool times;
+    char prompt[128], answer[16];      /* of the last task */
+} settings;
+
+static const option options[] = {
+    {"model", OPT_TEXT, offsetof(settings, model), "SmolLM2-135M-Instruct.Q4_1.gguf", "GGUF file or safetensors folder"},
+    {"out", OPT_TEXT, offsetof(settings, out), "build/largest, build/times", "folder of metrics, checkpoint and tuned model"},
+    {"resume", OPT_TEXT, offsetof(settings, resume), "", "go on from the checkpoint in this folder"},
+    {"reward", OPT_CHOICE, offsetof(settings, reward), "", "number|random|form"},
+    {"steps", OPT_INT, offsetof(settings, steps), "50", "steps"},
+    {"prompts", OPT_INT, offsetof(settings, prompts), "8", "prompts in a step"},
+    {"group", OPT_INT, offsetof(settings, group), "8", "rollouts of each"},
+    {"lr", OPT_FLOAT, offsetof(settings, lr), "1e-5", "learning rate"},
+    {"seed", OPT_LONG, offsetof(settings, seed), "0", "of the training prompts and the sampling"},
+    {"eval", OPT_INT, offsetof(settings, eval), "256; times: all", "held-out tasks"},
+    {"samples", OPT_INT, offsetof(settings, samples), "16; times: 64", "rollouts of each held-out task"},
+    {"threads", OPT_INT, offsetof(settings, threads), "all cores", "threads"},
+};
+
+enum { TASK_SEED = 0x7461736b, COIN_SEED = 0x636f696e, HELD_OUT_SEED = 0x68656c64, SPLIT_SEED = 0x73706c74 };
+
+static bool is_held_out(const int *n, int count)      /* a quarter of all; the same for any order of the numbers */
+{
+    uint32_t key = 1;
+    for (int i = 0; i < count; i++) key *= 2 * (uint32_t)n[i] + 1;
+    return rlvr_uniform(SPLIT_SEED, key, 0, 0, 0) < 0.25f;
+}
+
+static void write_task(settings *s, const int *n, rlvr_task *task)
+{
+    int best = n[0];
+    for (int i = 1; i < 5 && !s->times; i++) best = n[i] > best ? n[i] : best;
+    if (s->times) snprintf(s->prompt, sizeof s->prompt, "What is %d * %d? Answer with a number only.", n[0], n[1]);
+    else snprintf(s->prompt, sizeof s->prompt, "Which number is the largest: %d, %d, %d, %d, %d? Answer with a number only.",
+                  n[0], n[1], n[2], n[3], n[4]);
+    snprintf(s->answer, sizeof s->answer, "%d", s->times ? n[0] * n[1] : best);
+    memset(task, 0, sizeof *task);
+    task->prompt = s->prompt;
+    task->answer = s->answer;
+}
+
+static void draw_task(settings *s, uint64_t seed, uint64_t index, bool held_out, rlvr_task *task)
+{
+    int n[5], count = s->times ? 2 : 5, low = s->times ? 2 : 10, high = s->times ? 12 : 999;
+    uint32_t attempt = 0;
+    do {      /* until it lies on the wanted side of the split */
+        for (int i = 0; i < count; i++)
+            n[i] = low + (int)(rlvr_uniform(seed, (uint32_t)index, (uint32_t)(index >> 32), attempt, (uint32_t)i) * (float)(high - low + 1));
+        attempt++;
+    } while (is_held_out(n, count) != held_out);
+    write_task(s, n, task);
+}
+
+static rlvr_result ask(void *user, uint64_t index, rlvr_task *task)
+{
+    settings *s = (settings *)user;
+    draw_task(s, (uint64_t)s->seed ^ (uint64_t)TASK_SEED << 32, index, false, task);
+    return RLVR_OK;
+}
+
+static rlvr_tasks *held_out_tasks(rlvr_ctx *ctx, settings *s)
+{
+    rlvr_tasks *tasks = rlvr_tasks_new(ctx);
+    rlvr_task task;
+    for (int i = 0; i < (s->times ? 11 * 11 : s->eval); i++) {
+        int pair[2] = {2 + i / 11, 2 + i % 11};
+        if (s->times && !is_held_out(pair, 2)) continue;
+        if (s->times) write_task(s, pair, &task);
+        else draw_task(s, HELD_OUT_SEED, (uint64_t)i, true, &task);
+        if (rlvr_tasks_add(tasks, &task) != RLVR_OK) return NULL;
+    }
+    return tasks;
+}
+
+static rlvr_result coin(const rlvr_rollout *r, void *user, float *reward)      /* control: whatever it says */
+{
+    *reward = rlvr_uniform((uint64_t)((settings *)user)->seed ^ COIN_SEED, (uint32_t)r->task->line, (uint32_t)r->index, 0, 0) < 0.5f;
+    return RLVR_OK;
+}
+
+static rlvr_result form(const rlvr_rollout *r, void *user, float *reward)      /* control: one number and an end, right or wrong */
+{
+    size_t digits = strspn(r->text, "0123456789");
+    (void)user;
+    *reward = digits > 0 && digits == r->text_len && r->finish_reason == RLVR_FINISH_STOP;
+    return RLVR_OK;
+}
+
+static rlvr_result run(rlvr_ctx *ctx, settings *s)
+{
+    static const rlvr_reward_fn reward[] = {rlvr_reward_number, coin, form};
+    static const char *const name[] = {"number", "random", "form"};
+    const rlvr_reward judge = {rlvr_reward_number, NULL};
+    rlvr_eval_report before, after;
+    rlvr_trainer_desc d;
+    int samples = s->samples ? s->samples : s->times ? 64 : 16;
+    memset(&d, 0, sizeof d);
+    d.task_fn = ask;  d.task_user = s;
+    d.reward.fn = reward[s->reward];  d.reward.user = s;
+    d.prompts_per_step = s->prompts;  d.group_size = s->group;  d.max_prompt_tokens = 96;
+    d.sampling.max_tokens = 20;  d.optim.lr = s->lr;  d.seed = (uint64_t)s->seed;
+    d.out_dir = s->resume ? s->resume : s->out ? s->out : s->times ? "build/times" : "build/largest";
+    d.log_completions = 8;
+    rlvr_model *m = rlvr_model_load(ctx, s->model);
+    rlvr_tasks *held_out = held_out_tasks(ctx, s);
+    if (!m || !held_out) return RLVR_ERROR_IO;
+    rlvr_result r = print_head(s->model, m, &d);
+    if (r != RLVR_OK) return r;
+    printf("task       %s; %d held out, %s, none ever trained on\n", s->times ? "times tables of 2 to 12, drawn anew every step" :
+           "largest of five numbers, fresh prompts every step", (int)rlvr_tasks_count(held_out), s->times ? "all there are, a*b with b*a" :
+           "generated from another seed");
+    if (s->reward) printf("control    reward %s\n", s->reward == 1 ? "by a coin for each rollout" : "for one number and an end, right or wrong");
+
+    if (!s->resume) r = evaluate(m, held_out, judge, samples, 20, "before", &before);      /* memory for this is given back before the trainer opens */
+    rlvr_trainer *t = r == RLVR_OK ? rlvr_trainer_open(m, &d) : NULL;
+    r = t ? train(t, s->steps, d.out_dir, s->resume != NULL) : RLVR_ERROR_ARGUMENT;
+    rlvr_trainer_close(t);
+    if (r == RLVR_OK) r = evaluate(m, held_out, judge, samples, 20, "after", &after);
+    if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(d.out_dir, "model"));
+    if (r == RLVR_OK) printf("saved      %s/model (a folder that transformers loads)\n", d.out_dir);
+    if (r == RLVR_OK && !s->resume) write_result(d.out_dir, s->times ? "times" : "largest", name[s->reward], s->seed, s->steps, &before, &after);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    settings s = {0};
+    const char *word = "times";
+    s.model = options[0].fallback;
+    s.steps = 50;
+    s.eval = 256;
+    s.times = options_read(argc, argv, "build/02_largest [times] [options]", options, COUNT(options), &s, &word, 1) > 0;
+    if (strcmp(word, "times")) { fprintf(stderr, "%s: the other task is called times\n", word); return 2; }
+    rlvr_desc desc = {0};
+    desc.n_threads = s.threads;
+    rlvr_ctx *ctx = rlvr_open(&desc);
+    rlvr_result r = ctx ? run(ctx, &s) : RLVR_ERROR_MEMORY;
+    rlvr_close(ctx);
+    return r == RLVR_OK ? 0 : r == RLVR_STOPPED ? 130 : 1;
+}

@@ -1,0 +1,568 @@
+/* Sections 16 to 18: advantages, policy loss and learning rate against TRL, torch and transformers (learning_ref.jsonl), every
+   loss gradient against finite differences in double, exactness where it is promised, and bad input. */
+#define RLVR_IMPLEMENTATION
+#include "rlvr.h"
+#include "test.h"
+
+static rlvr_ctx *ctx;
+static uint32_t dice_at;
+static double uniform(double low, double high) { return low + (high - low) * (double)rlvr_uniform(11, 0, 0, 0, dice_at++); }
+static int dice(int n) { return (int)uniform(0, n); }
+
+/* ---- a batch and the loss of it as the formulas say, in double ---- */
+
+enum { SEQS = 6, TOKENS = 64 };
+typedef struct batch {
+    rlvr_loss_desc d;
+    int n_seq, n, offset[SEQS + 1];
+    float logprob[TOKENS], old[TOKENS], ref[TOKENS], advantage[SEQS];
+    unsigned char mask[TOKENS];
+    bool masked;
+} batch;
+
+static double low_of(const batch *b) { return b->d.clip_eps_low == 0 ? (double)0.2f : (double)b->d.clip_eps_low; }
+static double high_of(const batch *b) { return b->d.clip_eps_high == 0 ? low_of(b) : (double)b->d.clip_eps_high; }
+static bool counts(const batch *b, int i) { return !b->masked || b->mask[i]; }
+
+/* min(r A, clip(r) A) as it is written in the paper, each denominator counted anew. */
+static double reference(const batch *b, const double *logprob, double *policy_part)
+{
+    double loss = 0, policy = 0;
+    int tokens = 0, seqs = 0;
+    for (int s = 0; s < b->n_seq; s++) {
+        int in = 0;
+        for (int i = b->offset[s]; i < b->offset[s + 1]; i++) in += counts(b, i);
+        tokens += in;
+        seqs += in > 0;
+    }
+    for (int s = 0; s < b->n_seq; s++) {
+        double sum = 0, sum_policy = 0, A = (double)b->advantage[s];
+        int in = 0;
+        for (int i = b->offset[s]; i < b->offset[s + 1]; i++) {
+            if (!counts(b, i)) continue;
+            double r = exp(logprob[i] - (double)b->old[i]), x = logprob[i] - (double)b->ref[i], kl;
+            double clipped = fmin(fmax(r, 1 - low_of(b)), 1 + high_of(b));
+            if (b->d.kl == RLVR_KL_K1) kl = x;
+            else if (b->d.kl == RLVR_KL_K2) kl = x * x / 2;
+            else kl = exp(-x) - 1 + x;
+            sum_policy -= fmin(r * A, clipped * A);
+            sum += (double)b->d.kl_coef * kl;
+            in++;
+        }
+        if (!in) continue;
+        double scale = b->d.aggregation == RLVR_AGG_TOKEN_MEAN ? 1.0 / tokens
+                     : b->d.aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_MEAN ? 1.0 / in / seqs : 1.0 / seqs / b->d.max_tokens;
+        policy += scale * sum_policy;
+        loss += scale * (sum + sum_policy);
+    }
+    if (policy_part) *policy_part = policy;
+    return loss;
+}
+
+static rlvr_result run(const batch *b, float *dlogprob, rlvr_loss_stats *stats)
+{
+    return rlvr_policy_loss(&b->d, b->n_seq, b->offset, b->logprob, b->old, b->d.kl_coef != 0 ? b->ref : NULL, b->advantage,
+                            b->masked ? b->mask : NULL, 0, 0, dlogprob, stats);
+}
+
+/* ---- outside truth ---- */
+
+static int fill_floats(const rlvr__json *j, const char *name, float *out)
+{
+    int n = 0;
+    RLVR__JSON_EACH(v, rlvr__json_get(j, name)) out[n++] = rlvr__json_is(v, RLVR__JSON_NULL) ? NAN : (float)rlvr__json_num(v, 0);
+    return n;
+}
+
+static double worst_loss, worst_grad, worst_advantage, worst_rate;
+
+static void loss_case(const rlvr__json *j)
+{
+    batch b;
+    float got[TOKENS];
+    rlvr_loss_stats stats;
+    double largest = 0, off = 0;
+    int i = 0;
+    memset(&b, 0, sizeof b);
+    b.d.aggregation = (rlvr_aggregation)rlvr__json_int(rlvr__json_get(j, "aggregation"), 9);
+    b.d.kl_coef = (float)rlvr__json_num(rlvr__json_get(j, "kl_coef"), 0);
+    b.d.clip_eps_low = (float)rlvr__json_num(rlvr__json_get(j, "low"), 0);
+    b.d.clip_eps_high = (float)rlvr__json_num(rlvr__json_get(j, "high"), 0);
+    b.d.max_tokens = (int)rlvr__json_int(rlvr__json_get(j, "max_tokens"), 0);
+    RLVR__JSON_EACH(v, rlvr__json_get(j, "offset")) b.offset[b.n_seq++] = (int)rlvr__json_int(v, 0);
+    b.n = b.offset[--b.n_seq];
+    RLVR__JSON_EACH(v, rlvr__json_get(j, "mask")) b.mask[i++] = (unsigned char)rlvr__json_int(v, 0);
+    b.masked = true;
+    fill_floats(j, "logprob", b.logprob);
+    fill_floats(j, "old", b.old);
+    fill_floats(j, "ref", b.ref);
+    fill_floats(j, "advantage", b.advantage);
+    if (!CHECK(run(&b, got, &stats) == RLVR_OK)) return;
+    i = 0;
+    RLVR__JSON_EACH(v, rlvr__json_get(j, "grad")) largest = fmax(largest, fabs(rlvr__json_num(v, 0)));
+    RLVR__JSON_EACH(v, rlvr__json_get(j, "grad")) off = fmax(off, fabs((double)got[i++] - rlvr__json_num(v, 0)));
+    CHECK(i == b.n && largest > 0);
+    worst_grad = fmax(worst_grad, off / largest);
+    worst_loss = fmax(worst_loss, fabs(stats.loss - rlvr__json_num(rlvr__json_get(j, "loss"), 99)));
+    CHECK_LE(fabs(stats.kl - rlvr__json_num(rlvr__json_get(j, "kl"), 99)), 1e-7);      /* TRL's means of these are in float */
+    CHECK_LE(fabs(stats.clip_low - rlvr__json_num(rlvr__json_get(j, "clip_low"), 99)), 1e-6);
+    CHECK_LE(fabs(stats.clip_high - rlvr__json_num(rlvr__json_get(j, "clip_high"), 99)), 1e-6);
+}
+
+static void advantage_case(const rlvr__json *j)
+{
+    float reward[16], want[16], got[16];
+    bool valid[16];
+    int n = fill_floats(j, "reward", reward);
+    for (int i = 0; i < n; i++) valid[i] = !isnan(reward[i]);
+    for (int kind = 0; kind < 2; kind++) {
+        fill_floats(j, kind == RLVR_ADV_GRPO ? "grpo" : "dr_grpo", want);
+        rlvr_advantage_group((rlvr_advantage)kind, reward, valid, n, got);
+        for (int i = 0; i < n; i++)
+            worst_advantage = fmax(worst_advantage, fabs((double)(got[i] - want[i])) / fmax(1e-30, fabs((double)want[i])));
+    }
+}
+
+static void schedule_case(const rlvr__json *j)
+{
+    rlvr_optim_desc d;
+    const char *name = rlvr__json_str(rlvr__json_get(j, "schedule"), NULL);
+    memset(&d, 0, sizeof d);
+    d.lr = 2e-4f;
+    d.warmup_steps = (int)rlvr__json_int(rlvr__json_get(j, "warmup"), 0);
+    d.total_steps = (int)rlvr__json_int(rlvr__json_get(j, "total"), 0);
+    d.schedule = !strcmp(name, "cosine") ? RLVR_LR_COSINE : !strcmp(name, "linear") ? RLVR_LR_LINEAR : RLVR_LR_CONSTANT;
+    int64_t step = 0;
+    RLVR__JSON_EACH(v, rlvr__json_get(j, "factor")) {
+        double want = rlvr__json_num(v, 0) * (double)d.lr;
+        if (d.schedule == RLVR_LR_COSINE && step >= d.total_steps) want = 0;      /* transformers' would rise again */
+        worst_rate = fmax(worst_rate, fabs((double)rlvr_learning_rate(&d, step) - want) / (double)d.lr);
+        step++;
+    }
+    CHECK(step > 10);
+}
+
+static void test_fixture(void)
+{
+    const char *path = "tests/data/learning_ref.jsonl";
+    int losses = 0, advantages = 0, schedules = 0;
+    rlvr__file f;
+    if (!CHECK(rlvr__file_open(ctx, path, &f) == RLVR_OK)) return;
+    rlvr__lines it = rlvr__lines_of((const char *)f.data, f.len);
+    while (rlvr__lines_next(&it)) {
+        rlvr__json *j = rlvr__json_parse(ctx, path, it.text, it.len, it.line);
+        if (!CHECK(j != NULL)) break;
+        const char *kind = rlvr__json_str(rlvr__json_get(j, "kind"), NULL);
+        if (!strcmp(kind, "loss")) { loss_case(j); losses++; }
+        else if (!strcmp(kind, "advantage")) { advantage_case(j); advantages++; }
+        else { schedule_case(j); schedules++; }
+        rlvr__json_free(ctx, j);
+    }
+    rlvr__file_close(ctx, &f);
+    CHECK(losses >= 54 && advantages >= 10 && schedules >= 9);
+    CHECK_LE(worst_loss, 1e-7);
+    CHECK_LE(worst_grad, 1e-6);
+    CHECK_LE(worst_advantage, 1e-6);
+    CHECK_LE(worst_rate, 1e-6);
+    REPORT("TRL: %d losses within %.1e, gradients %.1e, %d groups' advantages %.1e; transformers: %d schedules %.1e", losses, worst_loss,
+           worst_grad, advantages, worst_advantage, schedules, worst_rate);
+}
+
+/* ---- finite differences ---- */
+
+/* Ratios inside the clip, below it and above it; old == logprob as bits now and then; no ratio so near the border that a
+   difference would step over it. */
+static void fill(batch *b, int mask_kind)
+{
+    b->n_seq = SEQS;
+    b->n = 0;
+    for (int s = 0; s < SEQS; s++) {
+        int length = s == 3 ? 0 : 1 + dice(8);
+        b->offset[s] = b->n;
+        b->n += length;
+        b->advantage[s] = s == 1 ? 0 : (float)uniform(0.2, 2) * (s % 2 ? -1.0f : 1.0f);
+    }
+    b->offset[SEQS] = b->n;
+    for (int i = 0; i < b->n; i++) {
+        double low = log(1 - low_of(b)), high = log(1 + high_of(b)), x;
+        switch (dice(4)) {
+        case 0: x = 0; break;
+        case 1: x = uniform(low + 0.01, high - 0.01); break;
+        case 2: x = uniform(low - 0.5, low - 0.01); break;
+        default: x = uniform(high + 0.01, high + 0.5);
+        }
+        b->old[i] = (float)uniform(-5, -0.9);
+        b->logprob[i] = (float)((double)b->old[i] + x);
+        b->ref[i] = (float)((double)b->logprob[i] + uniform(-1, 1));
+        b->mask[i] = (unsigned char)(mask_kind == 1 ? dice(3) > 0 : 1);
+    }
+    b->masked = mask_kind > 0;
+    for (int i = b->offset[4]; mask_kind == 2 && i < b->offset[5]; i++) b->mask[i] = 0;      /* a sequence without any token */
+}
+
+static double worst_difference;
+static int sides[2][3];      /* [A < 0, A > 0][below, inside, above the clip]: every one must have been seen */
+
+static void difference_case(const batch *b)
+{
+    double logprob[TOKENS], policy, largest = 0, want[TOKENS];
+    float got[TOKENS];
+    rlvr_loss_stats stats;
+    int n_low = 0, n_high = 0, n_in = 0, outside = 0;
+    double kl = 0, ratio_max = 0;
+    for (int i = 0; i < TOKENS; i++) got[i] = 123;
+    if (!CHECK(run(b, got, &stats) == RLVR_OK)) return;
+    for (int i = 0; i < b->n; i++) logprob[i] = (double)b->logprob[i];
+    CHECK_LE(fabs(stats.loss - reference(b, logprob, &policy)), 1e-12 * fmax(1, fabs(stats.loss)));
+    CHECK_LE(fabs(stats.policy_loss - policy), 1e-12 * fmax(1, fabs(policy)));
+    for (int i = 0; i < b->n; i++) {
+        double keep = logprob[i], h = 1e-4;      /* fourth order: (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / 12h */
+        logprob[i] = keep + h;      double f1 = reference(b, logprob, NULL);
+        logprob[i] = keep - h;      double f2 = reference(b, logprob, NULL);
+        logprob[i] = keep + 2 * h;  double f3 = reference(b, logprob, NULL);
+        logprob[i] = keep - 2 * h;  double f4 = reference(b, logprob, NULL);
+        logprob[i] = keep;
+        want[i] = (8 * (f1 - f2) - (f3 - f4)) / (12 * h);
+        largest = fmax(largest, fabs(want[i]));
+        outside += !counts(b, i) && got[i] != 0;
+    }
+    for (int i = 0; i < b->n && largest > 0; i++) worst_difference = fmax(worst_difference, fabs((double)got[i] - want[i]) / largest);
+    for (int i = b->n; i < TOKENS; i++) outside += got[i] != 123;      /* nothing behind the last token is touched */
+    CHECK(outside == 0);
+    for (int s = 0; s < b->n_seq; s++)
+        for (int i = b->offset[s]; i < b->offset[s + 1]; i++) {
+            double r = exp(logprob[i] - (double)b->old[i]), A = (double)b->advantage[s], x = logprob[i] - (double)b->ref[i];
+            if (!counts(b, i)) continue;
+            int side = r < 1 - low_of(b) ? 0 : r > 1 + high_of(b) ? 2 : 1;
+            if (A != 0) sides[A > 0][side]++;
+            n_low += A < 0 && side == 0;
+            n_high += A > 0 && side == 2;
+            n_in++;
+            ratio_max = fmax(ratio_max, r);
+            kl += b->d.kl == RLVR_KL_K1 ? x : b->d.kl == RLVR_KL_K2 ? x * x / 2 : exp(-x) - 1 + x;
+        }
+    CHECK(stats.n_tokens == n_in);
+    CHECK_LE(fabs(stats.clip_low * n_in - n_low), 1e-9);
+    CHECK_LE(fabs(stats.clip_high * n_in - n_high), 1e-9);
+    CHECK_LE(fabs(stats.kl * n_in - (b->d.kl_coef != 0 ? kl : 0)), 1e-9);
+    CHECK_LE(fabs(stats.ratio_max - ratio_max), 1e-12);
+}
+
+/* Any split into micro-batches, each told the whole's totals, gives the same bits, and the losses add up. */
+static void split_case(const batch *b)
+{
+    float whole[TOKENS], parts[TOKENS];
+    rlvr_loss_stats all, part;
+    double loss = 0, policy = 0;
+    int64_t tokens = 0, seqs = 0;
+    if (!CHECK(run(b, whole, &all) == RLVR_OK)) return;
+    for (int s = 0; s < b->n_seq; s++) {
+        int in = 0;
+        for (int i = b->offset[s]; i < b->offset[s + 1]; i++) in += counts(b, i);
+        seqs += in > 0;
+    }
+    for (int i = 0; i < TOKENS; i++) parts[i] = 321;
+    for (int first = 0, last; first < b->n_seq; first = last) {
+        last = first + 1 + dice(b->n_seq - first);
+        CHECK(rlvr_policy_loss(&b->d, last - first, b->offset + first, b->logprob, b->old, b->ref, b->advantage + first,
+                               b->masked ? b->mask : NULL, seqs, all.n_tokens, parts, &part) == RLVR_OK);
+        loss += part.loss;
+        policy += part.policy_loss;
+        tokens += part.n_tokens;
+    }
+    CHECK(memcmp(whole, parts, (size_t)b->n * sizeof(float)) == 0);
+    CHECK(tokens == all.n_tokens);
+    CHECK_LE(fabs(loss - all.loss), 1e-12 * fmax(1, fabs(all.loss)));
+    CHECK_LE(fabs(policy - all.policy_loss), 1e-12 * fmax(1, fabs(all.policy_loss)));
+}
+
+static void test_differences(void)
+{
+    static const float clips[][2] = {{0, 0}, {0.2f, 0.28f}, {0.1f, 0}, {0.05f, 0.5f}}, coefs[] = {0, 0.04f, 1.5f};
+    int n = 0;
+    for (int aggregation = 0; aggregation < 3; aggregation++)
+        for (int kl = 0; kl < 3; kl++)
+            for (int coef = 0; coef < 3; coef++)
+                for (int clip = 0; clip < 4; clip++)
+                    for (int mask = 0; mask < 3; mask++)
+                        for (int seed = 0; seed < 3; seed++) {
+                            batch b;
+                            memset(&b, 0, sizeof b);
+                            b.d.aggregation = (rlvr_aggregation)aggregation;
+                            b.d.kl = (rlvr_kl)kl;
+                            b.d.kl_coef = coefs[coef];
+                            b.d.clip_eps_low = clips[clip][0];
+                            b.d.clip_eps_high = clips[clip][1];
+                            b.d.max_tokens = 16;
+                            fill(&b, mask);
+                            difference_case(&b);
+                            split_case(&b);
+                            n++;
+                        }
+    for (int sign = 0; sign < 2; sign++)
+        for (int side = 0; side < 3; side++) CHECK(sides[sign][side] > 500);
+    CHECK_LE(worst_difference, 2e-7);
+    REPORT("finite differences: %d losses, worst gradient %.1e of the largest; tokens by side: A<0 %d %d %d, A>0 %d %d %d", n,
+           worst_difference, sides[0][0], sides[0][1], sides[0][2], sides[1][0], sides[1][1], sides[1][2]);
+}
+
+/* ---- through a softmax: logits -> log-probabilities -> loss, down to the sign of a step ---- */
+
+enum { VOCAB = 7, LENGTH = 5 };
+static void softmax_logprobs(const double *logits, const int *token, int n, double *out)
+{
+    for (int i = 0; i < n; i++) {
+        double sum = 0;
+        for (int v = 0; v < VOCAB; v++) sum += exp(logits[i * VOCAB + v]);
+        out[i] = logits[i * VOCAB + token[i]] - log(sum);
+    }
+}
+
+static void test_softmax(void)
+{
+    batch b;
+    double logits[TOKENS * VOCAB], logprob[TOKENS], worst = 0;
+    int token[TOKENS];
+    memset(&b, 0, sizeof b);
+    b.n_seq = 4;
+    b.d.kl_coef = 0.1f;
+    b.d.aggregation = RLVR_AGG_SEQ_MEAN_TOKEN_MEAN;
+    for (int s = 0; s <= b.n_seq; s++) b.offset[s] = s * LENGTH;
+    b.n = b.n_seq * LENGTH;
+    for (int s = 0; s < b.n_seq; s++) b.advantage[s] = s % 2 ? -0.7f : 0.9f;
+    for (int i = 0; i < b.n; i++) token[i] = dice(VOCAB);
+    for (int i = 0; i < b.n * VOCAB; i++) logits[i] = uniform(-1, 1);
+    softmax_logprobs(logits, token, b.n, logprob);
+    for (int i = 0; i < b.n; i++) { b.logprob[i] = b.old[i] = (float)logprob[i]; b.ref[i] = b.old[i] + (float)uniform(-.3, .3); }
+    float dlogprob[TOKENS];
+    rlvr_loss_stats stats;
+    CHECK(run(&b, dlogprob, &stats) == RLVR_OK);
+    CHECK(stats.ratio_max == 1);
+    double before = reference(&b, logprob, NULL), step[TOKENS * VOCAB];
+    for (int i = 0; i < b.n; i++)
+        for (int v = 0; v < VOCAB; v++) {
+            double *z = &logits[i * VOCAB + v], keep = *z, h = 1e-5, p, up, down;
+            *z = keep + h;
+            softmax_logprobs(logits, token, b.n, logprob);
+            up = reference(&b, logprob, NULL);
+            *z = keep - h;
+            softmax_logprobs(logits, token, b.n, logprob);
+            down = reference(&b, logprob, NULL);
+            *z = keep;
+            double sum = 0;
+            for (int u = 0; u < VOCAB; u++) sum += exp(logits[i * VOCAB + u]);
+            p = exp(keep) / sum;
+            step[i * VOCAB + v] = (double)dlogprob[i] * ((v == token[i]) - p);
+            worst = fmax(worst, fabs(step[i * VOCAB + v] - (up - down) / (2 * h)));
+        }
+    CHECK_LE(worst, 1e-7);
+    for (int i = 0; i < b.n * VOCAB; i++) logits[i] -= 0.05 * step[i];      /* descent lowers the loss ... */
+    softmax_logprobs(logits, token, b.n, logprob);
+    CHECK(reference(&b, logprob, NULL) < before);
+    b.d.kl_coef = 0;
+    CHECK(run(&b, dlogprob, &stats) == RLVR_OK);
+    for (int i = 0; i < b.n; i++) CHECK(b.advantage[i / LENGTH] > 0 ? dlogprob[i] < 0 : dlogprob[i] > 0);      /* ... and raises what was good */
+    REPORT("softmax chain: worst difference %.1e", worst);
+}
+
+/* ---- exactness ---- */
+
+static void test_exactness(void)
+{
+    rlvr_loss_desc d;
+    rlvr_loss_stats stats;
+    int offset[] = {0, 2, 4};
+    float logprob[] = {-0.1f, -7.3f, -2.5f, 0}, advantage[] = {1.5f, -2}, got[4];
+    memset(&d, 0, sizeof d);
+    /* same bits: the ratio is 1, the gradient -A / n to the last bit */
+    CHECK(rlvr_policy_loss(&d, 2, offset, logprob, logprob, NULL, advantage, NULL, 0, 0, got, &stats) == RLVR_OK);
+    CHECK(stats.ratio_max == 1 && stats.clip_low == 0 && stats.clip_high == 0 && stats.kl == 0);
+    CHECK(got[0] == -0.375f && got[1] == -0.375f && got[2] == 0.5f && got[3] == 0.5f);
+    CHECK(stats.loss == -(1.5 * 2 - 2 * 2) / 4);
+    /* a tie at the clip's border has the unclipped gradient: 1 + 1e-30 is 1 */
+    d.clip_eps_low = d.clip_eps_high = 1e-30f;
+    CHECK(rlvr_policy_loss(&d, 2, offset, logprob, logprob, NULL, advantage, NULL, 0, 0, got, &stats) == RLVR_OK);
+    CHECK(got[0] == -0.375f && got[2] == 0.5f && stats.clip_low == 0 && stats.clip_high == 0);
+    /* an advantage of zero everywhere: no gradient and no loss, not even a rounding's */
+    float zero[2] = {0, 0}, old[] = {-0.3f, -7.2f, -2.4f, -0.1f};
+    memset(&d, 0, sizeof d);
+    CHECK(rlvr_policy_loss(&d, 2, offset, logprob, old, NULL, zero, NULL, 0, 0, got, &stats) == RLVR_OK);
+    for (int i = 0; i < 4; i++) CHECK(got[i] == 0);
+    CHECK(stats.loss == 0);
+    /* the KL alone pulls towards the reference, and is zero where the policy is it */
+    d.kl_coef = 1;
+    for (int kl = 0; kl < 3; kl++) {
+        d.kl = (rlvr_kl)kl;
+        CHECK(rlvr_policy_loss(&d, 2, offset, logprob, logprob, logprob, zero, NULL, 0, 0, got, &stats) == RLVR_OK);
+        CHECK(stats.kl == 0 && got[0] == (kl == RLVR_KL_K1 ? 0.25f : 0));
+        CHECK(rlvr_policy_loss(&d, 2, offset, logprob, logprob, old, zero, NULL, 0, 0, got, &stats) == RLVR_OK);
+        if (kl != RLVR_KL_K1) CHECK(got[0] > 0 && got[1] < 0);
+    }
+    /* the mask alone decides: what lies outside it may be anything, and no denominator counts it */
+    unsigned char mask[] = {0, 1, 1, 0};
+    float wild[] = {NAN, -7.3f, -2.5f, INFINITY};
+    memset(&d, 0, sizeof d);
+    CHECK(rlvr_policy_loss(&d, 2, offset, wild, wild, NULL, advantage, mask, 0, 0, got, &stats) == RLVR_OK);
+    CHECK(stats.n_tokens == 2 && got[0] == 0 && got[1] == -0.75f && got[2] == 1 && got[3] == 0);
+    /* nothing under the mask, or nothing at all */
+    memset(mask, 0, sizeof mask);
+    CHECK(rlvr_policy_loss(&d, 2, offset, wild, wild, NULL, advantage, mask, 0, 0, got, &stats) == RLVR_OK);
+    CHECK(stats.n_tokens == 0 && stats.loss == 0 && got[1] == 0);
+    CHECK(rlvr_policy_loss(&d, 0, offset, wild, wild, NULL, advantage, mask, 0, 0, got, NULL) == RLVR_OK);
+    /* a huge ratio is cut where the advantage is good and honest where it is bad */
+    float far_old[] = {-90, -90, -90, -90};
+    advantage[1] = 1;
+    CHECK(rlvr_policy_loss(&d, 2, offset, logprob, far_old, NULL, advantage, NULL, 0, 0, got, &stats) == RLVR_OK);
+    CHECK(stats.clip_high == 1 && got[0] == 0 && stats.loss == -(1 + (double)0.2f) * 1.25);
+}
+
+static void test_bad_input(void)
+{
+    rlvr_loss_desc d;
+    rlvr_loss_stats stats;
+    int offset[] = {0, 2, 4}, back[] = {0, 3, 2}, below[] = {-1, 2, 4};
+    float good[] = {-1, -2, -3, -4}, advantage[] = {1, -1}, got[4];
+    const float wild[] = {NAN, INFINITY, -INFINITY};
+    memset(&d, 0, sizeof d);
+    d.kl_coef = 0.1f;
+    for (int which = 0; which < 4; which++)
+        for (int w = 0; w < 3; w++) {
+            float a[4], b[4], c[4], A[2];
+            memcpy(a, good, sizeof a); memcpy(b, good, sizeof b); memcpy(c, good, sizeof c); memcpy(A, advantage, sizeof A);
+            if (which == 0) a[2] = wild[w]; else if (which == 1) b[2] = wild[w]; else if (which == 2) c[2] = wild[w]; else A[1] = wild[w];
+            for (int i = 0; i < 4; i++) got[i] = 9;
+            CHECK(rlvr_policy_loss(&d, 2, offset, a, b, c, A, NULL, 0, 0, got, &stats) == RLVR_ERROR_NUMERIC);
+            for (int i = 0; i < 4; i++) CHECK(got[i] == 0);
+            CHECK(stats.loss == 0 && stats.n_tokens == 0);
+        }
+    float old[] = {-1, -1e4f, -3, -4};      /* finite, but the ratio is not: the advantage is bad, nothing cuts it */
+    CHECK(rlvr_policy_loss(&d, 1, offset, good, old, good, advantage + 1, NULL, 0, 0, got, &stats) == RLVR_ERROR_NUMERIC);
+    CHECK(rlvr_policy_loss(&d, 2, offset, good, good, NULL, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
+    CHECK(rlvr_policy_loss(&d, 2, back, good, good, good, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
+    CHECK(rlvr_policy_loss(&d, 2, below, good, good, good, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
+    CHECK(rlvr_policy_loss(&d, -1, offset, good, good, good, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
+    for (int which = 0; which < 8; which++) {
+        rlvr_loss_desc bad = d;
+        if (which == 0) bad.clip_eps_low = -0.1f;
+        if (which == 1) bad.clip_eps_high = -0.1f;
+        if (which == 2) bad.clip_eps_low = NAN;
+        if (which == 3) bad.kl_coef = NAN;
+        if (which == 4) bad.aggregation = (rlvr_aggregation)3;
+        if (which == 5) bad.kl = (rlvr_kl)3;
+        if (which == 6) { bad.aggregation = RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM; bad.max_tokens = 0; }
+        if (which == 7) bad.kl_coef = INFINITY;
+        for (int i = 0; i < 4; i++) got[i] = 9;
+        CHECK(rlvr_policy_loss(&bad, 2, offset, good, good, good, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
+        for (int i = 0; i < 4; i++) CHECK(got[i] == 0);
+    }
+    CHECK(rlvr_policy_loss(&d, 2, offset, good, good, good, advantage, NULL, 0, 0, got, NULL) == RLVR_OK);
+}
+
+/* ---- advantages ---- */
+
+static void test_advantages(void)
+{
+    float reward[16], a[16];
+    bool valid[16];
+    for (int kind = 0; kind < 2; kind++) {
+        const float same[] = {0, 1, -3.7f, 0.95f, 0.1f, 1e30f, 1e-40f, FLT_MAX};
+        for (int k = 0; k < 8; k++) {      /* equal rewards: exactly 0, whatever the mean rounds to */
+            for (int i = 0; i < 7; i++) { reward[i] = same[k]; a[i] = 9; }
+            rlvr_advantage_group((rlvr_advantage)kind, reward, NULL, 7, a);
+            for (int i = 0; i < 7; i++) CHECK(a[i] == 0);
+        }
+        reward[0] = 0.0f;
+        reward[1] = -0.0f;
+        rlvr_advantage_group((rlvr_advantage)kind, reward, NULL, 2, a);
+        CHECK(a[0] == 0 && a[1] == 0);
+        rlvr_advantage_group((rlvr_advantage)kind, reward, NULL, 0, a);
+        rlvr_advantage_group((rlvr_advantage)kind, reward, NULL, 1, a);      /* alone */
+        CHECK(a[0] == 0);
+        /* one valid, or valid ones equal: the invalid reward is not looked at, NaN or not */
+        for (int i = 0; i < 4; i++) { reward[i] = (float)i; valid[i] = i == 2; a[i] = 9; }
+        reward[0] = NAN;
+        rlvr_advantage_group((rlvr_advantage)kind, reward, valid, 4, a);
+        for (int i = 0; i < 4; i++) CHECK(a[i] == 0);
+        /* a NaN that nobody marked is left out too */
+        reward[0] = NAN; reward[1] = 1; reward[2] = 3; reward[3] = INFINITY;
+        rlvr_advantage_group((rlvr_advantage)kind, reward, NULL, 4, a);
+        CHECK(a[0] == 0 && a[3] == 0 && a[1] < 0 && a[2] == -a[1]);
+        /* bounded and finite at the ends of float, centred everywhere */
+        const float ends[] = {1e-45f, 1e-38f, 1e-10f, 1, 1e30f, FLT_MAX};
+        for (int k = 0; k < 6; k++) {
+            for (int i = 0; i < 8; i++) reward[i] = i == 5 ? -ends[k] : ends[k];
+            rlvr_advantage_group((rlvr_advantage)kind, reward, NULL, 8, a);
+            double sum = 0, largest = 0;
+            for (int i = 0; i < 8; i++) { CHECK(rlvr__finite((double)a[i])); sum += (double)a[i]; largest = fmax(largest, fabs((double)a[i])); }
+            if (kind == RLVR_ADV_GRPO) CHECK_LE(largest, 7 / sqrt(8.0) + 1e-6);
+            if (ends[k] > 1e-40f && ends[k] < 1e38f) CHECK_LE(fabs(sum), 1e-6 * largest);
+        }
+    }
+    /* 0.95 x 7 and 0: by hand */
+    for (int i = 0; i < 8; i++) reward[i] = i == 7 ? 0 : 0.95f;
+    rlvr_advantage_group(RLVR_ADV_GRPO, reward, NULL, 8, a);
+    double R = (double)0.95f, mean = R * 7 / 8, std = sqrt((7 * (R / 8) * (R / 8) + mean * mean) / 7);
+    for (int i = 0; i < 8; i++) CHECK_LE(fabs((double)a[i] - ((double)reward[i] - mean) / (std + 1e-4)), 1e-6);
+    rlvr_advantage_group(RLVR_ADV_DR_GRPO, reward, NULL, 8, a);
+    for (int i = 0; i < 8; i++) CHECK_LE(fabs((double)a[i] - ((double)reward[i] - mean)), 1e-7);
+
+    /* over rollouts: groups apart, errors out, signal counted */
+    rlvr_rollouts r;
+    rlvr_rollout items[12];
+    const float rewards[12] = {1, 0, 0, 1,   1, 1, 0, 1,   5, 5, 5, 5};
+    memset(&r, 0, sizeof r);
+    memset(items, 0, sizeof items);
+    r.ctx = ctx;
+    r.items = items;
+    r.n = 12;
+    r.group_size = 4;
+    for (int i = 0; i < 12; i++) { items[i].reward = rewards[i]; items[i].advantage = 9; items[i].graded = i == 6 ? RLVR_REWARD_ERROR : RLVR_OK; }
+    CHECK(rlvr_advantages(&r, RLVR_ADV_GRPO) == 1);      /* the second group's only 0 is an error */
+    rlvr_advantage_group(RLVR_ADV_GRPO, rewards, NULL, 4, a);
+    for (int i = 0; i < 12; i++) CHECK(items[i].advantage == (i < 4 ? a[i] : 0));
+    items[6].graded = RLVR_OK;
+    items[3].graded = RLVR_REWARD_ERROR;
+    CHECK(rlvr_advantages(&r, RLVR_ADV_DR_GRPO) == 2);
+    CHECK_LE(fabs((double)items[0].advantage - 2.0 / 3), 1e-7);
+    CHECK(items[3].advantage == 0 && items[6].advantage == -0.75f && items[4].advantage == 0.25f);
+}
+
+static void test_schedule(void)
+{
+    rlvr_optim_desc d;
+    memset(&d, 0, sizeof d);
+    CHECK(rlvr_learning_rate(&d, 0) == 1e-5f && rlvr_learning_rate(&d, 1000000) == 1e-5f);
+    d.lr = 1;
+    d.warmup_steps = 4;
+    CHECK(rlvr_learning_rate(&d, 0) == 0.25f && rlvr_learning_rate(&d, 3) == 1 && rlvr_learning_rate(&d, 4) == 1);
+    CHECK(rlvr_learning_rate(&d, -5) == 0.25f);
+    d.total_steps = 14;
+    d.lr_min = 0.1f;
+    for (int schedule = RLVR_LR_COSINE; schedule <= RLVR_LR_LINEAR; schedule++) {
+        d.schedule = (rlvr_schedule)schedule;
+        CHECK(rlvr_learning_rate(&d, 3) == 1 && rlvr_learning_rate(&d, 4) == 1);
+        CHECK_LE(fabs((double)rlvr_learning_rate(&d, 9) - 0.55), 1e-6);
+        for (int s = 4; s < 14; s++) CHECK(rlvr_learning_rate(&d, s) > rlvr_learning_rate(&d, s + 1));
+        CHECK(rlvr_learning_rate(&d, 14) == 0.1f && rlvr_learning_rate(&d, 1 << 30) == 0.1f);
+    }
+    d.total_steps = 4;      /* over before it began: the least */
+    CHECK(rlvr_learning_rate(&d, 4) == 0.1f);
+}
+
+int main(void)
+{
+    rlvr_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.n_threads = 1;
+    ctx = rlvr_open(&desc);
+    if (!CHECK(ctx != NULL)) return test_done();
+    test_fixture();
+    test_differences();
+    test_softmax();
+    test_exactness();
+    test_bad_input();
+    test_advantages();
+    test_schedule();
+    rlvr_close(ctx);
+    return test_done();
+}
