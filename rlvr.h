@@ -1986,25 +1986,25 @@ enum { RLVR__ATTN_BLOCK = 16,     /* positions whose scores are made together */
        RLVR__DIST_BLOCK = 256,    /* tokens whose probabilities are added as floats, before they go to a double */
        RLVR__SQUARES_PIECES = 1024 };
 
-/* An order-preserving map of floats to integers, for selection by digits. */
-static inline uint32_t rlvr__float_key(float x)
-{
-    uint32_t u = rlvr__to_bits(x);
-    return u ^ ((uint32_t)((int32_t)u >> 31) | 0x80000000u);
-}
-
-/* The largest t among z (n) such that the z >= t weigh at least `target` (weight NULL: 1 each); the smallest z of any weight
-   if all weigh less. By digits of the key, from the highest, dropping what cannot be t. Destroys z and weight. */
+/* The largest t among z (n, finite) such that the z >= t weigh at least `target` (weight NULL: 1 each); the smallest z of any
+   weight if all weigh less; -infinity if there is none. Counts in bins between the least and the largest z, drops what lies
+   outside of the one that holds t, and counts again. Destroys z and weight. */
 static RLVR__UNUSED float rlvr__select(float *z, float *weight, int64_t n, double target)
 {
-    double mass[2048];
-    static const int shifts[3] = {21, 10, 0}, bins[3] = {2048, 2048, 1024};
-    for (int level = 0; level < 3 && n > 1; level++) {
-        int shift = shifts[level], last = bins[level] - 1, chosen = -1, lowest = last;
-        double above = 0, at_lowest = 0;
+    enum { BINS = 2048 };
+    double mass[BINS];
+    for (;;) {
+        float low = n > 0 ? z[0] : -(float)INFINITY, high = low;
+        for (int64_t i = 1; i < n; i++) {
+            low = z[i] < low ? z[i] : low;
+            high = z[i] > high ? z[i] : high;
+        }
+        if (!(high > low)) return high;
+        double base = (double)low, scale = (BINS - 1) / ((double)high - base), above = 0, at_lowest = 0;
+        int chosen = -1, lowest = BINS - 1;
         memset(mass, 0, sizeof mass);
-        for (int64_t i = 0; i < n; i++) mass[rlvr__float_key(z[i]) >> shift & (uint32_t)last] += weight ? (double)weight[i] : 1.0;
-        for (int b = last; b >= 0 && chosen < 0; b--) {
+        for (int64_t i = 0; i < n; i++) mass[(int)(((double)z[i] - base) * scale)] += weight ? (double)weight[i] : 1.0;
+        for (int b = BINS - 1; b >= 0 && chosen < 0; b--) {
             if (!(mass[b] > 0)) continue;
             lowest = b;
             at_lowest = above;
@@ -2015,13 +2015,14 @@ static RLVR__UNUSED float rlvr__select(float *z, float *weight, int64_t n, doubl
         target -= above;
         int64_t kept = 0;
         for (int64_t i = 0; i < n; i++) {
-            if ((int)(rlvr__float_key(z[i]) >> shift & (uint32_t)last) != chosen) continue;
+            float x = z[i];
+            bool inside = (int)(((double)x - base) * scale) == chosen;
             if (weight) weight[kept] = weight[i];
-            z[kept++] = z[i];
+            z[kept] = x;
+            kept += inside;
         }
         n = kept;
     }
-    return n > 0 ? z[0] : -(float)INFINITY;
 }
 
 #else
@@ -2366,58 +2367,87 @@ RLVR__FN void RLVR__NAME(rlvr__k_attn_fwd)(void *arg, int64_t begin, int64_t end
     }
 }
 
-/* dq += ds_j k_j, dk_j += ds_j q, dv_j += p_j dout over n positions, some columns. */
-RLVR__INLINE void RLVR__NAME(rlvr__attn_spread)(const int vectors, const int last, float *dq, const float *q, const float *dout,
-                                                const float *const *k, float *dkv, const int *context, int64_t hd, int64_t at,
+/* dq += ds_j k_j, dk_j += ds_j q, dv_j += p_j dout over n positions, some columns, for `rows` rows of q, dq and dout. */
+RLVR__INLINE void RLVR__NAME(rlvr__attn_spread)(const int rows, const int vectors, const int last, float *dq, const float *q,
+                                                const float *dout, int64_t ld, const float *const *k, float *const *dk, int64_t hd,
                                                 const float *p, const float *ds, int n)
 {
-    vf qv[RLVR__COLS], ov[RLVR__COLS], s[RLVR__COLS];
-    RLVR__UNROLL for (int c = 0; c < vectors; c++) {
-        qv[c] = v_loadn(q + at + 16 * c, last);
-        ov[c] = v_loadn(dout + at + 16 * c, last);
-        s[c] = v_loadn(dq + at + 16 * c, last);
-    }
-    for (int j = 0; j < n; j++) {
-        float *dk = dkv + context[j] * 2 * hd + at, *dv = dk + hd;
-        vf pj = v_set1(p[j]), dj = v_set1(ds[j]);
+    vf qv[2][RLVR__COLS], ov[2][RLVR__COLS], s[2][RLVR__COLS];
+    RLVR__UNROLL for (int r = 0; r < rows; r++)
         RLVR__UNROLL for (int c = 0; c < vectors; c++) {
-            s[c] = v_fma(dj, v_loadn(k[j] + at + 16 * c, last), s[c]);
-            v_storen(dk + 16 * c, v_fma(dj, qv[c], v_loadn(dk + 16 * c, last)), last);
-            v_storen(dv + 16 * c, v_fma(pj, ov[c], v_loadn(dv + 16 * c, last)), last);
+            qv[r][c] = v_loadn(q + r * ld + 16 * c, last);
+            ov[r][c] = v_loadn(dout + r * ld + 16 * c, last);
+            s[r][c] = v_loadn(dq + r * ld + 16 * c, last);
+        }
+    for (int j = 0; j < n; j++) {
+        const float *kj = k[j];
+        float *dkj = dk[j], *dvj = dkj + hd;
+        vf pj[2], dj[2];
+        RLVR__UNROLL for (int r = 0; r < rows; r++) {
+            pj[r] = v_set1(p[r * RLVR__ATTN_BLOCK + j]);
+            dj[r] = v_set1(ds[r * RLVR__ATTN_BLOCK + j]);
+        }
+        RLVR__UNROLL for (int c = 0; c < vectors; c++) {
+            vf x = v_loadn(kj + 16 * c, last), y = v_loadn(dkj + 16 * c, last), z = v_loadn(dvj + 16 * c, last);
+            RLVR__UNROLL for (int r = 0; r < rows; r++) {
+                s[r][c] = v_fma(dj[r], x, s[r][c]);
+                y = v_fma(dj[r], qv[r][c], y);
+                z = v_fma(pj[r], ov[r][c], z);
+            }
+            v_storen(dkj + 16 * c, y, last);
+            v_storen(dvj + 16 * c, z, last);
         }
     }
-    RLVR__UNROLL for (int c = 0; c < vectors; c++) v_storen(dq + at + 16 * c, s[c], last);
+    RLVR__UNROLL for (int r = 0; r < rows; r++)
+        RLVR__UNROLL for (int c = 0; c < vectors; c++) v_storen(dq + r * ld + 16 * c, s[r][c], last);
 }
 
-/* Head h of row i: one pass over its context. dkv: this head's (M, 2 hd), to add to. */
-RLVR__INLINE void RLVR__NAME(rlvr__attn_back)(const rlvr__attn_args *a, int64_t i, int64_t h, float *dkv, float *acc)
+/* Head h of row i, or of rows i and i + 1 where the second attends to what the first does and itself: one pass over the
+   context. dkv: this head's (M, 2 hd), to add to, row by row, so pairing changes no bit. */
+RLVR__INLINE void RLVR__NAME(rlvr__attn_back)(const int rows, const rlvr__attn_args *a, int64_t i, int64_t h, float *dkv, float *acc)
 {
-    int64_t hd = a->hd, stride = 2 * a->KV * hd, q_at = (i * a->H + h) * hd;
-    const int *context = a->context[i];
-    int n = a->n_context[i];
-    const float *q = a->q + q_at, *dout = a->dout + q_at, *kv = a->kv + h / (a->H / a->KV) * hd;
+    int64_t hd = a->hd, ld = a->H * hd, stride = 2 * a->KV * hd, first = (i * a->H + h) * hd;
+    const int *context = a->context[i + rows - 1];
+    int n = a->n_context[i + rows - 1];
+    const float *q = a->q + first, *dout = a->dout + first, *kv = a->kv + h / (a->H / a->KV) * hd;
     const float *k[RLVR__ATTN_BLOCK], *v[RLVR__ATTN_BLOCK];
-    float p[RLVR__ATTN_BLOCK], ds[RLVR__ATTN_BLOCK], *dq = a->dq + q_at;
-    vf scale = v_set1(a->scale), lse = v_set1(a->saved_lse[i * a->H + h]);
-    vf delta = v_set1(RLVR__NAME(rlvr__dot)(dout, a->saved_out + q_at, NULL, hd));
-    memset(dq, 0, (size_t)hd * sizeof(float));
+    float p[2 * RLVR__ATTN_BLOCK], ds[2 * RLVR__ATTN_BLOCK], *dk[RLVR__ATTN_BLOCK], *dq = a->dq + first;
+    vf scale = v_set1(a->scale), lse[2], delta[2], s[2], dp[2];
+    RLVR__UNROLL for (int r = 0; r < rows; r++) {
+        lse[r] = v_set1(a->saved_lse[(i + r) * a->H + h]);
+        delta[r] = v_set1(RLVR__NAME(rlvr__dot)(dout + r * ld, a->saved_out + first + r * ld, NULL, hd));
+        memset(dq + r * ld, 0, (size_t)hd * sizeof(float));
+        for (int64_t c = (r + rows) * ld; c < (r + rows) * ld + hd; c += 16) {      /* a head's rows lie apart: fetch the next ones */
+            __builtin_prefetch(q + c);
+            __builtin_prefetch(dout + c);
+            __builtin_prefetch(a->saved_out + first + c);
+            __builtin_prefetch(dq + c, 1);
+        }
+    }
     for (int j = 0; j < n; j += RLVR__ATTN_BLOCK) {
         int block = RLVR__MIN(n - j, (int)RLVR__ATTN_BLOCK);
-        vf s, dp, e;
         int64_t at = 0;
         for (int b = 0; b < block; b++) {
             k[b] = kv + context[j + b] * stride;
             v[b] = k[b] + a->KV * hd;
+            dk[b] = dkv + context[j + b] * 2 * hd;
         }
-        RLVR__NAME(rlvr__dots)(1, &s, acc, q, hd, k, hd, block);
-        RLVR__NAME(rlvr__dots)(1, &dp, acc, dout, hd, v, hd, block);
-        e = v_exp(v_sub(v_mul(s, scale), lse));
-        v_store(p, e);
-        v_store(ds, v_mul(v_mul(e, v_sub(dp, delta)), scale));
-        for (; at + 16 * RLVR__COLS <= hd; at += 16 * RLVR__COLS)
-            RLVR__NAME(rlvr__attn_spread)(RLVR__COLS, 16, dq, q, dout, k, dkv, context + j, hd, at, p, ds, block);
-        for (; at < hd; at += 16)
-            RLVR__NAME(rlvr__attn_spread)(1, (int)RLVR__MIN(16, hd - at), dq, q, dout, k, dkv, context + j, hd, at, p, ds, block);
+        RLVR__NAME(rlvr__dots)(rows, s, acc, q, ld, k, hd, block);
+        RLVR__NAME(rlvr__dots)(rows, dp, acc, dout, ld, v, hd, block);
+        RLVR__UNROLL for (int r = 0; r < rows; r++) {
+            vf e = v_exp(v_sub(v_mul(s[r], scale), lse[r]));
+            v_store(p + r * RLVR__ATTN_BLOCK, e);
+            v_store(ds + r * RLVR__ATTN_BLOCK, v_mul(v_mul(e, v_sub(dp[r], delta[r])), scale));
+        }
+        if (rows > 1 && j + block == n) p[block - 1] = ds[block - 1] = 0;      /* the first row does not see the second */
+        if (hd == 16 * RLVR__COLS) {
+            RLVR__NAME(rlvr__attn_spread)(rows, RLVR__COLS, 16, dq, q, dout, ld, k, dk, hd, p, ds, block);
+            continue;
+        }
+        for (; at < hd; at += 16) {
+            RLVR__NAME(rlvr__attn_spread)(rows, 1, (int)RLVR__MIN(16, hd - at), dq + at, q + at, dout + at, ld, k, dk, hd, p, ds, block);
+            for (int b = 0; b < block; b++) { k[b] += 16; dk[b] += 16; }
+        }
     }
 }
 
@@ -2425,7 +2455,7 @@ RLVR__INLINE void RLVR__NAME(rlvr__attn_back)(const rlvr__attn_args *a, int64_t 
 RLVR__FN void RLVR__NAME(rlvr__k_attn_bwd)(void *arg, int64_t begin, int64_t end, int thread)
 {
     const rlvr__attn_args *a = (const rlvr__attn_args *)arg;
-    float acc[RLVR__ATTN_BLOCK * 16];
+    float acc[2 * RLVR__ATTN_BLOCK * 16];
     (void)thread;
     memset(acc, 0, sizeof acc);
     for (int64_t task = begin; task < end; task++) {
@@ -2433,7 +2463,18 @@ RLVR__FN void RLVR__NAME(rlvr__k_attn_bwd)(void *arg, int64_t begin, int64_t end
         int64_t from = a->tree_begin ? a->tree_begin[tree] : 0, to = a->tree_begin ? a->tree_begin[tree + 1] : a->M;
         float *dkv = a->dkv_heads + h * a->M * 2 * a->hd;
         memset(dkv + from * 2 * a->hd, 0, (size_t)((to - from) * 2 * a->hd) * sizeof(float));
-        for (int64_t i = from; i < to; i++) RLVR__NAME(rlvr__attn_back)(a, i, h, dkv, acc);
+        for (int64_t i = from; i < to;) {
+            int n = a->n_context[i];
+#if RLVR__KERNEL_PASS != RLVR__PORTABLE
+            if (i + 1 < to && a->n_context[i + 1] == n + 1 && !memcmp(a->context[i], a->context[i + 1], (size_t)n * sizeof(int))) {
+                RLVR__NAME(rlvr__attn_back)(2, a, i, h, dkv, acc);
+                i += 2;
+                continue;
+            }
+#endif
+            (void)n;
+            RLVR__NAME(rlvr__attn_back)(1, a, i++, h, dkv, acc);
+        }
     }
 }
 
@@ -2540,10 +2581,11 @@ RLVR__FN double RLVR__NAME(rlvr__exp_sums)(double *weighted, const rlvr__dist *d
     return sum;
 }
 
-/* Copies the logits >= bound; returns their number. */
+/* Copies the logits >= bound, those of -infinity never; returns their number. */
 RLVR__FN int64_t RLVR__NAME(rlvr__collect)(float *out, float bound, const float *block_max, const float *z, int64_t V)
 {
     int64_t found = 0;
+    bound = RLVR__MAX(bound, -FLT_MAX);
     for (int64_t at = 0; at < V; at += RLVR__DIST_BLOCK) {
         if (block_max[at / RLVR__DIST_BLOCK] < bound) continue;
         for (int64_t v = at; v < RLVR__MIN(at + RLVR__DIST_BLOCK, V); v++) {
@@ -2557,12 +2599,11 @@ RLVR__FN int64_t RLVR__NAME(rlvr__collect)(float *out, float bound, const float 
 /* The k-th largest logit. At least k logits reach the k-th largest of the blocks' maxima, so the others need no look. */
 RLVR__FN float RLVR__NAME(rlvr__top_k)(int k, const float *block_max, float *some, const float *z, int64_t V)
 {
-    int64_t blocks = (V + RLVR__DIST_BLOCK - 1) / RLVR__DIST_BLOCK;
+    int64_t blocks = (V + RLVR__DIST_BLOCK - 1) / RLVR__DIST_BLOCK, n = 0;
     float bound = -(float)INFINITY;
-    if (k <= blocks) {
-        memcpy(some, block_max, (size_t)blocks * sizeof(float));
-        bound = rlvr__select(some, NULL, blocks, (double)k);
-    }
+    for (int64_t b = 0; b < blocks; b++)
+        if (block_max[b] > bound) some[n++] = block_max[b];
+    if (k <= n) bound = rlvr__select(some, NULL, n, (double)k);
     return rlvr__select(some, NULL, RLVR__NAME(rlvr__collect)(some, bound, block_max, z, V), (double)k);
 }
 
@@ -4600,141 +4641,145 @@ RLVR__UNUSED static rlvr_result rlvr__write_file(rlvr_ctx *ctx, const char *path
    12. TOKENIZER AND CHAT TEMPLATE                                                 >>tokenizer
    ============================================================================================ */
 
-/* Byte-level BPE (Sennrich et al. 2016; GPT-2's bytes-as-letters): text is cut at special tokens, then by the pre-tokeniser
-   into words, and in each word the pair of neighbours with the lowest merge rank is joined, leftmost first, until none is
-   left. Ranges of Unicode's general categories, inclusive, as tests/unicode.py measures them in the tokenizers library:
-   its regular expressions know Unicode 16, its Digits Unicode 17, which has thirteen numbers more. */
+/* Byte-level BPE (Sennrich et al. 2016; GPT-2's bytes-as-letters). A text becomes tokens in four steps:
+   1. added tokens ("<|im_end|>") that stand in it are cut out: leftmost first, of several the longest;
+   2. Digits, if the model has it: every numeric character stands alone;
+   3. GPT-2's regular expression cuts each piece into words: it sees no further than its piece ends;
+   4. in each word, bytes are tokens to begin with, and the pair of neighbours with the lowest merge rank is joined, leftmost
+      first, until no pair has one. A byte that the vocabulary has no token for is dropped before, as the tokenizers
+      library does (SmolLM2 lacks 21 bytes; all but five of them stand in no text that a person writes).
+
+   The tables below are ranges of general categories, inclusive, printed by tests/unicode.py, which measures them in the
+   tokenizers library: its regular expression knows Unicode 16, its Digits Unicode 17, which has thirteen numbers more. */
 static const uint32_t rlvr__unicode_letter[][2] = {      /* \p{L} */
-    {0x41,0x5a}, {0x61,0x7a}, {0xaa,0xaa}, {0xb5,0xb5}, {0xba,0xba}, {0xc0,0xd6}, {0xd8,0xf6}, {0xf8,0x2c1},
-    {0x2c6,0x2d1}, {0x2e0,0x2e4}, {0x2ec,0x2ec}, {0x2ee,0x2ee}, {0x370,0x374}, {0x376,0x377}, {0x37a,0x37d},
-    {0x37f,0x37f}, {0x386,0x386}, {0x388,0x38a}, {0x38c,0x38c}, {0x38e,0x3a1}, {0x3a3,0x3f5}, {0x3f7,0x481},
-    {0x48a,0x52f}, {0x531,0x556}, {0x559,0x559}, {0x560,0x588}, {0x5d0,0x5ea}, {0x5ef,0x5f2}, {0x620,0x64a},
-    {0x66e,0x66f}, {0x671,0x6d3}, {0x6d5,0x6d5}, {0x6e5,0x6e6}, {0x6ee,0x6ef}, {0x6fa,0x6fc}, {0x6ff,0x6ff},
-    {0x710,0x710}, {0x712,0x72f}, {0x74d,0x7a5}, {0x7b1,0x7b1}, {0x7ca,0x7ea}, {0x7f4,0x7f5}, {0x7fa,0x7fa},
-    {0x800,0x815}, {0x81a,0x81a}, {0x824,0x824}, {0x828,0x828}, {0x840,0x858}, {0x860,0x86a}, {0x870,0x887},
-    {0x889,0x88e}, {0x8a0,0x8c9}, {0x904,0x939}, {0x93d,0x93d}, {0x950,0x950}, {0x958,0x961}, {0x971,0x980},
-    {0x985,0x98c}, {0x98f,0x990}, {0x993,0x9a8}, {0x9aa,0x9b0}, {0x9b2,0x9b2}, {0x9b6,0x9b9}, {0x9bd,0x9bd},
-    {0x9ce,0x9ce}, {0x9dc,0x9dd}, {0x9df,0x9e1}, {0x9f0,0x9f1}, {0x9fc,0x9fc}, {0xa05,0xa0a}, {0xa0f,0xa10},
-    {0xa13,0xa28}, {0xa2a,0xa30}, {0xa32,0xa33}, {0xa35,0xa36}, {0xa38,0xa39}, {0xa59,0xa5c}, {0xa5e,0xa5e},
-    {0xa72,0xa74}, {0xa85,0xa8d}, {0xa8f,0xa91}, {0xa93,0xaa8}, {0xaaa,0xab0}, {0xab2,0xab3}, {0xab5,0xab9},
-    {0xabd,0xabd}, {0xad0,0xad0}, {0xae0,0xae1}, {0xaf9,0xaf9}, {0xb05,0xb0c}, {0xb0f,0xb10}, {0xb13,0xb28},
-    {0xb2a,0xb30}, {0xb32,0xb33}, {0xb35,0xb39}, {0xb3d,0xb3d}, {0xb5c,0xb5d}, {0xb5f,0xb61}, {0xb71,0xb71},
-    {0xb83,0xb83}, {0xb85,0xb8a}, {0xb8e,0xb90}, {0xb92,0xb95}, {0xb99,0xb9a}, {0xb9c,0xb9c}, {0xb9e,0xb9f},
-    {0xba3,0xba4}, {0xba8,0xbaa}, {0xbae,0xbb9}, {0xbd0,0xbd0}, {0xc05,0xc0c}, {0xc0e,0xc10}, {0xc12,0xc28},
-    {0xc2a,0xc39}, {0xc3d,0xc3d}, {0xc58,0xc5a}, {0xc5d,0xc5d}, {0xc60,0xc61}, {0xc80,0xc80}, {0xc85,0xc8c},
-    {0xc8e,0xc90}, {0xc92,0xca8}, {0xcaa,0xcb3}, {0xcb5,0xcb9}, {0xcbd,0xcbd}, {0xcdd,0xcde}, {0xce0,0xce1},
-    {0xcf1,0xcf2}, {0xd04,0xd0c}, {0xd0e,0xd10}, {0xd12,0xd3a}, {0xd3d,0xd3d}, {0xd4e,0xd4e}, {0xd54,0xd56},
-    {0xd5f,0xd61}, {0xd7a,0xd7f}, {0xd85,0xd96}, {0xd9a,0xdb1}, {0xdb3,0xdbb}, {0xdbd,0xdbd}, {0xdc0,0xdc6},
-    {0xe01,0xe30}, {0xe32,0xe33}, {0xe40,0xe46}, {0xe81,0xe82}, {0xe84,0xe84}, {0xe86,0xe8a}, {0xe8c,0xea3},
-    {0xea5,0xea5}, {0xea7,0xeb0}, {0xeb2,0xeb3}, {0xebd,0xebd}, {0xec0,0xec4}, {0xec6,0xec6}, {0xedc,0xedf},
-    {0xf00,0xf00}, {0xf40,0xf47}, {0xf49,0xf6c}, {0xf88,0xf8c}, {0x1000,0x102a}, {0x103f,0x103f}, {0x1050,0x1055},
-    {0x105a,0x105d}, {0x1061,0x1061}, {0x1065,0x1066}, {0x106e,0x1070}, {0x1075,0x1081}, {0x108e,0x108e}, {0x10a0,0x10c5},
-    {0x10c7,0x10c7}, {0x10cd,0x10cd}, {0x10d0,0x10fa}, {0x10fc,0x1248}, {0x124a,0x124d}, {0x1250,0x1256}, {0x1258,0x1258},
-    {0x125a,0x125d}, {0x1260,0x1288}, {0x128a,0x128d}, {0x1290,0x12b0}, {0x12b2,0x12b5}, {0x12b8,0x12be}, {0x12c0,0x12c0},
-    {0x12c2,0x12c5}, {0x12c8,0x12d6}, {0x12d8,0x1310}, {0x1312,0x1315}, {0x1318,0x135a}, {0x1380,0x138f}, {0x13a0,0x13f5},
-    {0x13f8,0x13fd}, {0x1401,0x166c}, {0x166f,0x167f}, {0x1681,0x169a}, {0x16a0,0x16ea}, {0x16f1,0x16f8}, {0x1700,0x1711},
-    {0x171f,0x1731}, {0x1740,0x1751}, {0x1760,0x176c}, {0x176e,0x1770}, {0x1780,0x17b3}, {0x17d7,0x17d7}, {0x17dc,0x17dc},
-    {0x1820,0x1878}, {0x1880,0x1884}, {0x1887,0x18a8}, {0x18aa,0x18aa}, {0x18b0,0x18f5}, {0x1900,0x191e}, {0x1950,0x196d},
-    {0x1970,0x1974}, {0x1980,0x19ab}, {0x19b0,0x19c9}, {0x1a00,0x1a16}, {0x1a20,0x1a54}, {0x1aa7,0x1aa7}, {0x1b05,0x1b33},
-    {0x1b45,0x1b4c}, {0x1b83,0x1ba0}, {0x1bae,0x1baf}, {0x1bba,0x1be5}, {0x1c00,0x1c23}, {0x1c4d,0x1c4f}, {0x1c5a,0x1c7d},
-    {0x1c80,0x1c8a}, {0x1c90,0x1cba}, {0x1cbd,0x1cbf}, {0x1ce9,0x1cec}, {0x1cee,0x1cf3}, {0x1cf5,0x1cf6}, {0x1cfa,0x1cfa},
-    {0x1d00,0x1dbf}, {0x1e00,0x1f15}, {0x1f18,0x1f1d}, {0x1f20,0x1f45}, {0x1f48,0x1f4d}, {0x1f50,0x1f57}, {0x1f59,0x1f59},
-    {0x1f5b,0x1f5b}, {0x1f5d,0x1f5d}, {0x1f5f,0x1f7d}, {0x1f80,0x1fb4}, {0x1fb6,0x1fbc}, {0x1fbe,0x1fbe}, {0x1fc2,0x1fc4},
-    {0x1fc6,0x1fcc}, {0x1fd0,0x1fd3}, {0x1fd6,0x1fdb}, {0x1fe0,0x1fec}, {0x1ff2,0x1ff4}, {0x1ff6,0x1ffc}, {0x2071,0x2071},
-    {0x207f,0x207f}, {0x2090,0x209c}, {0x2102,0x2102}, {0x2107,0x2107}, {0x210a,0x2113}, {0x2115,0x2115}, {0x2119,0x211d},
-    {0x2124,0x2124}, {0x2126,0x2126}, {0x2128,0x2128}, {0x212a,0x212d}, {0x212f,0x2139}, {0x213c,0x213f}, {0x2145,0x2149},
-    {0x214e,0x214e}, {0x2183,0x2184}, {0x2c00,0x2ce4}, {0x2ceb,0x2cee}, {0x2cf2,0x2cf3}, {0x2d00,0x2d25}, {0x2d27,0x2d27},
-    {0x2d2d,0x2d2d}, {0x2d30,0x2d67}, {0x2d6f,0x2d6f}, {0x2d80,0x2d96}, {0x2da0,0x2da6}, {0x2da8,0x2dae}, {0x2db0,0x2db6},
-    {0x2db8,0x2dbe}, {0x2dc0,0x2dc6}, {0x2dc8,0x2dce}, {0x2dd0,0x2dd6}, {0x2dd8,0x2dde}, {0x2e2f,0x2e2f}, {0x3005,0x3006},
-    {0x3031,0x3035}, {0x303b,0x303c}, {0x3041,0x3096}, {0x309d,0x309f}, {0x30a1,0x30fa}, {0x30fc,0x30ff}, {0x3105,0x312f},
-    {0x3131,0x318e}, {0x31a0,0x31bf}, {0x31f0,0x31ff}, {0x3400,0x4dbf}, {0x4e00,0xa48c}, {0xa4d0,0xa4fd}, {0xa500,0xa60c},
-    {0xa610,0xa61f}, {0xa62a,0xa62b}, {0xa640,0xa66e}, {0xa67f,0xa69d}, {0xa6a0,0xa6e5}, {0xa717,0xa71f}, {0xa722,0xa788},
-    {0xa78b,0xa7cd}, {0xa7d0,0xa7d1}, {0xa7d3,0xa7d3}, {0xa7d5,0xa7dc}, {0xa7f2,0xa801}, {0xa803,0xa805}, {0xa807,0xa80a},
-    {0xa80c,0xa822}, {0xa840,0xa873}, {0xa882,0xa8b3}, {0xa8f2,0xa8f7}, {0xa8fb,0xa8fb}, {0xa8fd,0xa8fe}, {0xa90a,0xa925},
-    {0xa930,0xa946}, {0xa960,0xa97c}, {0xa984,0xa9b2}, {0xa9cf,0xa9cf}, {0xa9e0,0xa9e4}, {0xa9e6,0xa9ef}, {0xa9fa,0xa9fe},
-    {0xaa00,0xaa28}, {0xaa40,0xaa42}, {0xaa44,0xaa4b}, {0xaa60,0xaa76}, {0xaa7a,0xaa7a}, {0xaa7e,0xaaaf}, {0xaab1,0xaab1},
-    {0xaab5,0xaab6}, {0xaab9,0xaabd}, {0xaac0,0xaac0}, {0xaac2,0xaac2}, {0xaadb,0xaadd}, {0xaae0,0xaaea}, {0xaaf2,0xaaf4},
-    {0xab01,0xab06}, {0xab09,0xab0e}, {0xab11,0xab16}, {0xab20,0xab26}, {0xab28,0xab2e}, {0xab30,0xab5a}, {0xab5c,0xab69},
-    {0xab70,0xabe2}, {0xac00,0xd7a3}, {0xd7b0,0xd7c6}, {0xd7cb,0xd7fb}, {0xf900,0xfa6d}, {0xfa70,0xfad9}, {0xfb00,0xfb06},
-    {0xfb13,0xfb17}, {0xfb1d,0xfb1d}, {0xfb1f,0xfb28}, {0xfb2a,0xfb36}, {0xfb38,0xfb3c}, {0xfb3e,0xfb3e}, {0xfb40,0xfb41},
-    {0xfb43,0xfb44}, {0xfb46,0xfbb1}, {0xfbd3,0xfd3d}, {0xfd50,0xfd8f}, {0xfd92,0xfdc7}, {0xfdf0,0xfdfb}, {0xfe70,0xfe74},
-    {0xfe76,0xfefc}, {0xff21,0xff3a}, {0xff41,0xff5a}, {0xff66,0xffbe}, {0xffc2,0xffc7}, {0xffca,0xffcf}, {0xffd2,0xffd7},
-    {0xffda,0xffdc}, {0x10000,0x1000b}, {0x1000d,0x10026}, {0x10028,0x1003a}, {0x1003c,0x1003d}, {0x1003f,0x1004d},
-    {0x10050,0x1005d}, {0x10080,0x100fa}, {0x10280,0x1029c}, {0x102a0,0x102d0}, {0x10300,0x1031f}, {0x1032d,0x10340},
-    {0x10342,0x10349}, {0x10350,0x10375}, {0x10380,0x1039d}, {0x103a0,0x103c3}, {0x103c8,0x103cf}, {0x10400,0x1049d},
-    {0x104b0,0x104d3}, {0x104d8,0x104fb}, {0x10500,0x10527}, {0x10530,0x10563}, {0x10570,0x1057a}, {0x1057c,0x1058a},
-    {0x1058c,0x10592}, {0x10594,0x10595}, {0x10597,0x105a1}, {0x105a3,0x105b1}, {0x105b3,0x105b9}, {0x105bb,0x105bc},
-    {0x105c0,0x105f3}, {0x10600,0x10736}, {0x10740,0x10755}, {0x10760,0x10767}, {0x10780,0x10785}, {0x10787,0x107b0},
-    {0x107b2,0x107ba}, {0x10800,0x10805}, {0x10808,0x10808}, {0x1080a,0x10835}, {0x10837,0x10838}, {0x1083c,0x1083c},
-    {0x1083f,0x10855}, {0x10860,0x10876}, {0x10880,0x1089e}, {0x108e0,0x108f2}, {0x108f4,0x108f5}, {0x10900,0x10915},
-    {0x10920,0x10939}, {0x10980,0x109b7}, {0x109be,0x109bf}, {0x10a00,0x10a00}, {0x10a10,0x10a13}, {0x10a15,0x10a17},
-    {0x10a19,0x10a35}, {0x10a60,0x10a7c}, {0x10a80,0x10a9c}, {0x10ac0,0x10ac7}, {0x10ac9,0x10ae4}, {0x10b00,0x10b35},
-    {0x10b40,0x10b55}, {0x10b60,0x10b72}, {0x10b80,0x10b91}, {0x10c00,0x10c48}, {0x10c80,0x10cb2}, {0x10cc0,0x10cf2},
-    {0x10d00,0x10d23}, {0x10d4a,0x10d65}, {0x10d6f,0x10d85}, {0x10e80,0x10ea9}, {0x10eb0,0x10eb1}, {0x10ec2,0x10ec4},
-    {0x10f00,0x10f1c}, {0x10f27,0x10f27}, {0x10f30,0x10f45}, {0x10f70,0x10f81}, {0x10fb0,0x10fc4}, {0x10fe0,0x10ff6},
-    {0x11003,0x11037}, {0x11071,0x11072}, {0x11075,0x11075}, {0x11083,0x110af}, {0x110d0,0x110e8}, {0x11103,0x11126},
-    {0x11144,0x11144}, {0x11147,0x11147}, {0x11150,0x11172}, {0x11176,0x11176}, {0x11183,0x111b2}, {0x111c1,0x111c4},
-    {0x111da,0x111da}, {0x111dc,0x111dc}, {0x11200,0x11211}, {0x11213,0x1122b}, {0x1123f,0x11240}, {0x11280,0x11286},
-    {0x11288,0x11288}, {0x1128a,0x1128d}, {0x1128f,0x1129d}, {0x1129f,0x112a8}, {0x112b0,0x112de}, {0x11305,0x1130c},
-    {0x1130f,0x11310}, {0x11313,0x11328}, {0x1132a,0x11330}, {0x11332,0x11333}, {0x11335,0x11339}, {0x1133d,0x1133d},
-    {0x11350,0x11350}, {0x1135d,0x11361}, {0x11380,0x11389}, {0x1138b,0x1138b}, {0x1138e,0x1138e}, {0x11390,0x113b5},
-    {0x113b7,0x113b7}, {0x113d1,0x113d1}, {0x113d3,0x113d3}, {0x11400,0x11434}, {0x11447,0x1144a}, {0x1145f,0x11461},
-    {0x11480,0x114af}, {0x114c4,0x114c5}, {0x114c7,0x114c7}, {0x11580,0x115ae}, {0x115d8,0x115db}, {0x11600,0x1162f},
-    {0x11644,0x11644}, {0x11680,0x116aa}, {0x116b8,0x116b8}, {0x11700,0x1171a}, {0x11740,0x11746}, {0x11800,0x1182b},
-    {0x118a0,0x118df}, {0x118ff,0x11906}, {0x11909,0x11909}, {0x1190c,0x11913}, {0x11915,0x11916}, {0x11918,0x1192f},
-    {0x1193f,0x1193f}, {0x11941,0x11941}, {0x119a0,0x119a7}, {0x119aa,0x119d0}, {0x119e1,0x119e1}, {0x119e3,0x119e3},
-    {0x11a00,0x11a00}, {0x11a0b,0x11a32}, {0x11a3a,0x11a3a}, {0x11a50,0x11a50}, {0x11a5c,0x11a89}, {0x11a9d,0x11a9d},
-    {0x11ab0,0x11af8}, {0x11bc0,0x11be0}, {0x11c00,0x11c08}, {0x11c0a,0x11c2e}, {0x11c40,0x11c40}, {0x11c72,0x11c8f},
-    {0x11d00,0x11d06}, {0x11d08,0x11d09}, {0x11d0b,0x11d30}, {0x11d46,0x11d46}, {0x11d60,0x11d65}, {0x11d67,0x11d68},
-    {0x11d6a,0x11d89}, {0x11d98,0x11d98}, {0x11ee0,0x11ef2}, {0x11f02,0x11f02}, {0x11f04,0x11f10}, {0x11f12,0x11f33},
-    {0x11fb0,0x11fb0}, {0x12000,0x12399}, {0x12480,0x12543}, {0x12f90,0x12ff0}, {0x13000,0x1342f}, {0x13441,0x13446},
-    {0x13460,0x143fa}, {0x14400,0x14646}, {0x16100,0x1611d}, {0x16800,0x16a38}, {0x16a40,0x16a5e}, {0x16a70,0x16abe},
-    {0x16ad0,0x16aed}, {0x16b00,0x16b2f}, {0x16b40,0x16b43}, {0x16b63,0x16b77}, {0x16b7d,0x16b8f}, {0x16d40,0x16d6c},
-    {0x16e40,0x16e7f}, {0x16f00,0x16f4a}, {0x16f50,0x16f50}, {0x16f93,0x16f9f}, {0x16fe0,0x16fe1}, {0x16fe3,0x16fe3},
-    {0x17000,0x187f7}, {0x18800,0x18cd5}, {0x18cff,0x18d08}, {0x1aff0,0x1aff3}, {0x1aff5,0x1affb}, {0x1affd,0x1affe},
-    {0x1b000,0x1b122}, {0x1b132,0x1b132}, {0x1b150,0x1b152}, {0x1b155,0x1b155}, {0x1b164,0x1b167}, {0x1b170,0x1b2fb},
-    {0x1bc00,0x1bc6a}, {0x1bc70,0x1bc7c}, {0x1bc80,0x1bc88}, {0x1bc90,0x1bc99}, {0x1d400,0x1d454}, {0x1d456,0x1d49c},
-    {0x1d49e,0x1d49f}, {0x1d4a2,0x1d4a2}, {0x1d4a5,0x1d4a6}, {0x1d4a9,0x1d4ac}, {0x1d4ae,0x1d4b9}, {0x1d4bb,0x1d4bb},
-    {0x1d4bd,0x1d4c3}, {0x1d4c5,0x1d505}, {0x1d507,0x1d50a}, {0x1d50d,0x1d514}, {0x1d516,0x1d51c}, {0x1d51e,0x1d539},
-    {0x1d53b,0x1d53e}, {0x1d540,0x1d544}, {0x1d546,0x1d546}, {0x1d54a,0x1d550}, {0x1d552,0x1d6a5}, {0x1d6a8,0x1d6c0},
-    {0x1d6c2,0x1d6da}, {0x1d6dc,0x1d6fa}, {0x1d6fc,0x1d714}, {0x1d716,0x1d734}, {0x1d736,0x1d74e}, {0x1d750,0x1d76e},
-    {0x1d770,0x1d788}, {0x1d78a,0x1d7a8}, {0x1d7aa,0x1d7c2}, {0x1d7c4,0x1d7cb}, {0x1df00,0x1df1e}, {0x1df25,0x1df2a},
-    {0x1e030,0x1e06d}, {0x1e100,0x1e12c}, {0x1e137,0x1e13d}, {0x1e14e,0x1e14e}, {0x1e290,0x1e2ad}, {0x1e2c0,0x1e2eb},
-    {0x1e4d0,0x1e4eb}, {0x1e5d0,0x1e5ed}, {0x1e5f0,0x1e5f0}, {0x1e7e0,0x1e7e6}, {0x1e7e8,0x1e7eb}, {0x1e7ed,0x1e7ee},
-    {0x1e7f0,0x1e7fe}, {0x1e800,0x1e8c4}, {0x1e900,0x1e943}, {0x1e94b,0x1e94b}, {0x1ee00,0x1ee03}, {0x1ee05,0x1ee1f},
-    {0x1ee21,0x1ee22}, {0x1ee24,0x1ee24}, {0x1ee27,0x1ee27}, {0x1ee29,0x1ee32}, {0x1ee34,0x1ee37}, {0x1ee39,0x1ee39},
-    {0x1ee3b,0x1ee3b}, {0x1ee42,0x1ee42}, {0x1ee47,0x1ee47}, {0x1ee49,0x1ee49}, {0x1ee4b,0x1ee4b}, {0x1ee4d,0x1ee4f},
-    {0x1ee51,0x1ee52}, {0x1ee54,0x1ee54}, {0x1ee57,0x1ee57}, {0x1ee59,0x1ee59}, {0x1ee5b,0x1ee5b}, {0x1ee5d,0x1ee5d},
-    {0x1ee5f,0x1ee5f}, {0x1ee61,0x1ee62}, {0x1ee64,0x1ee64}, {0x1ee67,0x1ee6a}, {0x1ee6c,0x1ee72}, {0x1ee74,0x1ee77},
-    {0x1ee79,0x1ee7c}, {0x1ee7e,0x1ee7e}, {0x1ee80,0x1ee89}, {0x1ee8b,0x1ee9b}, {0x1eea1,0x1eea3}, {0x1eea5,0x1eea9},
-    {0x1eeab,0x1eebb}, {0x20000,0x2a6df}, {0x2a700,0x2b739}, {0x2b740,0x2b81d}, {0x2b820,0x2cea1}, {0x2ceb0,0x2ebe0},
-    {0x2ebf0,0x2ee5d}, {0x2f800,0x2fa1d}, {0x30000,0x3134a}, {0x31350,0x323af},
+    {0x41,0x5a}, {0x61,0x7a}, {0xaa,0xaa}, {0xb5,0xb5}, {0xba,0xba}, {0xc0,0xd6}, {0xd8,0xf6}, {0xf8,0x2c1}, {0x2c6,0x2d1},
+    {0x2e0,0x2e4}, {0x2ec,0x2ec}, {0x2ee,0x2ee}, {0x370,0x374}, {0x376,0x377}, {0x37a,0x37d}, {0x37f,0x37f}, {0x386,0x386},
+    {0x388,0x38a}, {0x38c,0x38c}, {0x38e,0x3a1}, {0x3a3,0x3f5}, {0x3f7,0x481}, {0x48a,0x52f}, {0x531,0x556}, {0x559,0x559},
+    {0x560,0x588}, {0x5d0,0x5ea}, {0x5ef,0x5f2}, {0x620,0x64a}, {0x66e,0x66f}, {0x671,0x6d3}, {0x6d5,0x6d5}, {0x6e5,0x6e6},
+    {0x6ee,0x6ef}, {0x6fa,0x6fc}, {0x6ff,0x6ff}, {0x710,0x710}, {0x712,0x72f}, {0x74d,0x7a5}, {0x7b1,0x7b1}, {0x7ca,0x7ea},
+    {0x7f4,0x7f5}, {0x7fa,0x7fa}, {0x800,0x815}, {0x81a,0x81a}, {0x824,0x824}, {0x828,0x828}, {0x840,0x858}, {0x860,0x86a},
+    {0x870,0x887}, {0x889,0x88e}, {0x8a0,0x8c9}, {0x904,0x939}, {0x93d,0x93d}, {0x950,0x950}, {0x958,0x961}, {0x971,0x980},
+    {0x985,0x98c}, {0x98f,0x990}, {0x993,0x9a8}, {0x9aa,0x9b0}, {0x9b2,0x9b2}, {0x9b6,0x9b9}, {0x9bd,0x9bd}, {0x9ce,0x9ce},
+    {0x9dc,0x9dd}, {0x9df,0x9e1}, {0x9f0,0x9f1}, {0x9fc,0x9fc}, {0xa05,0xa0a}, {0xa0f,0xa10}, {0xa13,0xa28}, {0xa2a,0xa30},
+    {0xa32,0xa33}, {0xa35,0xa36}, {0xa38,0xa39}, {0xa59,0xa5c}, {0xa5e,0xa5e}, {0xa72,0xa74}, {0xa85,0xa8d}, {0xa8f,0xa91},
+    {0xa93,0xaa8}, {0xaaa,0xab0}, {0xab2,0xab3}, {0xab5,0xab9}, {0xabd,0xabd}, {0xad0,0xad0}, {0xae0,0xae1}, {0xaf9,0xaf9},
+    {0xb05,0xb0c}, {0xb0f,0xb10}, {0xb13,0xb28}, {0xb2a,0xb30}, {0xb32,0xb33}, {0xb35,0xb39}, {0xb3d,0xb3d}, {0xb5c,0xb5d},
+    {0xb5f,0xb61}, {0xb71,0xb71}, {0xb83,0xb83}, {0xb85,0xb8a}, {0xb8e,0xb90}, {0xb92,0xb95}, {0xb99,0xb9a}, {0xb9c,0xb9c},
+    {0xb9e,0xb9f}, {0xba3,0xba4}, {0xba8,0xbaa}, {0xbae,0xbb9}, {0xbd0,0xbd0}, {0xc05,0xc0c}, {0xc0e,0xc10}, {0xc12,0xc28},
+    {0xc2a,0xc39}, {0xc3d,0xc3d}, {0xc58,0xc5a}, {0xc5d,0xc5d}, {0xc60,0xc61}, {0xc80,0xc80}, {0xc85,0xc8c}, {0xc8e,0xc90},
+    {0xc92,0xca8}, {0xcaa,0xcb3}, {0xcb5,0xcb9}, {0xcbd,0xcbd}, {0xcdd,0xcde}, {0xce0,0xce1}, {0xcf1,0xcf2}, {0xd04,0xd0c},
+    {0xd0e,0xd10}, {0xd12,0xd3a}, {0xd3d,0xd3d}, {0xd4e,0xd4e}, {0xd54,0xd56}, {0xd5f,0xd61}, {0xd7a,0xd7f}, {0xd85,0xd96},
+    {0xd9a,0xdb1}, {0xdb3,0xdbb}, {0xdbd,0xdbd}, {0xdc0,0xdc6}, {0xe01,0xe30}, {0xe32,0xe33}, {0xe40,0xe46}, {0xe81,0xe82},
+    {0xe84,0xe84}, {0xe86,0xe8a}, {0xe8c,0xea3}, {0xea5,0xea5}, {0xea7,0xeb0}, {0xeb2,0xeb3}, {0xebd,0xebd}, {0xec0,0xec4},
+    {0xec6,0xec6}, {0xedc,0xedf}, {0xf00,0xf00}, {0xf40,0xf47}, {0xf49,0xf6c}, {0xf88,0xf8c}, {0x1000,0x102a},
+    {0x103f,0x103f}, {0x1050,0x1055}, {0x105a,0x105d}, {0x1061,0x1061}, {0x1065,0x1066}, {0x106e,0x1070}, {0x1075,0x1081},
+    {0x108e,0x108e}, {0x10a0,0x10c5}, {0x10c7,0x10c7}, {0x10cd,0x10cd}, {0x10d0,0x10fa}, {0x10fc,0x1248}, {0x124a,0x124d},
+    {0x1250,0x1256}, {0x1258,0x1258}, {0x125a,0x125d}, {0x1260,0x1288}, {0x128a,0x128d}, {0x1290,0x12b0}, {0x12b2,0x12b5},
+    {0x12b8,0x12be}, {0x12c0,0x12c0}, {0x12c2,0x12c5}, {0x12c8,0x12d6}, {0x12d8,0x1310}, {0x1312,0x1315}, {0x1318,0x135a},
+    {0x1380,0x138f}, {0x13a0,0x13f5}, {0x13f8,0x13fd}, {0x1401,0x166c}, {0x166f,0x167f}, {0x1681,0x169a}, {0x16a0,0x16ea},
+    {0x16f1,0x16f8}, {0x1700,0x1711}, {0x171f,0x1731}, {0x1740,0x1751}, {0x1760,0x176c}, {0x176e,0x1770}, {0x1780,0x17b3},
+    {0x17d7,0x17d7}, {0x17dc,0x17dc}, {0x1820,0x1878}, {0x1880,0x1884}, {0x1887,0x18a8}, {0x18aa,0x18aa}, {0x18b0,0x18f5},
+    {0x1900,0x191e}, {0x1950,0x196d}, {0x1970,0x1974}, {0x1980,0x19ab}, {0x19b0,0x19c9}, {0x1a00,0x1a16}, {0x1a20,0x1a54},
+    {0x1aa7,0x1aa7}, {0x1b05,0x1b33}, {0x1b45,0x1b4c}, {0x1b83,0x1ba0}, {0x1bae,0x1baf}, {0x1bba,0x1be5}, {0x1c00,0x1c23},
+    {0x1c4d,0x1c4f}, {0x1c5a,0x1c7d}, {0x1c80,0x1c8a}, {0x1c90,0x1cba}, {0x1cbd,0x1cbf}, {0x1ce9,0x1cec}, {0x1cee,0x1cf3},
+    {0x1cf5,0x1cf6}, {0x1cfa,0x1cfa}, {0x1d00,0x1dbf}, {0x1e00,0x1f15}, {0x1f18,0x1f1d}, {0x1f20,0x1f45}, {0x1f48,0x1f4d},
+    {0x1f50,0x1f57}, {0x1f59,0x1f59}, {0x1f5b,0x1f5b}, {0x1f5d,0x1f5d}, {0x1f5f,0x1f7d}, {0x1f80,0x1fb4}, {0x1fb6,0x1fbc},
+    {0x1fbe,0x1fbe}, {0x1fc2,0x1fc4}, {0x1fc6,0x1fcc}, {0x1fd0,0x1fd3}, {0x1fd6,0x1fdb}, {0x1fe0,0x1fec}, {0x1ff2,0x1ff4},
+    {0x1ff6,0x1ffc}, {0x2071,0x2071}, {0x207f,0x207f}, {0x2090,0x209c}, {0x2102,0x2102}, {0x2107,0x2107}, {0x210a,0x2113},
+    {0x2115,0x2115}, {0x2119,0x211d}, {0x2124,0x2124}, {0x2126,0x2126}, {0x2128,0x2128}, {0x212a,0x212d}, {0x212f,0x2139},
+    {0x213c,0x213f}, {0x2145,0x2149}, {0x214e,0x214e}, {0x2183,0x2184}, {0x2c00,0x2ce4}, {0x2ceb,0x2cee}, {0x2cf2,0x2cf3},
+    {0x2d00,0x2d25}, {0x2d27,0x2d27}, {0x2d2d,0x2d2d}, {0x2d30,0x2d67}, {0x2d6f,0x2d6f}, {0x2d80,0x2d96}, {0x2da0,0x2da6},
+    {0x2da8,0x2dae}, {0x2db0,0x2db6}, {0x2db8,0x2dbe}, {0x2dc0,0x2dc6}, {0x2dc8,0x2dce}, {0x2dd0,0x2dd6}, {0x2dd8,0x2dde},
+    {0x2e2f,0x2e2f}, {0x3005,0x3006}, {0x3031,0x3035}, {0x303b,0x303c}, {0x3041,0x3096}, {0x309d,0x309f}, {0x30a1,0x30fa},
+    {0x30fc,0x30ff}, {0x3105,0x312f}, {0x3131,0x318e}, {0x31a0,0x31bf}, {0x31f0,0x31ff}, {0x3400,0x4dbf}, {0x4e00,0xa48c},
+    {0xa4d0,0xa4fd}, {0xa500,0xa60c}, {0xa610,0xa61f}, {0xa62a,0xa62b}, {0xa640,0xa66e}, {0xa67f,0xa69d}, {0xa6a0,0xa6e5},
+    {0xa717,0xa71f}, {0xa722,0xa788}, {0xa78b,0xa7cd}, {0xa7d0,0xa7d1}, {0xa7d3,0xa7d3}, {0xa7d5,0xa7dc}, {0xa7f2,0xa801},
+    {0xa803,0xa805}, {0xa807,0xa80a}, {0xa80c,0xa822}, {0xa840,0xa873}, {0xa882,0xa8b3}, {0xa8f2,0xa8f7}, {0xa8fb,0xa8fb},
+    {0xa8fd,0xa8fe}, {0xa90a,0xa925}, {0xa930,0xa946}, {0xa960,0xa97c}, {0xa984,0xa9b2}, {0xa9cf,0xa9cf}, {0xa9e0,0xa9e4},
+    {0xa9e6,0xa9ef}, {0xa9fa,0xa9fe}, {0xaa00,0xaa28}, {0xaa40,0xaa42}, {0xaa44,0xaa4b}, {0xaa60,0xaa76}, {0xaa7a,0xaa7a},
+    {0xaa7e,0xaaaf}, {0xaab1,0xaab1}, {0xaab5,0xaab6}, {0xaab9,0xaabd}, {0xaac0,0xaac0}, {0xaac2,0xaac2}, {0xaadb,0xaadd},
+    {0xaae0,0xaaea}, {0xaaf2,0xaaf4}, {0xab01,0xab06}, {0xab09,0xab0e}, {0xab11,0xab16}, {0xab20,0xab26}, {0xab28,0xab2e},
+    {0xab30,0xab5a}, {0xab5c,0xab69}, {0xab70,0xabe2}, {0xac00,0xd7a3}, {0xd7b0,0xd7c6}, {0xd7cb,0xd7fb}, {0xf900,0xfa6d},
+    {0xfa70,0xfad9}, {0xfb00,0xfb06}, {0xfb13,0xfb17}, {0xfb1d,0xfb1d}, {0xfb1f,0xfb28}, {0xfb2a,0xfb36}, {0xfb38,0xfb3c},
+    {0xfb3e,0xfb3e}, {0xfb40,0xfb41}, {0xfb43,0xfb44}, {0xfb46,0xfbb1}, {0xfbd3,0xfd3d}, {0xfd50,0xfd8f}, {0xfd92,0xfdc7},
+    {0xfdf0,0xfdfb}, {0xfe70,0xfe74}, {0xfe76,0xfefc}, {0xff21,0xff3a}, {0xff41,0xff5a}, {0xff66,0xffbe}, {0xffc2,0xffc7},
+    {0xffca,0xffcf}, {0xffd2,0xffd7}, {0xffda,0xffdc}, {0x10000,0x1000b}, {0x1000d,0x10026}, {0x10028,0x1003a},
+    {0x1003c,0x1003d}, {0x1003f,0x1004d}, {0x10050,0x1005d}, {0x10080,0x100fa}, {0x10280,0x1029c}, {0x102a0,0x102d0},
+    {0x10300,0x1031f}, {0x1032d,0x10340}, {0x10342,0x10349}, {0x10350,0x10375}, {0x10380,0x1039d}, {0x103a0,0x103c3},
+    {0x103c8,0x103cf}, {0x10400,0x1049d}, {0x104b0,0x104d3}, {0x104d8,0x104fb}, {0x10500,0x10527}, {0x10530,0x10563},
+    {0x10570,0x1057a}, {0x1057c,0x1058a}, {0x1058c,0x10592}, {0x10594,0x10595}, {0x10597,0x105a1}, {0x105a3,0x105b1},
+    {0x105b3,0x105b9}, {0x105bb,0x105bc}, {0x105c0,0x105f3}, {0x10600,0x10736}, {0x10740,0x10755}, {0x10760,0x10767},
+    {0x10780,0x10785}, {0x10787,0x107b0}, {0x107b2,0x107ba}, {0x10800,0x10805}, {0x10808,0x10808}, {0x1080a,0x10835},
+    {0x10837,0x10838}, {0x1083c,0x1083c}, {0x1083f,0x10855}, {0x10860,0x10876}, {0x10880,0x1089e}, {0x108e0,0x108f2},
+    {0x108f4,0x108f5}, {0x10900,0x10915}, {0x10920,0x10939}, {0x10980,0x109b7}, {0x109be,0x109bf}, {0x10a00,0x10a00},
+    {0x10a10,0x10a13}, {0x10a15,0x10a17}, {0x10a19,0x10a35}, {0x10a60,0x10a7c}, {0x10a80,0x10a9c}, {0x10ac0,0x10ac7},
+    {0x10ac9,0x10ae4}, {0x10b00,0x10b35}, {0x10b40,0x10b55}, {0x10b60,0x10b72}, {0x10b80,0x10b91}, {0x10c00,0x10c48},
+    {0x10c80,0x10cb2}, {0x10cc0,0x10cf2}, {0x10d00,0x10d23}, {0x10d4a,0x10d65}, {0x10d6f,0x10d85}, {0x10e80,0x10ea9},
+    {0x10eb0,0x10eb1}, {0x10ec2,0x10ec4}, {0x10f00,0x10f1c}, {0x10f27,0x10f27}, {0x10f30,0x10f45}, {0x10f70,0x10f81},
+    {0x10fb0,0x10fc4}, {0x10fe0,0x10ff6}, {0x11003,0x11037}, {0x11071,0x11072}, {0x11075,0x11075}, {0x11083,0x110af},
+    {0x110d0,0x110e8}, {0x11103,0x11126}, {0x11144,0x11144}, {0x11147,0x11147}, {0x11150,0x11172}, {0x11176,0x11176},
+    {0x11183,0x111b2}, {0x111c1,0x111c4}, {0x111da,0x111da}, {0x111dc,0x111dc}, {0x11200,0x11211}, {0x11213,0x1122b},
+    {0x1123f,0x11240}, {0x11280,0x11286}, {0x11288,0x11288}, {0x1128a,0x1128d}, {0x1128f,0x1129d}, {0x1129f,0x112a8},
+    {0x112b0,0x112de}, {0x11305,0x1130c}, {0x1130f,0x11310}, {0x11313,0x11328}, {0x1132a,0x11330}, {0x11332,0x11333},
+    {0x11335,0x11339}, {0x1133d,0x1133d}, {0x11350,0x11350}, {0x1135d,0x11361}, {0x11380,0x11389}, {0x1138b,0x1138b},
+    {0x1138e,0x1138e}, {0x11390,0x113b5}, {0x113b7,0x113b7}, {0x113d1,0x113d1}, {0x113d3,0x113d3}, {0x11400,0x11434},
+    {0x11447,0x1144a}, {0x1145f,0x11461}, {0x11480,0x114af}, {0x114c4,0x114c5}, {0x114c7,0x114c7}, {0x11580,0x115ae},
+    {0x115d8,0x115db}, {0x11600,0x1162f}, {0x11644,0x11644}, {0x11680,0x116aa}, {0x116b8,0x116b8}, {0x11700,0x1171a},
+    {0x11740,0x11746}, {0x11800,0x1182b}, {0x118a0,0x118df}, {0x118ff,0x11906}, {0x11909,0x11909}, {0x1190c,0x11913},
+    {0x11915,0x11916}, {0x11918,0x1192f}, {0x1193f,0x1193f}, {0x11941,0x11941}, {0x119a0,0x119a7}, {0x119aa,0x119d0},
+    {0x119e1,0x119e1}, {0x119e3,0x119e3}, {0x11a00,0x11a00}, {0x11a0b,0x11a32}, {0x11a3a,0x11a3a}, {0x11a50,0x11a50},
+    {0x11a5c,0x11a89}, {0x11a9d,0x11a9d}, {0x11ab0,0x11af8}, {0x11bc0,0x11be0}, {0x11c00,0x11c08}, {0x11c0a,0x11c2e},
+    {0x11c40,0x11c40}, {0x11c72,0x11c8f}, {0x11d00,0x11d06}, {0x11d08,0x11d09}, {0x11d0b,0x11d30}, {0x11d46,0x11d46},
+    {0x11d60,0x11d65}, {0x11d67,0x11d68}, {0x11d6a,0x11d89}, {0x11d98,0x11d98}, {0x11ee0,0x11ef2}, {0x11f02,0x11f02},
+    {0x11f04,0x11f10}, {0x11f12,0x11f33}, {0x11fb0,0x11fb0}, {0x12000,0x12399}, {0x12480,0x12543}, {0x12f90,0x12ff0},
+    {0x13000,0x1342f}, {0x13441,0x13446}, {0x13460,0x143fa}, {0x14400,0x14646}, {0x16100,0x1611d}, {0x16800,0x16a38},
+    {0x16a40,0x16a5e}, {0x16a70,0x16abe}, {0x16ad0,0x16aed}, {0x16b00,0x16b2f}, {0x16b40,0x16b43}, {0x16b63,0x16b77},
+    {0x16b7d,0x16b8f}, {0x16d40,0x16d6c}, {0x16e40,0x16e7f}, {0x16f00,0x16f4a}, {0x16f50,0x16f50}, {0x16f93,0x16f9f},
+    {0x16fe0,0x16fe1}, {0x16fe3,0x16fe3}, {0x17000,0x187f7}, {0x18800,0x18cd5}, {0x18cff,0x18d08}, {0x1aff0,0x1aff3},
+    {0x1aff5,0x1affb}, {0x1affd,0x1affe}, {0x1b000,0x1b122}, {0x1b132,0x1b132}, {0x1b150,0x1b152}, {0x1b155,0x1b155},
+    {0x1b164,0x1b167}, {0x1b170,0x1b2fb}, {0x1bc00,0x1bc6a}, {0x1bc70,0x1bc7c}, {0x1bc80,0x1bc88}, {0x1bc90,0x1bc99},
+    {0x1d400,0x1d454}, {0x1d456,0x1d49c}, {0x1d49e,0x1d49f}, {0x1d4a2,0x1d4a2}, {0x1d4a5,0x1d4a6}, {0x1d4a9,0x1d4ac},
+    {0x1d4ae,0x1d4b9}, {0x1d4bb,0x1d4bb}, {0x1d4bd,0x1d4c3}, {0x1d4c5,0x1d505}, {0x1d507,0x1d50a}, {0x1d50d,0x1d514},
+    {0x1d516,0x1d51c}, {0x1d51e,0x1d539}, {0x1d53b,0x1d53e}, {0x1d540,0x1d544}, {0x1d546,0x1d546}, {0x1d54a,0x1d550},
+    {0x1d552,0x1d6a5}, {0x1d6a8,0x1d6c0}, {0x1d6c2,0x1d6da}, {0x1d6dc,0x1d6fa}, {0x1d6fc,0x1d714}, {0x1d716,0x1d734},
+    {0x1d736,0x1d74e}, {0x1d750,0x1d76e}, {0x1d770,0x1d788}, {0x1d78a,0x1d7a8}, {0x1d7aa,0x1d7c2}, {0x1d7c4,0x1d7cb},
+    {0x1df00,0x1df1e}, {0x1df25,0x1df2a}, {0x1e030,0x1e06d}, {0x1e100,0x1e12c}, {0x1e137,0x1e13d}, {0x1e14e,0x1e14e},
+    {0x1e290,0x1e2ad}, {0x1e2c0,0x1e2eb}, {0x1e4d0,0x1e4eb}, {0x1e5d0,0x1e5ed}, {0x1e5f0,0x1e5f0}, {0x1e7e0,0x1e7e6},
+    {0x1e7e8,0x1e7eb}, {0x1e7ed,0x1e7ee}, {0x1e7f0,0x1e7fe}, {0x1e800,0x1e8c4}, {0x1e900,0x1e943}, {0x1e94b,0x1e94b},
+    {0x1ee00,0x1ee03}, {0x1ee05,0x1ee1f}, {0x1ee21,0x1ee22}, {0x1ee24,0x1ee24}, {0x1ee27,0x1ee27}, {0x1ee29,0x1ee32},
+    {0x1ee34,0x1ee37}, {0x1ee39,0x1ee39}, {0x1ee3b,0x1ee3b}, {0x1ee42,0x1ee42}, {0x1ee47,0x1ee47}, {0x1ee49,0x1ee49},
+    {0x1ee4b,0x1ee4b}, {0x1ee4d,0x1ee4f}, {0x1ee51,0x1ee52}, {0x1ee54,0x1ee54}, {0x1ee57,0x1ee57}, {0x1ee59,0x1ee59},
+    {0x1ee5b,0x1ee5b}, {0x1ee5d,0x1ee5d}, {0x1ee5f,0x1ee5f}, {0x1ee61,0x1ee62}, {0x1ee64,0x1ee64}, {0x1ee67,0x1ee6a},
+    {0x1ee6c,0x1ee72}, {0x1ee74,0x1ee77}, {0x1ee79,0x1ee7c}, {0x1ee7e,0x1ee7e}, {0x1ee80,0x1ee89}, {0x1ee8b,0x1ee9b},
+    {0x1eea1,0x1eea3}, {0x1eea5,0x1eea9}, {0x1eeab,0x1eebb}, {0x20000,0x2a6df}, {0x2a700,0x2b739}, {0x2b740,0x2b81d},
+    {0x2b820,0x2cea1}, {0x2ceb0,0x2ebe0}, {0x2ebf0,0x2ee5d}, {0x2f800,0x2fa1d}, {0x30000,0x3134a}, {0x31350,0x323af},
 };
-static const uint32_t rlvr__unicode_number[][2] = {      /* \p{N}, the ranges that only Digits knows included */
+static const uint32_t rlvr__unicode_number[][2] = {      /* what Digits isolates: \p{N} and thirteen numbers more */
     {0x30,0x39}, {0xb2,0xb3}, {0xb9,0xb9}, {0xbc,0xbe}, {0x660,0x669}, {0x6f0,0x6f9}, {0x7c0,0x7c9}, {0x966,0x96f},
-    {0x9e6,0x9ef}, {0x9f4,0x9f9}, {0xa66,0xa6f}, {0xae6,0xaef}, {0xb66,0xb6f}, {0xb72,0xb77}, {0xbe6,0xbf2},
-    {0xc66,0xc6f}, {0xc78,0xc7e}, {0xce6,0xcef}, {0xd58,0xd5e}, {0xd66,0xd78}, {0xde6,0xdef}, {0xe50,0xe59},
-    {0xed0,0xed9}, {0xf20,0xf33}, {0x1040,0x1049}, {0x1090,0x1099}, {0x1369,0x137c}, {0x16ee,0x16f0}, {0x17e0,0x17e9},
-    {0x17f0,0x17f9}, {0x1810,0x1819}, {0x1946,0x194f}, {0x19d0,0x19da}, {0x1a80,0x1a89}, {0x1a90,0x1a99}, {0x1b50,0x1b59},
-    {0x1bb0,0x1bb9}, {0x1c40,0x1c49}, {0x1c50,0x1c59}, {0x2070,0x2070}, {0x2074,0x2079}, {0x2080,0x2089}, {0x2150,0x2182},
-    {0x2185,0x2189}, {0x2460,0x249b}, {0x24ea,0x24ff}, {0x2776,0x2793}, {0x2cfd,0x2cfd}, {0x3007,0x3007}, {0x3021,0x3029},
-    {0x3038,0x303a}, {0x3192,0x3195}, {0x3220,0x3229}, {0x3248,0x324f}, {0x3251,0x325f}, {0x3280,0x3289}, {0x32b1,0x32bf},
-    {0xa620,0xa629}, {0xa6e6,0xa6ef}, {0xa830,0xa835}, {0xa8d0,0xa8d9}, {0xa900,0xa909}, {0xa9d0,0xa9d9}, {0xa9f0,0xa9f9},
-    {0xaa50,0xaa59}, {0xabf0,0xabf9}, {0xff10,0xff19}, {0x10107,0x10133}, {0x10140,0x10178}, {0x1018a,0x1018b},
-    {0x102e1,0x102fb}, {0x10320,0x10323}, {0x10341,0x10341}, {0x1034a,0x1034a}, {0x103d1,0x103d5}, {0x104a0,0x104a9},
-    {0x10858,0x1085f}, {0x10879,0x1087f}, {0x108a7,0x108af}, {0x108fb,0x108ff}, {0x10916,0x1091b}, {0x109bc,0x109bd},
-    {0x109c0,0x109cf}, {0x109d2,0x109ff}, {0x10a40,0x10a48}, {0x10a7d,0x10a7e}, {0x10a9d,0x10a9f}, {0x10aeb,0x10aef},
-    {0x10b58,0x10b5f}, {0x10b78,0x10b7f}, {0x10ba9,0x10baf}, {0x10cfa,0x10cff}, {0x10d30,0x10d39}, {0x10d40,0x10d49},
-    {0x10e60,0x10e7e}, {0x10f1d,0x10f26}, {0x10f51,0x10f54}, {0x10fc5,0x10fcb}, {0x11052,0x1106f}, {0x110f0,0x110f9},
-    {0x11136,0x1113f}, {0x111d0,0x111d9}, {0x111e1,0x111f4}, {0x112f0,0x112f9}, {0x11450,0x11459}, {0x114d0,0x114d9},
-    {0x11650,0x11659}, {0x116c0,0x116c9}, {0x116d0,0x116e3}, {0x11730,0x1173b}, {0x118e0,0x118f2}, {0x11950,0x11959},
-    {0x11bf0,0x11bf9}, {0x11c50,0x11c6c}, {0x11d50,0x11d59}, {0x11da0,0x11da9}, {0x11de0,0x11de9}, {0x11f50,0x11f59},
-    {0x11fc0,0x11fd4}, {0x12400,0x1246e}, {0x16130,0x16139}, {0x16a60,0x16a69}, {0x16ac0,0x16ac9}, {0x16b50,0x16b59},
-    {0x16b5b,0x16b61}, {0x16d70,0x16d79}, {0x16e80,0x16e96}, {0x16ff4,0x16ff6}, {0x1ccf0,0x1ccf9}, {0x1d2c0,0x1d2d3},
-    {0x1d2e0,0x1d2f3}, {0x1d360,0x1d378}, {0x1d7ce,0x1d7ff}, {0x1e140,0x1e149}, {0x1e2f0,0x1e2f9}, {0x1e4f0,0x1e4f9},
-    {0x1e5f1,0x1e5fa}, {0x1e8c7,0x1e8cf}, {0x1e950,0x1e959}, {0x1ec71,0x1ecab}, {0x1ecad,0x1ecaf}, {0x1ecb1,0x1ecb4},
-    {0x1ed01,0x1ed2d}, {0x1ed2f,0x1ed3d}, {0x1f100,0x1f10c}, {0x1fbf0,0x1fbf9},
+    {0x9e6,0x9ef}, {0x9f4,0x9f9}, {0xa66,0xa6f}, {0xae6,0xaef}, {0xb66,0xb6f}, {0xb72,0xb77}, {0xbe6,0xbf2}, {0xc66,0xc6f},
+    {0xc78,0xc7e}, {0xce6,0xcef}, {0xd58,0xd5e}, {0xd66,0xd78}, {0xde6,0xdef}, {0xe50,0xe59}, {0xed0,0xed9}, {0xf20,0xf33},
+    {0x1040,0x1049}, {0x1090,0x1099}, {0x1369,0x137c}, {0x16ee,0x16f0}, {0x17e0,0x17e9}, {0x17f0,0x17f9}, {0x1810,0x1819},
+    {0x1946,0x194f}, {0x19d0,0x19da}, {0x1a80,0x1a89}, {0x1a90,0x1a99}, {0x1b50,0x1b59}, {0x1bb0,0x1bb9}, {0x1c40,0x1c49},
+    {0x1c50,0x1c59}, {0x2070,0x2070}, {0x2074,0x2079}, {0x2080,0x2089}, {0x2150,0x2182}, {0x2185,0x2189}, {0x2460,0x249b},
+    {0x24ea,0x24ff}, {0x2776,0x2793}, {0x2cfd,0x2cfd}, {0x3007,0x3007}, {0x3021,0x3029}, {0x3038,0x303a}, {0x3192,0x3195},
+    {0x3220,0x3229}, {0x3248,0x324f}, {0x3251,0x325f}, {0x3280,0x3289}, {0x32b1,0x32bf}, {0xa620,0xa629}, {0xa6e6,0xa6ef},
+    {0xa830,0xa835}, {0xa8d0,0xa8d9}, {0xa900,0xa909}, {0xa9d0,0xa9d9}, {0xa9f0,0xa9f9}, {0xaa50,0xaa59}, {0xabf0,0xabf9},
+    {0xff10,0xff19}, {0x10107,0x10133}, {0x10140,0x10178}, {0x1018a,0x1018b}, {0x102e1,0x102fb}, {0x10320,0x10323},
+    {0x10341,0x10341}, {0x1034a,0x1034a}, {0x103d1,0x103d5}, {0x104a0,0x104a9}, {0x10858,0x1085f}, {0x10879,0x1087f},
+    {0x108a7,0x108af}, {0x108fb,0x108ff}, {0x10916,0x1091b}, {0x109bc,0x109bd}, {0x109c0,0x109cf}, {0x109d2,0x109ff},
+    {0x10a40,0x10a48}, {0x10a7d,0x10a7e}, {0x10a9d,0x10a9f}, {0x10aeb,0x10aef}, {0x10b58,0x10b5f}, {0x10b78,0x10b7f},
+    {0x10ba9,0x10baf}, {0x10cfa,0x10cff}, {0x10d30,0x10d39}, {0x10d40,0x10d49}, {0x10e60,0x10e7e}, {0x10f1d,0x10f26},
+    {0x10f51,0x10f54}, {0x10fc5,0x10fcb}, {0x11052,0x1106f}, {0x110f0,0x110f9}, {0x11136,0x1113f}, {0x111d0,0x111d9},
+    {0x111e1,0x111f4}, {0x112f0,0x112f9}, {0x11450,0x11459}, {0x114d0,0x114d9}, {0x11650,0x11659}, {0x116c0,0x116c9},
+    {0x116d0,0x116e3}, {0x11730,0x1173b}, {0x118e0,0x118f2}, {0x11950,0x11959}, {0x11bf0,0x11bf9}, {0x11c50,0x11c6c},
+    {0x11d50,0x11d59}, {0x11da0,0x11da9}, {0x11de0,0x11de9}, {0x11f50,0x11f59}, {0x11fc0,0x11fd4}, {0x12400,0x1246e},
+    {0x16130,0x16139}, {0x16a60,0x16a69}, {0x16ac0,0x16ac9}, {0x16b50,0x16b59}, {0x16b5b,0x16b61}, {0x16d70,0x16d79},
+    {0x16e80,0x16e96}, {0x16ff4,0x16ff6}, {0x1ccf0,0x1ccf9}, {0x1d2c0,0x1d2d3}, {0x1d2e0,0x1d2f3}, {0x1d360,0x1d378},
+    {0x1d7ce,0x1d7ff}, {0x1e140,0x1e149}, {0x1e2f0,0x1e2f9}, {0x1e4f0,0x1e4f9}, {0x1e5f1,0x1e5fa}, {0x1e8c7,0x1e8cf},
+    {0x1e950,0x1e959}, {0x1ec71,0x1ecab}, {0x1ecad,0x1ecaf}, {0x1ecb1,0x1ecb4}, {0x1ed01,0x1ed2d}, {0x1ed2f,0x1ed3d},
+    {0x1f100,0x1f10c}, {0x1fbf0,0x1fbf9},
 };
+
 static bool rlvr__in_ranges(const uint32_t (*range)[2], size_t n, uint32_t c)
 {
     size_t low = 0, high = n;
@@ -4754,65 +4799,19 @@ static bool rlvr__is_numeric(uint32_t c)      /* what Digits isolates */
     return rlvr__in_ranges(rlvr__unicode_number, sizeof rlvr__unicode_number / sizeof *rlvr__unicode_number, c);
 }
 
-static rlvr__class rlvr__class_of(uint32_t c)      /* what the regular expression sees; a byte that is not UTF-8 is "other" */
+/* What the regular expression sees. A piece that is not UTF-8 (RLVR__NOT_UTF8) is "other", like punctuation. */
+static rlvr__class rlvr__class_of(uint32_t c)
 {
     if (c < 128) {
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return RLVR__LETTER;
+        if ((c | 32) >= 'a' && (c | 32) <= 'z') return RLVR__LETTER;
         if (c >= '0' && c <= '9') return RLVR__NUMBER;
         return c == ' ' || (c >= 9 && c <= 13) ? RLVR__SPACE : RLVR__OTHER;
     }
-    if (c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f ||
-        c == 0x3000) return RLVR__SPACE;
+    if (c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+        c == 0x205f || c == 0x3000) return RLVR__SPACE;
     if (rlvr__in_ranges(rlvr__unicode_letter, sizeof rlvr__unicode_letter / sizeof *rlvr__unicode_letter, c)) return RLVR__LETTER;
-    bool newer = (c >= 0x11de0 && c <= 0x11de9) || (c >= 0x16ff4 && c <= 0x16ff6);
+    bool newer = (c >= 0x11de0 && c <= 0x11de9) || (c >= 0x16ff4 && c <= 0x16ff6);      /* Unicode 17 */
     return !newer && rlvr__is_numeric(c) ? RLVR__NUMBER : RLVR__OTHER;
-}
-
-typedef struct rlvr__merge { int left, right, result; } rlvr__merge;
-
-typedef struct rlvr__tokenizer {
-    rlvr_ctx *ctx;
-    int n;                           /* tokens: ids 0 .. n-1 */
-    char *text;  uint32_t *begin;    /* token i is bytes begin[i] .. begin[i+1]-1 of text */
-    unsigned char *special;          /* (n) */
-    int byte_token[256];             /* -1: the vocabulary has none, and the byte is dropped, as the tokenizers library does */
-    rlvr__merge *merges;  int n_merges;    /* by rank */
-    int *pairs;  uint32_t pair_mask; /* open addressing: rank of a pair, -1 free */
-    int *by_length;  int n_special;  /* special tokens, longest first */
-    bool digits, regex;              /* pre-tokeniser: every numeric character alone; GPT-2's expression */
-    int bos, eos, pad, unk;          /* -1: none */
-    char *chat_template;             /* NULL: none; its text is kept for saving */
-    char *system;                    /* the template's default system message, or NULL */
-    int im_start, im_end;            /* chatml's marks; -1: the vocabulary has none and prompts stay plain */
-    char *json;                      /* tokenizer.json as it was read, or NULL */
-} rlvr__tokenizer;
-
-static void rlvr__tokenizer_free(rlvr__tokenizer *t)
-{
-    if (!t) return;
-    void *arrays[] = {t->text, t->begin, t->special, t->merges, t->pairs, t->by_length, t->chat_template, t->system, t->json};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
-    rlvr__free(t->ctx, t);
-}
-
-static int rlvr__tok_size(const rlvr__tokenizer *t) { return t->n; }
-static int rlvr__tok_eos(const rlvr__tokenizer *t) { return t->eos; }
-static bool rlvr__tok_is_special(const rlvr__tokenizer *t, int id) { return id < 0 || id >= t->n || t->special[id]; }
-
-static const char *rlvr__tok_bytes(const rlvr__tokenizer *t, int id, size_t *n)
-{
-    *n = id >= 0 && id < t->n ? t->begin[id + 1] - t->begin[id] : 0;
-    return *n ? t->text + t->begin[id] : "";
-}
-
-static int rlvr__tok_find_special(const rlvr__tokenizer *t, const char *s, size_t len)      /* -1: none */
-{
-    for (int i = 0; i < t->n_special; i++) {
-        size_t n;
-        const char *text = rlvr__tok_bytes(t, t->by_length[i], &n);
-        if (n == len && !memcmp(text, s, n)) return t->by_length[i];
-    }
-    return -1;
 }
 
 /* ---- bytes as letters: printable Latin-1 stands for itself, the other 68 bytes for U+0100 and on ---- */
@@ -4839,134 +4838,258 @@ static void rlvr__put_letters(rlvr__buf *b, const char *s, size_t n)
     }
 }
 
-/* ---- building ---- */
+/* ---- the tokenizer: built once, then only read, so that any number of threads may ---- */
+
+/* What a token is: 0, spelt in byte letters and reached by merges, or these bits. */
+enum {
+    RLVR__TOKEN_VERBATIM = 1,        /* spelt as it is, not in byte letters */
+    RLVR__TOKEN_ADDED = 2,           /* and cut out of the text */
+    RLVR__TOKEN_LATE = 4,            /* behind the others ("normalized") */
+    RLVR__TOKEN_SPECIAL = 8          /* not part of what a reader sees */
+};
+
+typedef struct rlvr__merge { int left, right, result; } rlvr__merge;
+typedef struct rlvr__pair { int left, right, rank, result; } rlvr__pair;      /* rank INT_MAX: a free place */
+typedef struct rlvr__node { int child, sibling, token; unsigned char byte; } rlvr__node;      /* of a trie; 0 and -1: none */
+
+typedef struct rlvr__tokenizer {
+    rlvr_ctx *ctx;
+    int n;                           /* tokens: ids 0 .. n-1 */
+    char *text;  uint32_t *begin;    /* token i is bytes begin[i] .. begin[i+1]-1 of text */
+    unsigned char *kind;             /* (n) RLVR__TOKEN_ bits */
+    int n_added, n_late;             /* tokens that are cut out of the text; those of them that are late */
+    int byte_token[256];             /* -1: the vocabulary has none */
+    rlvr__merge *merges;  int n_merges;      /* by rank */
+    rlvr__pair *pairs;  uint32_t pair_mask;  /* open addressing */
+    rlvr__node *trie[2];             /* of added tokens, [1] of the late ones; node 0 is the root */
+    bool digits, regex;              /* steps 2 and 3 */
+    int bos, eos, pad, unk;          /* -1: none */
+    char *chat_template;             /* NULL: none; Jinja, kept for saving */
+    char *system;                    /* the template's default system message, or NULL */
+    int im_start, im_end;            /* chatml's marks; -1: the vocabulary has none */
+    char *json;                      /* tokenizer.json as it was read, or NULL */
+} rlvr__tokenizer;
+
+static void rlvr__tokenizer_free(rlvr__tokenizer *t)
+{
+    if (!t) return;
+    void *arrays[] = {t->text, t->begin, t->kind, t->merges, t->pairs, t->trie[0], t->trie[1], t->chat_template, t->system, t->json};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
+    rlvr__free(t->ctx, t);
+}
+
+static int rlvr__tok_size(const rlvr__tokenizer *t) { return t->n; }
+static int rlvr__tok_eos(const rlvr__tokenizer *t) { return t->eos; }
+static bool rlvr__tok_is_special(const rlvr__tokenizer *t, int id)
+{
+    return id < 0 || id >= t->n || (t->kind[id] & RLVR__TOKEN_SPECIAL);
+}
+
+static const char *rlvr__tok_bytes(const rlvr__tokenizer *t, int id, size_t *n)      /* none where there is no such id */
+{
+    *n = id >= 0 && id < t->n ? t->begin[id + 1] - t->begin[id] : 0;
+    return *n ? t->text + t->begin[id] : "";
+}
+
+static int rlvr__tok_find_added(const rlvr__tokenizer *t, const char *s, size_t len)      /* -1: none */
+{
+    for (int id = 0; id < t->n; id++) {
+        size_t n;
+        const char *text = rlvr__tok_bytes(t, id, &n);
+        if ((t->kind[id] & RLVR__TOKEN_ADDED) && n == len && !memcmp(text, s, n)) return id;
+    }
+    return -1;
+}
+
+/* The longest added token at the beginning of s: its id and length, or -1. */
+static int rlvr__trie_match(const rlvr__node *trie, const char *s, size_t len, size_t *n)
+{
+    int found = -1, at = 0;
+    for (size_t i = 0; i < len && trie[at].child; i++) {
+        for (at = trie[at].child; at && trie[at].byte != (unsigned char)s[i]; at = trie[at].sibling) continue;
+        if (!at) break;
+        if (trie[at].token >= 0) { found = trie[at].token; *n = i + 1; }
+    }
+    return found;
+}
 
 static uint32_t rlvr__pair_hash(int left, int right)
 {
-    uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u;
-    return (uint32_t)(h >> 32);
+    return (uint32_t)((((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u) >> 32);
 }
 
-static int rlvr__pair_rank(const rlvr__tokenizer *t, int left, int right)      /* -1: they do not merge */
+static const rlvr__pair *rlvr__pair_find(const rlvr__tokenizer *t, int left, int right)      /* rank INT_MAX: they do not merge */
 {
-    if (!t->n_merges) return -1;
     for (uint32_t h = rlvr__pair_hash(left, right) & t->pair_mask;; h = (h + 1) & t->pair_mask) {
-        int rank = t->pairs[h];
-        if (rank < 0 || (t->merges[rank].left == left && t->merges[rank].right == right)) return rank;
+        const rlvr__pair *p = &t->pairs[h];
+        if (p->rank == INT_MAX || (p->left == left && p->right == right)) return p;
     }
+}
+
+/* ---- building ---- */
+
+/* What both file formats come down to: n tokens as they are spelt in the file, which of them are added, merges as pairs of
+   strings. */
+typedef struct rlvr__tok_source {
+    const char *file;
+    rlvr__str *token;  unsigned char *kind;  int n;
+    rlvr__str (*merge)[2];  int n_merges;
+} rlvr__tok_source;
+
+static bool rlvr__is_utf8_text(rlvr__str s)      /* and without NUL */
+{
+    uint32_t c = 0;
+    for (size_t i = 0; i < s.n; i += (size_t)rlvr__utf8_read(s.s + i, s.n - i, &c))
+        if (c == RLVR__NOT_UTF8 || !s.s[i]) return false;
+    return c != RLVR__NOT_UTF8;
+}
+
+/* Letters to bytes. False, and nothing written, where a character stands for no byte. */
+static bool rlvr__letters_to_bytes(char *out, rlvr__str in, size_t *n)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < in.n;) {
+        uint32_t c;
+        i += (size_t)rlvr__utf8_read(in.s + i, in.n - i, &c);
+        int byte = rlvr__letter_byte(c);
+        if (byte < 0) return false;
+        out[at++] = (char)byte;
+    }
+    *n = at;
+    return true;
+}
+
+static rlvr_result rlvr__tok_texts(rlvr__tokenizer *t, const rlvr__tok_source *s)
+{
+    size_t total = 0, at = 0;
+    for (int i = 0; i < s->n; i++) {
+        total += s->token[i].n;
+        if (!rlvr__is_utf8_text(s->token[i]))
+            return rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tokenizer: the text of token %d is not UTF-8, or has a NUL in it; fetch the "
+                              "file again", s->file, i);
+    }
+    if (total > UINT32_MAX / 2)
+        return rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tokenizer: the tokens take %zu bytes; too many", s->file, total);
+    t->n = s->n;
+    t->text = RLVR__NEW(t->ctx, char, total + 1);
+    t->begin = RLVR__NEW(t->ctx, uint32_t, s->n + 1);
+    t->kind = RLVR__NEW(t->ctx, unsigned char, s->n + 1);
+    if (!t->text || !t->begin || !t->kind) return RLVR_ERROR_MEMORY;
+    for (int i = 0; i < 256; i++) t->byte_token[i] = -1;
+    for (int i = 0; i < s->n; i++) {
+        size_t n = 0;
+        t->kind[i] = s->kind[i];
+        bool letters = rlvr__letters_to_bytes(t->text + at, s->token[i], &n);
+        if (letters && n == 1) {      /* a byte's own token, or, where it has none, an added one that is spelt like it */
+            int *own = &t->byte_token[(unsigned char)t->text[at]];
+            if (*own < 0 || !t->kind[i]) *own = i;
+        }
+        if (!letters || t->kind[i]) {
+            t->kind[i] |= RLVR__TOKEN_VERBATIM;
+            n = s->token[i].n;
+            if (n) memcpy(t->text + at, s->token[i].s, n);
+        }
+        at += n;
+        t->begin[i + 1] = (uint32_t)at;
+    }
+    return RLVR_OK;
+}
+
+static bool rlvr__is_added(const rlvr__tokenizer *t, int id, bool late)
+{
+    return (t->kind[id] & RLVR__TOKEN_ADDED) && !(t->kind[id] & RLVR__TOKEN_LATE) != late;
+}
+
+static rlvr_result rlvr__tok_trie(rlvr__tokenizer *t, bool late)
+{
+    size_t nodes = 1, n;
+    int used = 1;
+    for (int id = 0; id < t->n; id++)
+        if (rlvr__is_added(t, id, late)) {
+            nodes += t->begin[id + 1] - t->begin[id];
+            if (late) t->n_late++;
+            t->n_added++;
+        }
+    rlvr__node *trie = t->trie[late] = RLVR__NEW(t->ctx, rlvr__node, nodes);
+    if (!trie) return RLVR_ERROR_MEMORY;
+    for (int id = 0; id < t->n; id++) {
+        if (!rlvr__is_added(t, id, late)) continue;
+        const char *s = rlvr__tok_bytes(t, id, &n);
+        int at = 0;
+        for (size_t i = 0; i < n; i++) {
+            int next = trie[at].child;
+            while (next && trie[next].byte != (unsigned char)s[i]) next = trie[next].sibling;
+            if (!next) {
+                next = used++;
+                trie[next].byte = (unsigned char)s[i];
+                trie[next].token = -1;
+                trie[next].sibling = trie[at].child;
+                trie[at].child = next;
+            }
+            at = next;
+        }
+        if (n) trie[at].token = id;      /* node 0 keeps no token: an empty one would be everywhere */
+    }
+    return RLVR_OK;
+}
+
+static void rlvr__tok_add_merge(rlvr__tokenizer *t, int left, int right, int result)
+{
+    int rank = t->n_merges++;
+    rlvr__merge *m = &t->merges[rank];
+    m->left = left;
+    m->right = right;
+    m->result = result;
+    rlvr__pair *p = (rlvr__pair *)(uintptr_t)rlvr__pair_find(t, left, right);      /* of equal pairs the last one counts, as in a map */
+    p->left = left;
+    p->right = right;
+    p->rank = rank;
+    p->result = result;
 }
 
 typedef struct rlvr__vocab_entry { char *key; int value; } rlvr__vocab_entry;
 
-/* What both file formats come down to: n tokens as letters, which of them are special (taken as they are), merges as pairs
-   of strings. */
-typedef struct rlvr__tok_source {
-    const char *file;
-    rlvr__str *token;  unsigned char *special;  int n;
-    rlvr__str (*merge)[2];  int n_merges;
-} rlvr__tok_source;
-
-/* Token texts from letters to bytes. A token with a character that stands for no byte is kept as it is spelt. */
-static rlvr_result rlvr__tok_texts(rlvr__tokenizer *t, const rlvr__tok_source *s)
+static int rlvr__vocab_id(rlvr__vocab_entry **vocab, rlvr__buf *key, rlvr__str a, rlvr__str b)      /* of a and b in a row; -1 */
 {
-    size_t total = 0, at = 0;
-    for (int i = 0; i < s->n; i++) total += s->token[i].n;
-    if (total > UINT32_MAX / 2) return rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: the tokenizer's tokens take %zu bytes; too many", s->file, total);
-    t->n = s->n;
-    t->text = RLVR__NEW(t->ctx, char, total + 1);
-    t->begin = RLVR__NEW(t->ctx, uint32_t, s->n + 1);
-    t->special = RLVR__NEW(t->ctx, unsigned char, s->n + 1);
-    t->by_length = RLVR__NEW(t->ctx, int, s->n + 1);
-    if (!t->text || !t->begin || !t->special || !t->by_length) return RLVR_ERROR_MEMORY;
-    for (int i = 0; i < 256; i++) t->byte_token[i] = -1;
-    for (int i = 0; i < s->n; i++) {
-        const char *in = s->token[i].s;
-        size_t n = s->token[i].n, from = at;
-        bool plain = s->special[i] != 0;
-        for (size_t k = 0; k < n && !plain;) {
-            uint32_t c;
-            k += (size_t)rlvr__utf8_read(in + k, n - k, &c);
-            int byte = rlvr__letter_byte(c);
-            if (byte < 0) plain = true;
-            else t->text[at++] = (char)byte;
-        }
-        if (plain) {
-            if (n) memcpy(t->text + from, in, n);
-            at = from + n;
-        }
-        t->special[i] = s->special[i];
-        t->begin[i + 1] = (uint32_t)at;
-        if (!plain && at == from + 1) t->byte_token[(unsigned char)t->text[from]] = i;
-        if (t->special[i] && n) {      /* insertion by length; there are few */
-            int k = t->n_special++;
-            for (; k > 0 && s->token[t->by_length[k - 1]].n < n; k--) t->by_length[k] = t->by_length[k - 1];
-            t->by_length[k] = i;
-        }
-    }
-    return RLVR_OK;
+    key->len = 0;
+    rlvr__buf_add(key, a.s, a.n);
+    rlvr__buf_add(key, b.s, b.n);
+    return key->failed ? -1 : stbds_shget(*vocab, key->data);
 }
 
 static rlvr_result rlvr__tok_merges(rlvr__tokenizer *t, const rlvr__tok_source *s)
 {
     rlvr__vocab_entry *vocab = NULL;
     rlvr__buf key = {t->ctx, NULL, 0, 0, false};
+    rlvr__str none = {"", 0};
     rlvr_result r = RLVR_OK;
     uint32_t size = 16;
     while (size < 2u * (uint32_t)s->n_merges) size *= 2;
     t->pair_mask = size - 1;
     t->merges = RLVR__NEW(t->ctx, rlvr__merge, s->n_merges + 1);
-    t->pairs = RLVR__NEW(t->ctx, int, size);
-    if (!t->merges || !t->pairs) return RLVR_ERROR_MEMORY;
-    for (uint32_t i = 0; i < size; i++) t->pairs[i] = -1;
+    t->pairs = RLVR__NEW(t->ctx, rlvr__pair, size);
+    if (!t->merges || !t->pairs || !rlvr__buf_reserve(&key, 256)) return RLVR_ERROR_MEMORY;
+    for (uint32_t i = 0; i < size; i++) t->pairs[i].rank = INT_MAX;
     stbds_sh_new_arena(vocab);
-    for (int i = 0; i < s->n; i++) {
+    stbds_shdefault(vocab, -1);
+    for (int i = 0; i < s->n && s->n_merges; i++) {
         key.len = 0;
         rlvr__buf_add(&key, s->token[i].s, s->token[i].n);
         if (!key.failed) stbds_shput(vocab, key.data, i);
     }
     for (int i = 0; i < s->n_merges && r == RLVR_OK && !key.failed; i++) {
-        const rlvr__str *pair = s->merge[i];
-        int id[3] = {-1, -1, -1};
-        for (int k = 0; k < 3; k++) {
-            key.len = 0;
-            if (k != 1) rlvr__buf_add(&key, pair[0].s, pair[0].n);
-            if (k != 0) rlvr__buf_add(&key, pair[1].s, pair[1].n);
-            if (!key.failed && key.data) id[k] = stbds_shgeti(vocab, key.data) >= 0 ? stbds_shget(vocab, key.data) : -1;
-        }
-        if (key.failed) break;
-        if (id[0] < 0 || id[1] < 0 || id[2] < 0) {
-            r = rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tokenizer: merge %d joins \"%.*s\" and \"%.*s\", which are not all tokens; fetch the "
-                           "file again", s->file, i, (int)RLVR__MIN(pair[0].n, (size_t)40), pair[0].s, (int)RLVR__MIN(pair[1].n, (size_t)40), pair[1].s);
-            break;
-        }
-        rlvr__merge *m = &t->merges[i];
-        m->left = id[0];
-        m->right = id[1];
-        m->result = id[2];
-        uint32_t h = rlvr__pair_hash(id[0], id[1]) & t->pair_mask;
-        while (t->pairs[h] >= 0 && (t->merges[t->pairs[h]].left != id[0] || t->merges[t->pairs[h]].right != id[1])) h = (h + 1) & t->pair_mask;
-        t->pairs[h] = i;      /* of equal pairs the last one counts, as in a map */
-        t->n_merges = i + 1;
+        rlvr__str a = s->merge[i][0], b = s->merge[i][1];
+        int left = rlvr__vocab_id(&vocab, &key, a, none), right = rlvr__vocab_id(&vocab, &key, b, none);
+        int result = rlvr__vocab_id(&vocab, &key, a, b);
+        if (left >= 0 && right >= 0 && result >= 0) rlvr__tok_add_merge(t, left, right, result);
+        else if (!key.failed)
+            r = rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tokenizer: merge %d joins \"%.*s\" and \"%.*s\", which are not all tokens; fetch "
+                           "the file again", s->file, i, (int)RLVR__MIN(a.n, (size_t)40), a.s, (int)RLVR__MIN(b.n, (size_t)40), b.s);
     }
     stbds_shfree(vocab);
     if (key.failed) r = RLVR_ERROR_MEMORY;
     rlvr__buf_free(&key);
     return r;
-}
-
-/* The default system message of a chatml template: what stands in it between "system\n" and the end mark. */
-static rlvr_result rlvr__tok_set_template(rlvr__tokenizer *t, const char *text, size_t n)
-{
-    if (!text || !n) return RLVR_OK;
-    t->chat_template = rlvr__strndup(t->ctx, text, n);
-    if (!t->chat_template) return RLVR_ERROR_MEMORY;
-    const char *from = strstr(t->chat_template, "<|im_start|>system\\n"), *to = NULL;
-    size_t skip = strlen("<|im_start|>system\\n");
-    if (!from) { from = strstr(t->chat_template, "<|im_start|>system\n"); skip = strlen("<|im_start|>system\n"); }
-    if (from) to = strstr(from + skip, "<|im_end|>");
-    if (!to || memchr(from + skip, '\'', (size_t)(to - from) - skip)) return RLVR_OK;
-    t->system = rlvr__strndup(t->ctx, from + skip, (size_t)(to - from) - skip);
-    return t->system ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
 static rlvr__tokenizer *rlvr__tok_build(rlvr_ctx *ctx, const rlvr__tok_source *s)
@@ -4976,78 +5099,150 @@ static rlvr__tokenizer *rlvr__tok_build(rlvr_ctx *ctx, const rlvr__tok_source *s
     t->ctx = ctx;
     t->bos = t->eos = t->pad = t->unk = -1;
     t->regex = true;
-    if (rlvr__tok_texts(t, s) != RLVR_OK || rlvr__tok_merges(t, s) != RLVR_OK) { rlvr__tokenizer_free(t); return NULL; }
-    t->im_start = rlvr__tok_find_special(t, "<|im_start|>", 12);
-    t->im_end = rlvr__tok_find_special(t, "<|im_end|>", 10);
+    if (rlvr__tok_texts(t, s) != RLVR_OK || rlvr__tok_trie(t, false) != RLVR_OK || rlvr__tok_trie(t, true) != RLVR_OK ||
+        rlvr__tok_merges(t, s) != RLVR_OK) {
+        rlvr__tokenizer_free(t);
+        return NULL;
+    }
+    t->im_start = rlvr__tok_find_added(t, "<|im_start|>", 12);
+    t->im_end = rlvr__tok_find_added(t, "<|im_end|>", 10);
     return t;
 }
 
+/* "left right" as both formats write a merge in one string; a space inside a token is written as a letter. */
+static void rlvr__split_merge(rlvr__str text, rlvr__str pair[2])
+{
+    const char *space = text.n ? (const char *)memchr(text.s + 1, ' ', text.n - 1) : NULL;
+    pair[0].s = text.s;
+    pair[0].n = space ? (size_t)(space - text.s) : text.n;
+    pair[1].s = space ? space + 1 : "";
+    pair[1].n = space ? text.n - pair[0].n - 1 : 0;
+}
+
+/* The default system message of a chatml template: a string in it that reads <|im_start|>system\nTEXT<|im_end|>, which such
+   templates put in front where the first message is not a system message. */
+static rlvr_result rlvr__tok_set_template(rlvr__tokenizer *t, const char *text, size_t n)
+{
+    static const char head[] = "<|im_start|>system", tail[] = "<|im_end|>", from[] = "nt\\'\"", to[] = "\n\t\\'\"";
+    if (!text || !n || memchr(text, 0, n)) return RLVR_OK;
+    t->chat_template = rlvr__strndup(t->ctx, text, n);
+    char *system = rlvr__strndup(t->ctx, "", n);
+    if (!t->chat_template || !system) { rlvr__free(t->ctx, system); return RLVR_ERROR_MEMORY; }
+    for (const char *s = strstr(t->chat_template, head); s && !t->system; s = strstr(s, head)) {
+        char quote = s > t->chat_template ? s[-1] : 0;
+        size_t len = 0;
+        for (s += strlen(head); *s && *s != quote && strncmp(s, tail, strlen(tail)) && strncmp(s, "{{", 2) && strncmp(s, "{%", 2); s++) {
+            const char *escape = *s == '\\' && s[1] ? strchr(from, s[1]) : NULL;
+            system[len++] = escape ? to[escape - from] : *s;
+            if (escape) s++;
+        }
+        if (strncmp(s, tail, strlen(tail)) || len < 1 || system[0] != '\n') continue;
+        system[len] = 0;
+        t->system = rlvr__strndup(t->ctx, system + 1, len - 1);
+        if (!t->system) { rlvr__free(t->ctx, system); return RLVR_ERROR_MEMORY; }
+    }
+    rlvr__free(t->ctx, system);
+    return RLVR_OK;
+}
+
+/* Ids 0 .. 255 are the bytes, then come the special tokens, the last of which ends a text. */
 static rlvr__tokenizer *rlvr__tokenizer_bytes(rlvr_ctx *ctx, const char *const *special, int n_special)
 {
     char letters[256][4];
     rlvr__tok_source s;
     memset(&s, 0, sizeof s);
+    for (int i = 0; i < n_special; i++) {
+        rlvr__str name = {special && special[i] ? special[i] : "", special && special[i] ? strlen(special[i]) : 0};
+        bool twice = name.n < 2;      /* a single character would be taken for a byte */
+        for (int k = 0; k < i && !twice; k++) twice = !strcmp(special[k], special[i]);
+        if (!twice && rlvr__is_utf8_text(name)) continue;
+        rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "byte tokenizer: special token %d is \"%s\"; each needs a UTF-8 text of its own of two "
+                   "characters or more", i, name.s);
+        return NULL;
+    }
+    if (n_special < 0 || n_special > 1 << 20) {
+        rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "byte tokenizer: n_special is %d", n_special);
+        return NULL;
+    }
     s.file = "byte tokenizer";
     s.n = 256 + n_special;
     s.token = RLVR__NEW(ctx, rlvr__str, s.n);
-    s.special = RLVR__NEW(ctx, unsigned char, s.n);
+    s.kind = RLVR__NEW(ctx, unsigned char, s.n);
     rlvr__tokenizer *t = NULL;
-    if (s.token && s.special) {
+    if (s.token && s.kind) {
         for (int i = 0; i < s.n; i++) {
             s.token[i].s = i < 256 ? letters[i] : special[i - 256];
             s.token[i].n = i < 256 ? (size_t)rlvr__utf8_write(letters[i], rlvr__byte_letter(i)) : strlen(special[i - 256]);
-            s.special[i] = i >= 256;
+            s.kind[i] = i < 256 ? 0 : RLVR__TOKEN_ADDED | RLVR__TOKEN_SPECIAL;
         }
         t = rlvr__tok_build(ctx, &s);
     }
     rlvr__free(ctx, s.token);
-    rlvr__free(ctx, s.special);
+    rlvr__free(ctx, s.kind);
     if (!t) return NULL;
     t->regex = false;
     t->eos = t->pad = n_special ? t->n - 1 : -1;
     return t;
 }
 
-static rlvr__tokenizer *rlvr__tokenizer_from_gguf(rlvr_ctx *ctx, const rlvr__tensors *g, const char *file)
+/* ---- from GGUF ---- */
+
+static bool rlvr__str_is(rlvr__str s, const char *text) { return s.n == strlen(text) && (!s.n || !memcmp(s.s, text, s.n)); }
+
+/* Which pre-tokeniser a GGUF file names; false with a message where it is none of ours. */
+static bool rlvr__gguf_pre(rlvr_ctx *ctx, const rlvr__tensors *g, const char *file, bool *digits)
 {
     rlvr__str model = rlvr__gguf_str(g, "tokenizer.ggml.model"), pre = rlvr__gguf_str(g, "tokenizer.ggml.pre");
-    bool digits = pre.n == 6 && !memcmp(pre.s, "smollm", 6);
-    bool gpt2 = pre.n == 0 || (pre.n == 5 && !memcmp(pre.s, "gpt-2", 5)) || (pre.n == 7 && !memcmp(pre.s, "default", 7));
-    if (model.n != 4 || memcmp(model.s, "gpt2", 4) || (!digits && !gpt2)) {
-        rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.model \"%.*s\", pre \"%.*s\"; this version knows gpt2 with smollm, gpt-2 or "
-                   "default", file, (int)RLVR__MIN(model.n, (size_t)40), model.s ? model.s : "", (int)RLVR__MIN(pre.n, (size_t)40), pre.s ? pre.s : "");
-        return NULL;
-    }
-    rlvr__tok_source s;
+    *digits = rlvr__str_is(pre, "smollm");
+    if (!rlvr__str_is(model, "gpt2"))
+        rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.model is \"%.*s\"; this version knows gpt2 (byte-level BPE) alone", file,
+                   (int)RLVR__MIN(model.n, (size_t)40), model.s ? model.s : "");
+    else if (!*digits && !rlvr__str_is(pre, "gpt-2") && rlvr__gguf_find(g, "tokenizer.ggml.pre"))
+        rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.pre is \"%.*s\"; this version knows smollm and gpt-2", file,
+                   (int)RLVR__MIN(pre.n, (size_t)40), pre.s ? pre.s : "");
+    else if (rlvr__gguf_bool(g, "tokenizer.ggml.add_bos_token", false))
+        rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.add_bos_token is true; this version puts no token in front of a text", file);
+    else return true;
+    return false;
+}
+
+/* False where memory ran out or the file lacks something; the message is recorded. The arrays are the caller's either way. */
+static bool rlvr__gguf_tokens(rlvr_ctx *ctx, const rlvr__tensors *g, rlvr__tok_source *s)
+{
+    const rlvr__gguf_kv *type = rlvr__gguf_numbers(g, "tokenizer.ggml.token_type"), *kv;
+    const char *key[2] = {"tokenizer.ggml.tokens", "tokenizer.ggml.merges"};
     rlvr__str *merges = NULL;
-    const rlvr__gguf_kv *type = rlvr__gguf_numbers(g, "tokenizer.ggml.token_type");
+    for (int i = 0; i < 2; i++) {
+        kv = rlvr__gguf_find(g, key[i]);
+        if (kv && kv->list && kv->type == RLVR__GGUF_STRING && kv->count <= INT_MAX / 4 && (i || kv->count)) continue;
+        rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s: %s is missing or no list of strings; fetch the file again", s->file, key[i]);
+        return false;
+    }
+    s->n = (int)rlvr__gguf_strings(g, key[0], &s->token);
+    s->n_merges = (int)rlvr__gguf_strings(g, key[1], &merges);
+    s->kind = s->token ? RLVR__NEW(ctx, unsigned char, s->n) : NULL;
+    s->merge = merges ? (rlvr__str(*)[2])rlvr__alloc(ctx, (size_t)s->n_merges + 1, sizeof *s->merge) : NULL;
+    bool ok = s->token && merges && s->kind && s->merge;
+    for (int i = 0; ok && i < s->n; i++) {
+        int64_t k = type ? rlvr__gguf_int_at(type, i, 1) : 1;      /* 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused */
+        s->kind[i] = k == 2 || k == 3 ? RLVR__TOKEN_ADDED | RLVR__TOKEN_SPECIAL : k == 4 ? RLVR__TOKEN_ADDED : 0;
+    }
+    for (int i = 0; ok && i < s->n_merges; i++) rlvr__split_merge(merges[i], s->merge[i]);
+    rlvr__free(ctx, merges);
+    return ok;
+}
+
+static rlvr__tokenizer *rlvr__tokenizer_from_gguf(rlvr_ctx *ctx, const rlvr__tensors *g, const char *file)
+{
+    rlvr__tok_source s;
+    rlvr__tokenizer *t = NULL;
+    bool digits;
     memset(&s, 0, sizeof s);
     s.file = file;
-    int64_t n = rlvr__gguf_strings(g, "tokenizer.ggml.tokens", &s.token), n_merges = rlvr__gguf_strings(g, "tokenizer.ggml.merges", &merges);
-    rlvr__tokenizer *t = NULL;
-    if (n < 1 || n_merges < 0 || n > INT_MAX / 4 || n_merges > INT_MAX / 4)
-        rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s: tokenizer.ggml.tokens or tokenizer.ggml.merges is missing; fetch the file again", file);
-    else {
-        s.n = (int)n;
-        s.n_merges = (int)n_merges;
-        s.special = RLVR__NEW(ctx, unsigned char, n);
-        s.merge = (rlvr__str(*)[2])rlvr__alloc(ctx, (size_t)n_merges + 1, sizeof *s.merge);
-    }
-    if (s.special && s.merge) {
-        for (int64_t i = 0; i < n; i++) s.special[i] = type && rlvr__gguf_int_at(type, i, 1) == 3;
-        for (int64_t i = 0; i < n_merges; i++) {      /* "left right"; a space inside a token is written as a letter */
-            const char *space = merges[i].n ? (const char *)memchr(merges[i].s + 1, ' ', merges[i].n - 1) : NULL;
-            size_t left = space ? (size_t)(space - merges[i].s) : merges[i].n;
-            s.merge[i][0].s = merges[i].s;
-            s.merge[i][0].n = left;
-            s.merge[i][1].s = space ? space + 1 : "";
-            s.merge[i][1].n = space ? merges[i].n - left - 1 : 0;
-        }
-        t = rlvr__tok_build(ctx, &s);
-    }
+    if (!rlvr__gguf_pre(ctx, g, file, &digits)) return NULL;
+    if (rlvr__gguf_tokens(ctx, g, &s)) t = rlvr__tok_build(ctx, &s);
     rlvr__free(ctx, s.token);
-    rlvr__free(ctx, merges);
-    rlvr__free(ctx, s.special);
+    rlvr__free(ctx, s.kind);
     rlvr__free(ctx, s.merge);
     if (!t) return NULL;
     t->digits = digits;
@@ -5062,185 +5257,286 @@ static rlvr__tokenizer *rlvr__tokenizer_from_gguf(rlvr_ctx *ctx, const rlvr__ten
     return t;
 }
 
-/* ---- tokenizer.json ---- */
+/* ---- from tokenizer.json ---- */
 
 static bool rlvr__json_is_text(const rlvr__json *j, const char *text)
 {
-    const char *s = rlvr__json_str(j, NULL);
-    return s && !strcmp(s, text);
+    size_t n;
+    const char *s = rlvr__json_str(j, &n);
+    return s && n == strlen(text) && !memcmp(s, text, n);
 }
 static bool rlvr__json_absent(const rlvr__json *j) { return !j || j->type == RLVR__JSON_NULL; }
+static bool rlvr__json_blank(const rlvr__json *j) { return rlvr__json_absent(j) || rlvr__json_is_text(j, ""); }
 
-/* What the pre-tokeniser does; false where it is one that this version does not know. */
-static bool rlvr__json_pre_tokenizer(const rlvr__json *j, bool *digits, bool *regex)
+typedef struct rlvr__pre { bool digits, byte_level, regex; } rlvr__pre;
+
+/* Adds what a pre-tokeniser does; the field that this version cannot do, or NULL. ByteLevel must come last: behind it, the
+   others would see bytes as letters. */
+static const char *rlvr__json_pre(const rlvr__json *j, rlvr__pre *p)
 {
-    if (rlvr__json_is_text(rlvr__json_get(j, "type"), "Sequence")) {
-        RLVR__JSON_EACH(part, rlvr__json_get(j, "pretokenizers"))
-            if (!rlvr__json_pre_tokenizer(part, digits, regex)) return false;
-        return true;
+    const rlvr__json *type = rlvr__json_get(j, "type");
+    if (rlvr__json_is_text(type, "Sequence")) {
+        RLVR__JSON_EACH(part, rlvr__json_get(j, "pretokenizers")) {
+            const char *why = rlvr__json_pre(part, p);
+            if (why) return why;
+        }
+        return NULL;
     }
-    if (rlvr__json_is_text(rlvr__json_get(j, "type"), "Digits")) {
-        *digits = true;
-        return rlvr__json_bool(rlvr__json_get(j, "individual_digits"), false);
+    if (p->byte_level) return "pre_tokenizer (something comes behind ByteLevel)";
+    if (rlvr__json_is_text(type, "Digits")) {
+        p->digits = true;
+        return rlvr__json_bool(rlvr__json_get(j, "individual_digits"), false) ? NULL : "pre_tokenizer.individual_digits (it is false)";
     }
-    if (!rlvr__json_is_text(rlvr__json_get(j, "type"), "ByteLevel") || rlvr__json_bool(rlvr__json_get(j, "add_prefix_space"), true)) return false;
-    *regex = rlvr__json_bool(rlvr__json_get(j, "use_regex"), true);
-    return true;
+    if (!rlvr__json_is_text(type, "ByteLevel")) return "pre_tokenizer.type (it is not ByteLevel, nor Digits in front of it)";
+    p->byte_level = true;
+    p->regex = rlvr__json_bool(rlvr__json_get(j, "use_regex"), true);
+    return rlvr__json_bool(rlvr__json_get(j, "add_prefix_space"), true) ? "pre_tokenizer.add_prefix_space (it is true)" : NULL;
 }
 
-/* Why a tokenizer.json is beyond this version; NULL: it is not. */
-static const char *rlvr__json_beyond(const rlvr__json *root, const rlvr__json *model, bool *digits, bool *regex)
+/* The field of a tokenizer.json that this version cannot do; NULL: it can do them all. */
+static const char *rlvr__json_beyond(const rlvr__json *root, rlvr__pre *p)
 {
+    const rlvr__json *model = rlvr__json_get(root, "model"), *post = rlvr__json_get(root, "post_processor");
+    const rlvr__json *decoder = rlvr__json_get(root, "decoder"), *dropout = rlvr__json_get(model, "dropout");
     const rlvr__json *type = rlvr__json_get(model, "type");
-    if (type && !rlvr__json_is_text(type, "BPE")) return "model.type is not BPE";
-    if (!rlvr__json_absent(rlvr__json_get(root, "normalizer"))) return "it has a normalizer";
-    if (rlvr__json_bool(rlvr__json_get(model, "byte_fallback"), false)) return "model.byte_fallback is on";
-    if (rlvr__json_bool(rlvr__json_get(model, "ignore_merges"), false)) return "model.ignore_merges is on";
-    if (!rlvr__json_absent(rlvr__json_get(model, "unk_token"))) return "model.unk_token is set";
-    if (!rlvr__json_absent(rlvr__json_get(model, "dropout"))) return "model.dropout is set";
-    if (!rlvr__json_pre_tokenizer(rlvr__json_get(root, "pre_tokenizer"), digits, regex)) return "its pre_tokenizer is not ByteLevel, alone or after Digits";
-    const rlvr__json *post = rlvr__json_get(root, "post_processor");
-    if (!rlvr__json_absent(post) && !rlvr__json_is_text(rlvr__json_get(post, "type"), "ByteLevel")) return "it has a post_processor";
-    RLVR__JSON_EACH(added, rlvr__json_get(root, "added_tokens"))
-        if (rlvr__json_bool(rlvr__json_get(added, "lstrip"), false) || rlvr__json_bool(rlvr__json_get(added, "rstrip"), false) ||
-            rlvr__json_bool(rlvr__json_get(added, "single_word"), false)) return "an added token has lstrip, rstrip or single_word";
+    if (type && !rlvr__json_is_text(type, "BPE")) return "model.type (it is not BPE)";
+    if (!rlvr__json_absent(rlvr__json_get(root, "normalizer"))) return "normalizer";
+    if (rlvr__json_bool(rlvr__json_get(model, "byte_fallback"), false)) return "model.byte_fallback";
+    if (rlvr__json_bool(rlvr__json_get(model, "ignore_merges"), false)) return "model.ignore_merges";
+    if (!rlvr__json_absent(dropout) && rlvr__json_num(dropout, 1) != 0) return "model.dropout";
+    if (!rlvr__json_blank(rlvr__json_get(model, "continuing_subword_prefix"))) return "model.continuing_subword_prefix";
+    if (!rlvr__json_blank(rlvr__json_get(model, "end_of_word_suffix"))) return "model.end_of_word_suffix";
+    const char *why = rlvr__json_pre(rlvr__json_get(root, "pre_tokenizer"), p);
+    if (why) return why;
+    if (!p->byte_level) return "pre_tokenizer (no ByteLevel in it)";
+    if (!rlvr__json_absent(post) && !rlvr__json_is_text(rlvr__json_get(post, "type"), "ByteLevel")) return "post_processor (it is not ByteLevel)";
+    if (!rlvr__json_absent(decoder) && !rlvr__json_is_text(rlvr__json_get(decoder, "type"), "ByteLevel")) return "decoder (it is not ByteLevel)";
+    RLVR__JSON_EACH(added, rlvr__json_get(root, "added_tokens")) {
+        if (rlvr__json_bool(rlvr__json_get(added, "lstrip"), false)) return "added_tokens.lstrip";
+        if (rlvr__json_bool(rlvr__json_get(added, "rstrip"), false)) return "added_tokens.rstrip";
+        if (rlvr__json_bool(rlvr__json_get(added, "single_word"), false)) return "added_tokens.single_word";
+    }
     return NULL;
 }
 
-/* Ids and pieces out of the tree; false with a message already recorded. */
-static bool rlvr__json_tokens(rlvr_ctx *ctx, const char *file, const rlvr__json *root, const rlvr__json *model, rlvr__tok_source *s)
+static bool rlvr__json_token_at(rlvr_ctx *ctx, const rlvr__json *item, bool added, int64_t most, rlvr__tok_source *s)
 {
-    const rlvr__json *vocab = rlvr__json_get(model, "vocab"), *added = rlvr__json_get(root, "added_tokens"), *merges = rlvr__json_get(model, "merges");
-    int64_t most = rlvr__json_count(vocab) + rlvr__json_count(added), i = 0;
-    if (!rlvr__json_is(vocab, RLVR__JSON_OBJECT) || !rlvr__json_is(merges, RLVR__JSON_ARRAY) || most > INT_MAX / 4) {
-        rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s: model.vocab or model.merges is missing; fetch the file again", file);
+    int64_t id = rlvr__json_int(added ? rlvr__json_get(item, "id") : item, -1);
+    rlvr__str text = {item->key, item->key_len};
+    if (added) text.s = rlvr__json_str(rlvr__json_get(item, "content"), &text.n);
+    bool fits = id >= 0 && id < most, taken = fits && s->token[id].s;
+    const char *why = NULL;
+    if (!text.s) why = "has no content";
+    else if (!fits) why = "has no id, or one past the number of tokens";
+    else if (taken && !added) why = "has an id that another one has too";
+    else if (taken && (s->token[id].n != text.n || memcmp(s->token[id].s, text.s, text.n))) why = "has the id of a vocabulary token";
+    if (why) {
+        rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s:%u: token \"%.*s\" %s", s->file, item->line, (int)RLVR__MIN(text.n, (size_t)40),
+                   text.s ? text.s : "", why);
+        return false;
+    }
+    s->token[id] = text;
+    s->n = (int)RLVR__MAX((int64_t)s->n, id + 1);
+    if (added) {
+        bool special = rlvr__json_bool(rlvr__json_get(item, "special"), false);
+        bool late = rlvr__json_bool(rlvr__json_get(item, "normalized"), !special);
+        s->kind[id] = (unsigned char)(RLVR__TOKEN_ADDED | (special ? RLVR__TOKEN_SPECIAL : 0) | (late ? RLVR__TOKEN_LATE : 0));
+    }
+    return true;
+}
+
+/* Tokens and merges out of the tree; false with a message recorded. The arrays are the caller's either way. */
+static bool rlvr__json_tokens(rlvr_ctx *ctx, const rlvr__json *root, rlvr__tok_source *s)
+{
+    const rlvr__json *model = rlvr__json_get(root, "model"), *added = rlvr__json_get(root, "added_tokens");
+    const rlvr__json *vocab = rlvr__json_get(model, "vocab"), *merges = rlvr__json_get(model, "merges");
+    int64_t most = rlvr__json_count(vocab) + rlvr__json_count(added);
+    if (!rlvr__json_is(vocab, RLVR__JSON_OBJECT) || !rlvr__json_is(merges, RLVR__JSON_ARRAY) || most < 1 || most > INT_MAX / 4) {
+        rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s: model.vocab or model.merges is missing; fetch the file again", s->file);
         return false;
     }
     s->token = RLVR__NEW(ctx, rlvr__str, most + 1);
-    s->special = RLVR__NEW(ctx, unsigned char, most + 1);
+    s->kind = RLVR__NEW(ctx, unsigned char, most + 1);
     s->merge = (rlvr__str(*)[2])rlvr__alloc(ctx, (size_t)rlvr__json_count(merges) + 1, sizeof *s->merge);
-    if (!s->token || !s->special || !s->merge) return false;
+    if (!s->token || !s->kind || !s->merge) return false;
     for (int pass = 0; pass < 2; pass++)
-        RLVR__JSON_EACH(item, pass ? added : vocab) {
-            int64_t id = rlvr__json_int(pass ? rlvr__json_get(item, "id") : item, -1);
-            size_t n = item->key_len;
-            const char *text = pass ? rlvr__json_str(rlvr__json_get(item, "content"), &n) : item->key;
-            if (id < 0 || id >= most || !text || (!pass && s->token[id].s) || memchr(text, 0, n)) {
-                rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s:%u: token \"%.40s\": its id is used twice, missing or past the number of tokens", file,
-                           item->line, text ? text : "");
-                return false;
-            }
-            s->token[id].s = text;
-            s->token[id].n = n;
-            if (pass) s->special[id] = 1;
-            s->n = (int)RLVR__MAX((int64_t)s->n, id + 1);
-        }
+        RLVR__JSON_EACH(item, pass ? added : vocab)
+            if (!rlvr__json_token_at(ctx, item, pass, most, s)) return false;
     for (int k = 0; k < s->n; k++)
-        if (!s->token[k].s) { rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s: no token has id %d", file, k); return false; }
-    RLVR__JSON_EACH(m, merges) {
-        rlvr__str *pair = s->merge[i++];
-        if (m->type == RLVR__JSON_STRING) {
-            const char *space = m->len ? (const char *)memchr(m->text + 1, ' ', m->len - 1) : NULL;
-            pair[0].s = m->text;
-            pair[0].n = space ? (size_t)(space - m->text) : m->len;
-            pair[1].s = space ? space + 1 : "";
-            pair[1].n = space ? m->len - pair[0].n - 1 : 0;
-        } else {
-            pair[0].s = rlvr__json_str(rlvr__json_at(m, 0), &pair[0].n);
-            pair[1].s = rlvr__json_str(rlvr__json_at(m, 1), &pair[1].n);
+        if (!s->token[k].s) {
+            rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: no token has id %d, but later ones are there; this version wants no gaps", s->file, k);
+            return false;
         }
+    RLVR__JSON_EACH(m, merges) {
+        rlvr__str *pair = s->merge[s->n_merges++], whole = {m->text, m->len};
+        if (m->type == RLVR__JSON_STRING) rlvr__split_merge(whole, pair);
+        else for (int k = 0; k < 2; k++) pair[k].s = rlvr__json_str(rlvr__json_at(m, k), &pair[k].n);
         if (!pair[0].s || !pair[1].s || memchr(pair[0].s, 0, pair[0].n) || memchr(pair[1].s, 0, pair[1].n)) {
-            rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s:%u: merge %lld is not a pair of strings", file, m->line, (long long)(i - 1));
+            rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s:%u: model.merges: item %d is no pair of strings", s->file, m->line, s->n_merges - 1);
             return false;
         }
     }
-    s->n_merges = (int)i;
     return true;
+}
+
+/* A named token of a config: "text" or {"content": "text"}. -1: none that this tokenizer has. */
+static int rlvr__json_token(const rlvr__tokenizer *t, const rlvr__json *j)
+{
+    size_t n;
+    const char *s = rlvr__json_str(j, &n);
+    if (!s) s = rlvr__json_str(rlvr__json_get(j, "content"), &n);
+    return s ? rlvr__tok_find_added(t, s, n) : -1;
 }
 
 static rlvr__tokenizer *rlvr__tokenizer_from_json(rlvr_ctx *ctx, const char *file, const char *text, size_t n)
 {
     rlvr__json *root = rlvr__json_parse(ctx, file, text, n, 1);
     if (!root) return NULL;
-    const rlvr__json *model = rlvr__json_get(root, "model");
     rlvr__tok_source s;
+    rlvr__pre pre = {false, false, false};
     rlvr__tokenizer *t = NULL;
-    bool digits = false, regex = false;
-    const char *beyond = rlvr__json_beyond(root, model, &digits, &regex);
+    const char *beyond = rlvr__json_beyond(root, &pre);
     memset(&s, 0, sizeof s);
     s.file = file;
-    if (beyond) rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: %s; this version runs byte-level BPE as GPT-2 and SmolLM2 have it", file, beyond);
-    else if (rlvr__json_tokens(ctx, file, root, model, &s)) t = rlvr__tok_build(ctx, &s);
+    if (beyond) rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: %s: this version cannot do this; it runs byte-level BPE as GPT-2 and SmolLM2 have "
+                           "it: use such a model", file, beyond);
+    else if (rlvr__json_tokens(ctx, root, &s)) t = rlvr__tok_build(ctx, &s);
+    bool unk = !rlvr__json_absent(rlvr__json_get(rlvr__json_get(root, "model"), "unk_token"));
     rlvr__free(ctx, s.token);
-    rlvr__free(ctx, s.special);
+    rlvr__free(ctx, s.kind);
     rlvr__free(ctx, s.merge);
     rlvr__json_free(ctx, root);
+    for (int i = 0; t && unk && i < 256; i++)      /* where every byte has a token, none is unknown */
+        if (t->byte_token[i] < 0) {
+            rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: model.unk_token is set and byte %d has no token; set it to null, which drops such "
+                       "bytes", file, i);
+            rlvr__tokenizer_free(t);
+            t = NULL;
+        }
     if (!t) return NULL;
-    t->digits = digits;
-    t->regex = regex;
+    t->digits = pre.digits;
+    t->regex = pre.regex;
     t->json = rlvr__strndup(ctx, text, n);
     if (!t->json) { rlvr__tokenizer_free(t); return NULL; }
     return t;
 }
 
-/* A named token of tokenizer_config.json: "text" or {"content": "text"}. */
-static int rlvr__json_token(const rlvr__tokenizer *t, const rlvr__json *j)
+/* Named tokens and chat template out of tokenizer_config.json. */
+static rlvr_result rlvr__tok_read_config(rlvr__tokenizer *t, const char *path, const rlvr__json *j)
 {
+    const rlvr__json *chat = rlvr__json_get(j, "chat_template");
     size_t n;
-    const char *s = rlvr__json_str(j, &n);
-    if (!s) s = rlvr__json_str(rlvr__json_get(j, "content"), &n);
-    return s ? rlvr__tok_find_special(t, s, n) : -1;
+    if (rlvr__json_bool(rlvr__json_get(j, "add_prefix_space"), false))
+        return rlvr__fail(t->ctx, RLVR_ERROR_UNSUPPORTED, "%s: add_prefix_space is true; this version puts no space in front of a text", path);
+    t->bos = rlvr__json_token(t, rlvr__json_get(j, "bos_token"));
+    t->eos = rlvr__json_token(t, rlvr__json_get(j, "eos_token"));
+    t->pad = rlvr__json_token(t, rlvr__json_get(j, "pad_token"));
+    t->unk = rlvr__json_token(t, rlvr__json_get(j, "unk_token"));
+    if (rlvr__json_is(chat, RLVR__JSON_ARRAY)) {      /* several, by name */
+        const rlvr__json *list = chat;
+        chat = NULL;
+        RLVR__JSON_EACH(item, list)
+            if (rlvr__json_is_text(rlvr__json_get(item, "name"), "default")) chat = rlvr__json_get(item, "template");
+    }
+    const char *text = rlvr__json_str(chat, &n);
+    return rlvr__tok_set_template(t, text, n);
 }
 
-/* A folder's tokenizer.json and, where it is there, tokenizer_config.json. */
+/* A folder's tokenizer.json and, where they are there, tokenizer_config.json and chat_template.jinja, in which newer
+   versions of transformers keep the template. */
 static rlvr__tokenizer *rlvr__tokenizer_load(rlvr_ctx *ctx, const char *folder)
 {
     char *path = rlvr__path_join(ctx, folder, "tokenizer.json"), *config = rlvr__path_join(ctx, folder, "tokenizer_config.json");
+    char *jinja = rlvr__path_join(ctx, folder, "chat_template.jinja");
     rlvr__tokenizer *t = NULL;
     rlvr__file f;
-    if (path && config && rlvr__file_open(ctx, path, &f) == RLVR_OK) {
+    bool ok = path && config && jinja;
+    if (ok && rlvr__file_open(ctx, path, &f) == RLVR_OK) {
         t = rlvr__tokenizer_from_json(ctx, path, (const char *)f.data, f.len);
         rlvr__file_close(ctx, &f);
     }
-    rlvr__json *j = t && rlvr__is_file(config) ? rlvr__json_load(ctx, config) : NULL;
-    if (j) {
-        size_t n;
-        const char *chat = rlvr__json_str(rlvr__json_get(j, "chat_template"), &n);
-        t->bos = rlvr__json_token(t, rlvr__json_get(j, "bos_token"));
-        t->eos = rlvr__json_token(t, rlvr__json_get(j, "eos_token"));
-        t->pad = rlvr__json_token(t, rlvr__json_get(j, "pad_token"));
-        t->unk = rlvr__json_token(t, rlvr__json_get(j, "unk_token"));
-        if (rlvr__tok_set_template(t, chat, n) != RLVR_OK) { rlvr__tokenizer_free(t); t = NULL; }
+    if (t && rlvr__is_file(config)) {
+        rlvr__json *j = rlvr__json_load(ctx, config);
+        ok = j && rlvr__tok_read_config(t, config, j) == RLVR_OK;
         rlvr__json_free(ctx, j);
-    } else if (t && rlvr__is_file(config)) { rlvr__tokenizer_free(t); t = NULL; }
-    if (t && t->eos < 0) t->eos = t->im_end >= 0 ? t->im_end : rlvr__tok_find_special(t, "<|endoftext|>", 13);
+    }
+    if (t && ok && !t->chat_template && rlvr__is_file(jinja)) {
+        ok = rlvr__file_open(ctx, jinja, &f) == RLVR_OK;
+        if (ok) {
+            ok = rlvr__tok_set_template(t, (const char *)f.data, f.len) == RLVR_OK;
+            rlvr__file_close(ctx, &f);
+        }
+    }
+    if (t && !ok) { rlvr__tokenizer_free(t); t = NULL; }
+    if (t && t->eos < 0) t->eos = t->im_end >= 0 ? t->im_end : rlvr__tok_find_added(t, "<|endoftext|>", 13);
     rlvr__free(ctx, path);
     rlvr__free(ctx, config);
+    rlvr__free(ctx, jinja);
     return t;
 }
 
 /* ---- encoding ---- */
 
-/* A word's symbols as a linked list, and a heap of the merges that are open in it: (rank, position). A join leaves stale
-   entries behind, which are known by their symbols having changed. */
 typedef struct rlvr__symbol { int id, prev, next; } rlvr__symbol;
 typedef struct rlvr__open { int rank, at; } rlvr__open;
 typedef struct rlvr__encoder {
     const rlvr__tokenizer *t;
+    bool parse_special;
     rlvr__symbol *symbols;  int64_t cap_symbols;
     rlvr__open *heap;       int64_t cap_heap;  int n_heap;
     int *ids;  int64_t n, cap;
     bool failed;
 } rlvr__encoder;
 
+static void rlvr__encode_ids(rlvr__encoder *e, const int *ids, int n)
+{
+    if (e->cap - e->n < n) {
+        int64_t cap = RLVR__MAX(e->cap + e->cap / 2, e->n + n + 64);
+        int *more = RLVR__NEW(e->t->ctx, int, cap);
+        if (!more) { e->failed = true; return; }
+        if (e->n) memcpy(more, e->ids, (size_t)e->n * sizeof(int));
+        rlvr__free(e->t->ctx, e->ids);
+        e->ids = more;
+        e->cap = cap;
+    }
+    for (int i = 0; i < n; i++) e->ids[e->n++] = ids[i];
+}
+
+enum { RLVR__SHORT_WORD = 32 };
+
+/* A short word: the ranks of all pairs of neighbours in a row, the lowest looked for each time. */
+static void rlvr__encode_short(rlvr__encoder *e, const char *s, size_t len)
+{
+    const rlvr__pair *pair[RLVR__SHORT_WORD];      /* pair[i] joins id[i] and id[i + 1] */
+    int id[RLVR__SHORT_WORD], n = 0;
+    for (size_t i = 0; i < len; i++) {
+        id[n] = e->t->byte_token[(unsigned char)s[i]];
+        n += id[n] >= 0;
+    }
+    for (int i = 0; i + 1 < n; i++) pair[i] = rlvr__pair_find(e->t, id[i], id[i + 1]);
+    while (n > 1) {
+        int best = 0;
+        for (int i = 1; i + 1 < n; i++)
+            if (pair[i]->rank < pair[best]->rank) best = i;
+        if (pair[best]->rank == INT_MAX) break;
+        id[best] = pair[best]->result;
+        n--;
+        for (int i = best + 1; i < n; i++) id[i] = id[i + 1];
+        for (int i = best + 1; i + 1 < n; i++) pair[i] = pair[i + 1];
+        if (best + 1 < n) pair[best] = rlvr__pair_find(e->t, id[best], id[best + 1]);
+        if (best) pair[best - 1] = rlvr__pair_find(e->t, id[best - 1], id[best]);
+    }
+    rlvr__encode_ids(e, id, n);
+}
+
 static bool rlvr__open_before(rlvr__open a, rlvr__open b) { return a.rank < b.rank || (a.rank == b.rank && a.at < b.at); }
 
 static void rlvr__heap_push(rlvr__encoder *e, int at)
 {
     const rlvr__symbol *s = &e->symbols[at];
-    int rank = s->next < 0 ? -1 : rlvr__pair_rank(e->t, s->id, e->symbols[s->next].id);
-    if (rank < 0) return;
-    rlvr__open o = {rank, at};
+    if (s->next < 0) return;
+    rlvr__open o = {rlvr__pair_find(e->t, s->id, e->symbols[s->next].id)->rank, at};
+    if (o.rank == INT_MAX) return;
     int i = e->n_heap++;
     for (; i > 0 && rlvr__open_before(o, e->heap[(i - 1) / 2]); i = (i - 1) / 2) e->heap[i] = e->heap[(i - 1) / 2];
     e->heap[i] = o;
@@ -5260,24 +5556,12 @@ static rlvr__open rlvr__heap_pop(rlvr__encoder *e)
     return top;
 }
 
-static void rlvr__encode_id(rlvr__encoder *e, int id)
-{
-    if (e->n == e->cap) {
-        int64_t cap = RLVR__MAX(e->cap * 2, (int64_t)64);
-        int *ids = RLVR__NEW(e->t->ctx, int, cap);
-        if (!ids) { e->failed = true; return; }
-        if (e->n) memcpy(ids, e->ids, (size_t)e->n * sizeof(int));
-        rlvr__free(e->t->ctx, e->ids);
-        e->ids = ids;
-        e->cap = cap;
-    }
-    e->ids[e->n++] = id;
-}
-
-static void rlvr__encode_word(rlvr__encoder *e, const char *s, size_t len)
+/* A word of any length in n log n: its symbols as a linked list, and a heap of the merges that are open in it, as (rank,
+   position). A join leaves stale entries behind, which are known by their symbols having changed. At most len - 1 entries
+   to begin with and two for each join, of which there are at most len - 1. */
+static void rlvr__encode_long(rlvr__encoder *e, const char *s, size_t len)
 {
     int n = 0;
-    if (e->failed || !len) return;
     if (!rlvr__reserve(e->t->ctx, (void **)&e->symbols, &e->cap_symbols, (int64_t)len, sizeof *e->symbols) ||
         !rlvr__reserve(e->t->ctx, (void **)&e->heap, &e->cap_heap, 3 * (int64_t)len, sizeof *e->heap)) { e->failed = true; return; }
     for (size_t i = 0; i < len; i++) {
@@ -5305,7 +5589,13 @@ static void rlvr__encode_word(rlvr__encoder *e, const char *s, size_t len)
         rlvr__heap_push(e, o.at);
         if (a->prev >= 0) rlvr__heap_push(e, a->prev);
     }
-    for (int i = 0; i >= 0; i = e->symbols[i].next) rlvr__encode_id(e, e->symbols[i].id);
+    for (int i = 0; i >= 0 && !e->failed; i = e->symbols[i].next) rlvr__encode_ids(e, &e->symbols[i].id, 1);
+}
+
+static void rlvr__encode_word(rlvr__encoder *e, const char *s, size_t len)
+{
+    if (len > RLVR__SHORT_WORD) rlvr__encode_long(e, s, len);
+    else if (len) rlvr__encode_short(e, s, len);
 }
 
 static size_t rlvr__run_of(const char *s, size_t len, size_t at, rlvr__class kind)      /* end of the run of a class */
@@ -5347,7 +5637,7 @@ static size_t rlvr__word_end(const char *s, size_t len, size_t at)
     return end;
 }
 
-static void rlvr__encode_piece(rlvr__encoder *e, const char *s, size_t len)      /* no digit rule any more */
+static void rlvr__encode_words(rlvr__encoder *e, const char *s, size_t len)      /* step 3 */
 {
     if (!e->t->regex) { rlvr__encode_word(e, s, len); return; }
     for (size_t at = 0; at < len && !e->failed;) {
@@ -5357,52 +5647,62 @@ static void rlvr__encode_piece(rlvr__encoder *e, const char *s, size_t len)     
     }
 }
 
-static void rlvr__encode_plain(rlvr__encoder *e, const char *s, size_t len)      /* no special token in it */
+static void rlvr__encode_plain(rlvr__encoder *e, const char *s, size_t len)      /* step 2 */
 {
     size_t from = 0;
     for (size_t at = 0; e->t->digits && at < len;) {
         uint32_t c;
         size_t n = (size_t)rlvr__utf8_read(s + at, len - at, &c);
         if (c != RLVR__NOT_UTF8 && rlvr__is_numeric(c)) {
-            rlvr__encode_piece(e, s + from, at - from);
-            rlvr__encode_piece(e, s + at, n);
+            rlvr__encode_words(e, s + from, at - from);
+            rlvr__encode_words(e, s + at, n);
             from = at + n;
         }
         at += n;
     }
-    rlvr__encode_piece(e, s + from, len - from);
+    rlvr__encode_words(e, s + from, len - from);
 }
 
-/* Token ids of a text; *ids is allocated. Count, or -1 without memory. */
+/* Step 1. Where special tokens are not parsed, one that is spelt in the text is plain text, but no other added token is
+   looked for inside it: as the tokenizers library has it. */
+static void rlvr__encode_text(rlvr__encoder *e, const char *s, size_t len, int late)
+{
+    const rlvr__tokenizer *t = e->t;
+    size_t from = 0;
+    for (size_t at = 0; (late ? t->n_late : t->n_added - t->n_late) && at < len && !e->failed;) {
+        size_t n = 1;
+        int id = rlvr__trie_match(t->trie[late], s + at, len - at, &n);
+        if (id >= 0 && (e->parse_special || !(t->kind[id] & RLVR__TOKEN_SPECIAL))) {
+            if (late) rlvr__encode_plain(e, s + from, at - from);
+            else rlvr__encode_text(e, s + from, at - from, 1);
+            rlvr__encode_ids(e, &id, 1);
+            from = at + n;
+        }
+        at += n;
+    }
+    if (late) rlvr__encode_plain(e, s + from, len - from);
+    else rlvr__encode_text(e, s + from, len - from, 1);
+}
+
+/* Token ids of a text; *ids is allocated. With parse_special, special tokens that are spelt in the text become their ids.
+   Count, or -1 with the error recorded. */
 static int rlvr__tok_encode(const rlvr__tokenizer *t, const char *text, size_t len, bool parse_special, int **ids)
 {
     rlvr__encoder e;
-    size_t from = 0;
-    bool starts[256] = {false};
     memset(&e, 0, sizeof e);
     e.t = t;
+    e.parse_special = parse_special;
     *ids = NULL;
     if (len > INT_MAX / 4) {
         rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "a text of %zu bytes is too long to tokenise; split it", len);
         return -1;
     }
-    for (int i = 0; parse_special && i < t->n_special; i++) starts[(unsigned char)t->text[t->begin[t->by_length[i]]]] = true;
-    for (size_t at = 0; at < len && !e.failed;) {
-        int found = -1;
-        size_t n = 1;
-        for (int i = 0; found < 0 && starts[(unsigned char)text[at]] && i < t->n_special; i++) {
-            const char *s = rlvr__tok_bytes(t, t->by_length[i], &n);
-            if (n <= len - at && !memcmp(s, text + at, n)) found = t->by_length[i];
-        }
-        if (found < 0) { at++; continue; }
-        rlvr__encode_plain(&e, text + from, at - from);
-        rlvr__encode_id(&e, found);
-        from = at += n;
-    }
-    rlvr__encode_plain(&e, text + from, len - from);
+    e.cap = (int64_t)len / 3 + 16;
+    e.ids = RLVR__NEW(t->ctx, int, e.cap);
+    e.failed = !e.ids;
+    if (!e.failed) rlvr__encode_text(&e, text, len, 0);
     rlvr__free(t->ctx, e.symbols);
     rlvr__free(t->ctx, e.heap);
-    if (!e.failed && !e.ids && !(e.ids = RLVR__NEW(t->ctx, int, 1))) e.failed = true;
     if (e.failed) { rlvr__free(t->ctx, e.ids); return -1; }
     *ids = e.ids;
     return (int)e.n;
@@ -5419,6 +5719,7 @@ static void rlvr__tok_decode_into(const rlvr__tokenizer *t, const int *ids, int 
     }
 }
 
+/* The tokens' bytes as they are, NUL-terminated: UTF-8 only if the tokens make it so. */
 static char *rlvr__tok_decode(const rlvr__tokenizer *t, const int *ids, int n, bool with_special, size_t *len)
 {
     rlvr__buf b = {t->ctx, NULL, 0, 0, false};
@@ -5429,7 +5730,8 @@ static char *rlvr__tok_decode(const rlvr__tokenizer *t, const int *ids, int n, b
     return b.data;
 }
 
-/* Text that comes token by token: bytes wait until their character is whole. */
+/* Text that comes token by token: bytes wait until their character is whole, so that what goes out is UTF-8 at any moment.
+   Bytes that can no longer become a character go out as U+FFFD; a beginning that waits does so only when flushed. */
 typedef struct rlvr__tok_stream { unsigned char pending[4]; int n; } rlvr__tok_stream;
 
 static void rlvr__tok_stream_push(const rlvr__tokenizer *t, rlvr__tok_stream *s, int id, rlvr__buf *out)
@@ -5437,13 +5739,14 @@ static void rlvr__tok_stream_push(const rlvr__tokenizer *t, rlvr__tok_stream *s,
     size_t len;
     const char *text = rlvr__tok_bytes(t, id, &len);
     for (size_t i = 0; i < len; i++) {
-        uint32_t c;
         s->pending[s->n++] = (unsigned char)text[i];
-        while (s->n) {      /* a whole character goes out, a piece that cannot become one too; the beginning of one waits */
-            int used = rlvr__utf8_read((const char *)s->pending, (size_t)s->n, &c);
-            int lead = s->pending[0], want = lead >= 0xf0 && lead <= 0xf4 ? 4 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xc2 && lead < 0xe0 ? 2 : 1;
-            if (c == RLVR__NOT_UTF8 && used == s->n && s->n < want) break;
-            rlvr__buf_add(out, s->pending, (size_t)used);
+        while (s->n) {
+            uint32_t c;
+            int first = s->pending[0], used = rlvr__utf8_read((const char *)s->pending, (size_t)s->n, &c);
+            int whole = first < 0xc2 || first > 0xf4 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+            if (c == RLVR__NOT_UTF8 && used == s->n && s->n < whole) break;
+            if (c == RLVR__NOT_UTF8) rlvr__buf_add(out, "\xef\xbf\xbd", 3);
+            else rlvr__buf_add(out, s->pending, (size_t)used);
             s->n -= used;
             memmove(s->pending, s->pending + used, (size_t)s->n);
         }
@@ -5458,15 +5761,19 @@ RLVR__UNUSED static void rlvr__tok_stream_flush(rlvr__tok_stream *s, rlvr__buf *
 
 /* ---- chat ---- */
 
-/* chatml: <|im_start|>role\ncontent<|im_end|>\n for each message, then the assistant's head. A vocabulary without these marks
-   gets the contents alone. */
+/* chatml: <|im_start|>role\ncontent<|im_end|>\n for each message, then the assistant's head: the text that SmolLM2's template
+   makes with add_generation_prompt. A model that has neither a template nor chatml's marks (a base model, a byte tokenizer)
+   gets the contents alone; one with another template is refused. */
 static rlvr_result rlvr__chat_format(const rlvr__tokenizer *t, const rlvr_message *messages, int n, rlvr__buf *out)
 {
     bool chatml = t->im_start >= 0 && t->im_end >= 0;
+    if (t->chat_template && (!chatml || !strstr(t->chat_template, "<|im_start|>")))
+        return rlvr__fail(t->ctx, RLVR_ERROR_UNSUPPORTED, "the model's chat template is not chatml, the one that this version knows; format "
+                          "the prompt yourself and pass it raw");
     for (int i = 0; i < n; i++)
         if (!messages[i].role || !messages[i].content)
             return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "message %d: set role and content", i);
-    if (chatml && t->system && (!n || strcmp(messages[0].role, "system")))
+    if (chatml && t->system && n && strcmp(messages[0].role, "system"))
         rlvr__buf_addf(out, "<|im_start|>system\n%s<|im_end|>\n", t->system);
     for (int i = 0; i < n; i++) {
         if (chatml) rlvr__buf_addf(out, "<|im_start|>%s\n", messages[i].role);
@@ -5474,34 +5781,34 @@ static rlvr_result rlvr__chat_format(const rlvr__tokenizer *t, const rlvr_messag
         if (chatml) rlvr__buf_addf(out, "<|im_end|>\n");
     }
     if (chatml) rlvr__buf_addf(out, "<|im_start|>assistant\n");
+    rlvr__buf_add(out, "", 0);      /* no message at all is an empty text, not none */
     return out->failed ? RLVR_ERROR_MEMORY : RLVR_OK;
 }
 
 /* ---- writing, for transformers ---- */
 
-static void rlvr__put_token(rlvr__buf *b, const rlvr__tokenizer *t, int id)      /* as letters, quoted; a special one as it is */
+static void rlvr__put_token(rlvr__buf *b, const rlvr__tokenizer *t, int id)      /* as it is spelt in files, quoted */
 {
     size_t n;
     const char *s = rlvr__tok_bytes(t, id, &n);
+    if (t->kind[id]) { rlvr__json_put_string(b, s, n); return; }
     rlvr__buf letters = {t->ctx, NULL, 0, 0, false};
-    if (t->special[id]) rlvr__json_put_string(b, s, n);
-    else {
-        rlvr__put_letters(&letters, s, n);
-        rlvr__json_put_string(b, letters.data ? letters.data : "", letters.len);
-        if (letters.failed) b->failed = true;
-    }
+    rlvr__put_letters(&letters, s, n);
+    rlvr__json_put_string(b, letters.data ? letters.data : "", letters.len);
+    if (letters.failed) b->failed = true;
     rlvr__buf_free(&letters);
 }
 
-static void rlvr__tok_to_json(const rlvr__tokenizer *t, rlvr__buf *b)
+static void rlvr__tok_to_json(const rlvr__tokenizer *t, rlvr__buf *b)      /* tokenizer.json */
 {
     if (t->json) { rlvr__buf_add(b, t->json, strlen(t->json)); return; }
     rlvr__buf_addf(b, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [");
     for (int id = 0, first = 1; id < t->n; id++) {
-        if (!t->special[id]) continue;
+        if (!(t->kind[id] & RLVR__TOKEN_ADDED)) continue;
         rlvr__buf_addf(b, "%s\n    {\"id\": %d, \"content\": ", first ? "" : ",", id);
         rlvr__put_token(b, t, id);
-        rlvr__buf_addf(b, ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": true}");
+        rlvr__buf_addf(b, ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": %s, \"special\": %s}",
+                       t->kind[id] & RLVR__TOKEN_LATE ? "true" : "false", t->kind[id] & RLVR__TOKEN_SPECIAL ? "true" : "false");
         first = 0;
     }
     const char *level = "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": ";
@@ -5527,18 +5834,22 @@ static void rlvr__tok_to_json(const rlvr__tokenizer *t, rlvr__buf *b)
     rlvr__buf_addf(b, "\n    ]\n  }\n}\n");
 }
 
-static void rlvr__tok_config_to_json(const rlvr__tokenizer *t, rlvr__buf *b)
+static void rlvr__tok_config_to_json(const rlvr__tokenizer *t, rlvr__buf *b)      /* tokenizer_config.json */
 {
     struct { const char *name; int id; } named[] = {{"bos_token", t->bos}, {"eos_token", t->eos}, {"pad_token", t->pad}, {"unk_token", t->unk}};
+    const char *chat = t->chat_template;
+    if (!chat && t->im_start >= 0 && t->im_end >= 0)      /* what rlvr__chat_format() does without one */
+        chat = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
+               "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
     rlvr__buf_addf(b, "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n  \"add_prefix_space\": false,\n  \"clean_up_tokenization_spaces\": false");
     for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
         if (named[i].id < 0) continue;
         rlvr__buf_addf(b, ",\n  \"%s\": ", named[i].name);
         rlvr__put_token(b, t, named[i].id);
     }
-    if (t->chat_template) {
+    if (chat) {
         rlvr__buf_addf(b, ",\n  \"chat_template\": ");
-        rlvr__json_put_string(b, t->chat_template, strlen(t->chat_template));
+        rlvr__json_put_string(b, chat, strlen(chat));
     }
     rlvr__buf_addf(b, "\n}\n");
 }
@@ -6331,8 +6642,8 @@ static rlvr_model *rlvr__model_from(rlvr_ctx *ctx, const char *path, const rlvr_
         if (has_tokenizer) m->tokenizer = rlvr__tokenizer_from_gguf(ctx, t, path);
     } else {
         char *file = rlvr__path_join(ctx, path, "tokenizer.json");
-        has_tokenizer = file && rlvr__is_file(file);
-        if (has_tokenizer) m->tokenizer = rlvr__tokenizer_load(ctx, path);
+        has_tokenizer = !file || rlvr__is_file(file);      /* without memory for its name, it is as good as broken */
+        if (file && has_tokenizer) m->tokenizer = rlvr__tokenizer_load(ctx, path);
         rlvr__free(ctx, file);
     }
     if (has_tokenizer && !m->tokenizer) { rlvr_model_free(m); return NULL; }
@@ -6533,6 +6844,34 @@ static bool rlvr__is_stop(const rlvr_rollouts *r, int token)
     return false;
 }
 
+/* Room for n_tasks prompts of prompt_tokens in all and list_stride - max_tokens at most, their rollouts, and the calls of
+   `store`. A trainer asks once for the most that a step can need; otherwise each call asks for what it needs. */
+static rlvr_result rlvr__rollouts_reserve(rlvr_rollouts *r, int64_t n_tasks, int64_t group_size, int64_t prompt_tokens, int64_t list_stride,
+                                          int64_t max_tokens)
+{
+    int64_t n = n_tasks * group_size;
+    bool ok = RLVR__RESERVE(r, items, cap_items, n) && RLVR__RESERVE(r, prompt_begin, cap_begin, n_tasks + 1) &&
+              RLVR__RESERVE(r, text_begin, cap_text, n + 1) && RLVR__RESERVE(r, prompt_slots, cap_prompt_slots, prompt_tokens) &&
+              RLVR__RESERVE(r, tokens, cap_tokens, n * max_tokens) && RLVR__RESERVE(r, logprobs, cap_logprobs, n * max_tokens) &&
+              RLVR__RESERVE(r, entropy, cap_entropy, n * max_tokens) && RLVR__RESERVE(r, lists, cap_lists, n * list_stride) &&
+              RLVR__RESERVE(r, active, cap_active, n) && rlvr__buf_reserve(&r->text, (size_t)(n * (max_tokens * 8 + 1)));
+    return ok ? RLVR_OK : RLVR_ERROR_MEMORY;
+}
+
+static rlvr_result rlvr__calls_reserve(rlvr_rollouts *r, const rlvr__store *s, int64_t heads)
+{
+    bool ok = RLVR__RESERVE(r, call, cap_call, 2 * s->head_rows + 4 * s->n_rows) && RLVR__RESERVE(r, context, cap_context, s->n_rows) &&
+              RLVR__RESERVE(r, head, cap_head, 3 * heads) && RLVR__RESERVE(r, dist, cap_dist, s->head_rows) &&
+              RLVR__RESERVE(r, drawn, cap_drawn, s->head_rows) && RLVR__RESERVE(r, free_slots, cap_free, s->n_slots);
+    return ok ? RLVR_OK : RLVR_ERROR_MEMORY;
+}
+
+/* Head entries that one call can collect: each of its rows, or a group's first tokens behind one. */
+static int64_t rlvr__heads_most(const rlvr__store *s, int64_t group_size, int64_t max_batch)
+{
+    return RLVR__MAX(RLVR__MAX(s->n_rows, group_size), RLVR__MAX(max_batch, group_size));
+}
+
 /* ---- prompts ---- */
 
 static rlvr_result rlvr__prompt_tokens(rlvr_rollouts *r, const rlvr_task *task, int **tokens, int *n)
@@ -6574,8 +6913,7 @@ static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *task
     if (rlvr__sampling_check(r->ctx, &r->policy.sampling) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     s = &r->policy.sampling;
     r->n = 0;
-    if (!RLVR__RESERVE(r, items, cap_items, n) || !RLVR__RESERVE(r, prompt_begin, cap_begin, n_tasks + 1) ||
-        !RLVR__RESERVE(r, banned, cap_banned, s->n_stop_tokens + 1) || !RLVR__RESERVE(r, text_begin, cap_text, n + 1))
+    if (!RLVR__RESERVE(r, prompt_begin, cap_begin, n_tasks + 1) || !RLVR__RESERVE(r, banned, cap_banned, s->n_stop_tokens + 1))
         return RLVR_ERROR_MEMORY;
     r->policy.banned = r->banned;
     r->policy.n_banned = 0;
@@ -6614,10 +6952,8 @@ static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *task
 
     r->max_tokens = s->max_tokens;
     r->list_stride = longest + s->max_tokens;
-    if (!RLVR__RESERVE(r, prompt_slots, cap_prompt_slots, used) || !RLVR__RESERVE(r, tokens, cap_tokens, (int64_t)n * s->max_tokens) ||
-        !RLVR__RESERVE(r, logprobs, cap_logprobs, (int64_t)n * s->max_tokens) ||
-        !RLVR__RESERVE(r, entropy, cap_entropy, (int64_t)n * s->max_tokens) || !RLVR__RESERVE(r, lists, cap_lists, n * r->list_stride))
-        return RLVR_ERROR_MEMORY;
+    result = rlvr__rollouts_reserve(r, n_tasks, group_size, used, r->list_stride, s->max_tokens);
+    if (result != RLVR_OK) return result;
     r->n_tasks = n_tasks;
     r->group_size = group_size;
     r->n = n;
@@ -6761,13 +7097,9 @@ static void rlvr__slots_release(rlvr_rollouts *r, const rlvr__store *s, const in
 static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s)
 {
     const rlvr_sampling *sampling = &r->policy.sampling;
-    int64_t heads = RLVR__MAX(s->n_rows, (int64_t)r->group_size);
+    int64_t heads = rlvr__heads_most(s, r->group_size, sampling->max_batch);
     bool watch = sampling->n_stop > 0 || sampling->on_text, stop_all = false;
-    heads = RLVR__MAX(heads, (int64_t)RLVR__MAX(sampling->max_batch, r->group_size));
-    if (!RLVR__RESERVE(r, active, cap_active, r->n) || !RLVR__RESERVE(r, call, cap_call, 2 * s->head_rows + 4 * s->n_rows) ||
-        !RLVR__RESERVE(r, context, cap_context, s->n_rows) || !RLVR__RESERVE(r, head, cap_head, 3 * heads) ||
-        !RLVR__RESERVE(r, dist, cap_dist, s->head_rows) || !RLVR__RESERVE(r, drawn, cap_drawn, s->head_rows) ||
-        !RLVR__RESERVE(r, free_slots, cap_free, s->n_slots)) return RLVR_ERROR_MEMORY;
+    if (rlvr__calls_reserve(r, s, heads) != RLVR_OK) return RLVR_ERROR_MEMORY;
     if (watch) {
         if (r->cap_grown < r->n)
             for (int64_t i = 0; i < r->cap_grown; i++) rlvr__buf_free(&r->grown[i]);
@@ -6859,7 +7191,6 @@ static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s)
     }
 
     r->text.len = 0;
-    rlvr__buf_reserve(&r->text, (size_t)r->n * ((size_t)r->max_tokens * 8 + 1));      /* so that it seldom grows later */
     for (int i = 0; i < r->n; i++) {
         r->text_begin[i] = r->text.len;
         if (r->m->tokenizer) rlvr__tok_decode_into(r->m->tokenizer, r->items[i].tokens, r->items[i].n_tokens, false, &r->text);
@@ -8395,7 +8726,13 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     t->batch = RLVR__NEW(ctx, rlvr_task, t->desc.prompts_per_step);
     t->rollouts = rlvr__rollouts_new(m);
     if (t->desc.task_fn) t->asked = rlvr_tasks_new(ctx);
-    return t->advantage && t->offset && t->mask && t->batch && t->rollouts && (t->asked || !t->desc.task_fn) ? RLVR_OK : RLVR_ERROR_MEMORY;
+    if (!t->rollouts) return RLVR_ERROR_MEMORY;
+    int64_t P = t->desc.prompts_per_step, G = t->desc.group_size, prompt = RLVR__MIN(t->desc.max_prompt_tokens, m->info.n_ctx - 1);
+    if (rlvr__rollouts_reserve(t->rollouts, P, G, P * prompt, prompt + t->desc.sampling.max_tokens, t->desc.sampling.max_tokens) != RLVR_OK ||
+        rlvr__calls_reserve(t->rollouts, &t->store, rlvr__heads_most(&t->store, G, t->desc.sampling.max_batch)) != RLVR_OK ||
+        !RLVR__RESERVE(t->rollouts, prompt_tokens, cap_prompt, P * prompt) ||
+        !RLVR__RESERVE(t->rollouts, banned, cap_banned, t->desc.sampling.n_stop_tokens + 1)) return RLVR_ERROR_MEMORY;
+    return t->advantage && t->offset && t->mask && t->batch && (t->asked || !t->desc.task_fn) ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
 static rlvr_result rlvr__logs_open(rlvr_trainer *t);

@@ -16,13 +16,13 @@
 
 /* ---- options: --name value, kept at an offset of a struct ---- */
 
-typedef enum option_type { OPT_INT, OPT_LONG, OPT_FLOAT, OPT_FLAG, OPT_TEXT, OPT_CHOICE } option_type;
+typedef enum option_type { OPT_INT, OPT_COUNT, OPT_LONG, OPT_FLOAT, OPT_FLAG, OPT_TEXT, OPT_CHOICE } option_type;
 typedef struct option {
     const char *name;
     option_type type;
     size_t offset;
-    const char *fallback;      /* for the help; where it is neither "0" nor "", a given 0 is refused: it would mean this */
-    const char *help;          /* OPT_CHOICE: "first|second|...", stored as an int from 0 */
+    const char *fallback;      /* for the help; a given 0 is refused, for it would mean this, except where this is "0" */
+    const char *help;          /* OPT_CHOICE: "first|second|...", stored as an int from 0; OPT_COUNT is an int that may be 0 */
 } option;
 
 static int option_choice(const char *choices, const char *value)
@@ -58,14 +58,14 @@ static int option_set(const option *list, int n, void *base, const char *name, c
         }
         double number = strtod(value, &end);
         bool ok = end != value && !*end && !errno && number == number;
-        if (ok && o->type == OPT_INT) ok = number >= -2147483647.0 && number <= 2147483647.0 && number == (double)(int)number;
+        if (ok && (o->type == OPT_INT || o->type == OPT_COUNT)) ok = number >= -2147483647.0 && number <= 2147483647.0 && number == (double)(int)number;
         if (ok && o->type == OPT_LONG) { *(long long *)at = strtoll(value, &end, 0); ok = !*end && !errno; }
         if (!ok) { fprintf(stderr, "--%s: \"%s\" is not a %s\n", name, value, o->type == OPT_FLOAT ? "number" : "whole number"); return -1; }
-        if (number == 0 && *o->fallback && strcmp(o->fallback, "0")) {
+        if (number == 0 && o->type != OPT_COUNT && strcmp(o->fallback, "0")) {
             fprintf(stderr, "--%s: 0 stands for the default, %s (%s)\n", name, o->fallback, o->help);
             return -1;
         }
-        if (o->type == OPT_INT) *(int *)at = (int)number;
+        if (o->type == OPT_INT || o->type == OPT_COUNT) *(int *)at = (int)number;
         if (o->type == OPT_FLOAT) *(float *)at = (float)number;
         return 1;
     }
@@ -74,7 +74,7 @@ static int option_set(const option *list, int n, void *base, const char *name, c
 
 static void options_help(const option *list, int n)
 {
-    static const char *const kind[] = {" N", " N", " X", "", " TEXT", " NAME"};
+    static const char *const kind[] = {" N", " N", " N", " X", "", " TEXT", " NAME"};
     for (int i = 0; i < n; i++) {
         int width = printf("  --%s%s", list[i].name, kind[list[i].type]);
         printf("%*s%s", width < 28 ? 28 - width : 1, "", list[i].help);

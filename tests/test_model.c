@@ -326,7 +326,7 @@ static void test_out_of_memory(void)
             td.prompts_per_step = 2;
             td.group_size = 2;
             td.sampling.max_tokens = 4;
-            td.max_prompt_tokens = 16;
+            td.max_prompt_tokens = 48;
             t = rlvr_trainer_open(model, &td);
             ok = t && rlvr_train_step(t, NULL) == RLVR_OK && rlvr_model_save(model, "build/test_model.oom2") == RLVR_OK;
         }
