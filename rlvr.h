@@ -6913,6 +6913,7 @@ static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *task
     if (rlvr__sampling_check(r->ctx, &r->policy.sampling) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     s = &r->policy.sampling;
     r->n = 0;
+    r->text.len = 0;
     if (!RLVR__RESERVE(r, prompt_begin, cap_begin, n_tasks + 1) || !RLVR__RESERVE(r, banned, cap_banned, s->n_stop_tokens + 1))
         return RLVR_ERROR_MEMORY;
     r->policy.banned = r->banned;

@@ -1,7 +1,7 @@
-/* No download: a byte-level model of about a million parameters is made from nothing, reads generated documents, and then
-   learns from a verifier what the documents only sometimes say. A document is "37 82 15>82" and an end: three numbers and
-   one of them. In half the documents it is just the first, in a quarter the largest, in a quarter any of the three. So what
-   the model has read most often is wrong, and being surer of it (sharpening) does not help: RLVR must turn its habit round. */
+/* No download: a byte-level model of a million parameters is made from nothing, reads generated documents, and then learns
+   from a verifier what the documents only sometimes say. A document is "38194>9" and an end: five digits and one of them. In
+   half of the documents it is just the first, in a quarter the largest, in a quarter any. So what the model has read most
+   often is wrong, and being surer of it (sharpening) would not help: RLVR must turn its habit round. */
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "common.h"
@@ -17,9 +17,9 @@ typedef struct settings {
 
 static const option options[] = {
     {"out", OPT_TEXT, offsetof(settings, out), "build/scratch", "folder of metrics and the tuned model"},
-    {"read", OPT_INT, offsetof(settings, read), "400", "steps of reading, 64 documents each"},
+    {"read", OPT_INT, offsetof(settings, read), "1200", "steps of reading, 64 documents each"},
     {"read_lr", OPT_FLOAT, offsetof(settings, read_lr), "2e-3", "their learning rate"},
-    {"steps", OPT_INT, offsetof(settings, steps), "60", "steps of RLVR"},
+    {"steps", OPT_INT, offsetof(settings, steps), "150", "steps of RLVR"},
     {"lr", OPT_FLOAT, offsetof(settings, lr), "3e-4", "their learning rate"},
     {"seed", OPT_LONG, offsetof(settings, seed), "0", "of the weights, the documents and the sampling"},
     {"threads", OPT_INT, offsetof(settings, threads), "all cores", "threads"},
@@ -28,21 +28,26 @@ static const option options[] = {
 
 enum { READ_BATCH = 64, READ_TOKENS = 16, HELD_OUT = 256, HELD_OUT_SEED = 1, READ_SEED = 2, ASK_SEED = 3, SPLIT_SEED = 4 };
 
-/* Three numbers of 10 .. 99, on one side of a split by their sum's hash: held-out triples are neither read nor trained on. */
+/* Five digits, on one side of a split by a hash that is the same for any order: the held-out ones are not read in any either. */
 static void draw(uint64_t seed, uint64_t index, bool held_out, int *n)
 {
     uint32_t attempt = 0;
     do {
-        for (uint32_t i = 0; i < 3; i++) n[i] = 10 + (int)(90 * rlvr_uniform(seed, (uint32_t)index, attempt, i, 0));
+        for (uint32_t i = 0; i < 5; i++) n[i] = (int)(10 * rlvr_uniform(seed, (uint32_t)index, attempt, i, 0));
         attempt++;
-    } while ((rlvr_uniform(SPLIT_SEED, (uint32_t)(n[0] * n[1] * n[2]), 0, 0, 0) < 0.1f) != held_out);
+    } while ((rlvr_uniform(SPLIT_SEED, (uint32_t)((n[0] + 2) * (n[1] + 2) * (n[2] + 2) * (n[3] + 2) * (n[4] + 2)), 0, 0, 0) < 0.1f) != held_out);
 }
 
-static int largest(const int *n) { return n[0] > n[1] ? (n[0] > n[2] ? n[0] : n[2]) : n[1] > n[2] ? n[1] : n[2]; }
+static int largest(const int *n)
+{
+    int best = n[0];
+    for (int i = 1; i < 5; i++) best = n[i] > best ? n[i] : best;
+    return best;
+}
 
 static void write_task(settings *s, const int *n, rlvr_task *task)
 {
-    snprintf(s->prompt, sizeof s->prompt, "%d %d %d>", n[0], n[1], n[2]);
+    snprintf(s->prompt, sizeof s->prompt, "%d%d%d%d%d>", n[0], n[1], n[2], n[3], n[4]);
     snprintf(s->answer, sizeof s->answer, "%d", largest(n));
     memset(task, 0, sizeof *task);
     task->prompt = s->prompt;
@@ -53,7 +58,7 @@ static void write_task(settings *s, const int *n, rlvr_task *task)
 static rlvr_result ask(void *user, uint64_t index, rlvr_task *task)
 {
     settings *s = (settings *)user;
-    int n[3];
+    int n[5];
     draw((uint64_t)s->seed << 8 | ASK_SEED, index, false, n);
     write_task(s, n, task);
     return RLVR_OK;
@@ -75,17 +80,17 @@ static rlvr_result read_documents(rlvr_model *m, const settings *s)
         for (int i = 0; i < READ_BATCH; i++) {
             uint64_t seed = (uint64_t)s->seed << 8 | READ_SEED, index = (uint64_t)(step * READ_BATCH + i);
             char text[READ_TOKENS];
-            int n[3], at = offset[i];
+            int n[5], at = offset[i];
             draw(seed, index, false, n);
-            float kind = rlvr_uniform(seed, (uint32_t)index, 0, 3, 1), any = rlvr_uniform(seed, (uint32_t)index, 0, 3, 2);
-            int len = snprintf(text, sizeof text, "%d %d %d>%d", n[0], n[1], n[2],
-                               kind < 0.5f ? n[0] : kind < 0.75f ? largest(n) : n[(int)(3 * any)]);
+            float kind = rlvr_uniform(seed, (uint32_t)index, 0, 7, 1), any = rlvr_uniform(seed, (uint32_t)index, 0, 7, 2);
+            int len = snprintf(text, sizeof text, "%d%d%d%d%d>%d", n[0], n[1], n[2], n[3], n[4],
+                               kind < 0.5f ? n[0] : kind < 0.75f ? largest(n) : n[(int)(5 * any)]);
             for (int k = 0; k < len; k++) tokens[at++] = (unsigned char)text[k];      /* a byte is its own token */
             tokens[at++] = rlvr_token_eos(m);
             offset[i + 1] = at;
         }
         r = rlvr_train_tokens(t, tokens, offset, READ_BATCH, NULL, &metrics);
-        if (r == RLVR_OK && (step % 100 == 99 || step + 1 == s->read))
+        if (r == RLVR_OK && (step % 200 == 199 || step + 1 == s->read))
             printf("read %4d/%d loss %.3f  %.0f ms a step\n", step + 1, s->read, metrics.loss, 1e3 * metrics.step_time);
         fflush(stdout);
     }
@@ -102,7 +107,7 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
     rlvr_trainer_desc d;
     memset(&d, 0, sizeof d);
     d.task_fn = ask;  d.task_user = s;  d.reward = judge;
-    d.prompts_per_step = 16;  d.group_size = 16;  d.max_prompt_tokens = 16;  d.sampling.max_tokens = 4;
+    d.prompts_per_step = 32;  d.group_size = 16;  d.max_prompt_tokens = 16;  d.sampling.max_tokens = 4;
     d.optim.lr = s->lr;  d.seed = (uint64_t)s->seed;  d.out_dir = s->out;
     rlvr_model *m = rlvr_model_init(ctx, &shape);
     rlvr_tasks *held_out = rlvr_tasks_new(ctx);
@@ -110,7 +115,7 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
     rlvr_result r = rlvr_model_set_byte_tokenizer(m, special, 1);
     for (uint64_t i = 0; i < HELD_OUT && r == RLVR_OK; i++) {
         rlvr_task task;
-        int n[3];
+        int n[5];
         draw(HELD_OUT_SEED, i, true, n);
         write_task(s, n, &task);
         r = rlvr_tasks_add(held_out, &task);
@@ -118,7 +123,7 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
     remove(in_folder(d.out_dir, "metrics.jsonl"));
     if (r == RLVR_OK) r = print_head("made from nothing", m, &d);
     if (r != RLVR_OK) return r;
-    printf("task       largest of three numbers; the documents say the first in half of all cases; %d held out\n", HELD_OUT);
+    printf("task       largest of five digits, where the documents say the first in half of all cases; %d held out\n", HELD_OUT);
     r = read_documents(m, s);
     if (r == RLVR_OK) r = evaluate(m, held_out, judge, 16, 4, "before", &before);
     rlvr_trainer *t = r == RLVR_OK ? rlvr_trainer_open(m, &d) : NULL;
@@ -133,7 +138,7 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
 
 int main(int argc, char **argv)
 {
-    settings s = {"build/scratch", 400, 60, 0, 2e-3f, 3e-4f, 0, false, "", ""};
+    settings s = {"build/scratch", 1200, 150, 0, 2e-3f, 3e-4f, 0, false, "", ""};
     options_read(argc, argv, "build/03_scratch [options]", options, COUNT(options), &s, NULL, 0);
     if (s.quick) { s.read = 30; s.steps = 3; }
     rlvr_desc desc = {0};
