@@ -1120,8 +1120,16 @@ const char *rlvr_describe(rlvr_ctx *ctx)
 #define RLVR__NO_CONTRACT , optimize("fp-contract=off")
 #endif
 
-/* The vocabulary. Lane i of a result depends on lane i of the arguments. v_max(a, b) is a > b ? a : b, v_min likewise, so
-   that a NaN in b stays and one in a does not. Sums over lanes are a tree: lanes i and i+8, then +4, +2, +1. */
+#ifdef __clang__
+#define RLVR__PASS_WARNINGS
+#else      /* gcc 12 takes undefined operands inside its own intrinsics for ours; popped after the last pass, in section 9 */
+#define RLVR__PASS_WARNINGS _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
+#pragma GCC diagnostic push
+#endif
+
+/* The vocabulary (undefined again after the last pass). Lane i of a result depends on lane i of the arguments. v_max(a, b)
+   is a > b ? a : b, v_min likewise: a NaN in b stays and one in a does not. Sums over lanes are a tree: lanes i and i+8,
+   then +4, +2, +1. */
 #define vf          RLVR__NAME(rlvr__vf)
 #define v_load      RLVR__NAME(rlvr__v_load)         /* (p): 16 floats, any alignment */
 #define v_loadn     RLVR__NAME(rlvr__v_loadn)        /* (p, n): n in 0 .. 16 floats, the other lanes zero */
@@ -1142,7 +1150,7 @@ const char *rlvr_describe(rlvr_ctx *ctx)
 #define v_sqrt      RLVR__NAME(rlvr__v_sqrt)
 #define v_round     RLVR__NAME(rlvr__v_round)        /* to the nearest integer, ties to even; |a| < 2^22 */
 #define v_ldexp     RLVR__NAME(rlvr__v_ldexp)        /* (a, n): a * 2^n for integral n in -250 .. 250, rounded once */
-#define v_split     RLVR__NAME(rlvr__v_split)        /* (a, &e): m with a = m * 2^e, m in [sqrt 1/2, sqrt 2), a normal, > 0 */
+#define v_split     RLVR__NAME(rlvr__v_split)        /* (a, &e): m in [sqrt 1/2, sqrt 2), a = m * 2^e; a normal, > 0 */
 #define v_select_ge RLVR__NAME(rlvr__v_select_ge)    /* (a, b, x, y): a >= b ? x : y */
 #define v_select_gt RLVR__NAME(rlvr__v_select_gt)    /* (a, b, x, y): a > b ? x : y */
 #define v_select_eq RLVR__NAME(rlvr__v_select_eq)    /* (a, b, x, y): a == b ? x : y */
@@ -1166,7 +1174,8 @@ typedef struct rlvr__gemm_kernels {      /* its value in a kernel pass is RLVR__
     void (*block)(const rlvr__gemm *g, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end);
     void (*transpose)(float *to /* (cols, ldt) */, int64_t ldt, const float *from /* (rows, ldf) */, int64_t ldf,
                       int64_t rows, int64_t cols);
-    void (*copy_panel)(float *to /* (rows, 32) */, const float *from /* (rows, ldf) */, int64_t ldf, int64_t rows, int64_t n);
+    void (*copy_panel)(float *to /* (rows, 32) */, const float *from /* (rows, ldf) */, int64_t ldf, int64_t rows,
+                       int64_t n);
 } rlvr__gemm_kernels;
 
 struct rlvr__kernels {
@@ -1177,24 +1186,32 @@ struct rlvr__kernels {
 
 /* ---- packed matrices ---- */
 
-/* A weight W (N outputs, K inputs) lies as ceil(N / 32) panels of [K][32]: panel p, input k, lane j holds W[32 p + j][k]. Lanes
-   past N are zero and stay zero. Gradients and the optimizer's moments lie in the same order. */
+/* A weight W (N outputs, K inputs) lies as ceil(N / 32) panels of [K][32]: panel p, input k, lane j holds W[32 p + j][k].
+   Lanes past N are zero and stay zero. Gradients and the optimizer's moments lie in the same order. */
 enum {
     RLVR__PANEL = 32,
     RLVR__CHAIN = 1536,          /* most k in one pass over a panel: its part of B stays in the second-level cache */
     RLVR__DW_ROWS = 1024,        /* most rows of a batch in one pass of gemm_dw */
-    RLVR__PAD = 16,              /* floats between rows of scratch: */
     RLVR__BAD_STRIDE = 512       /* rows a multiple of so many floats apart fall on the same cache sets */
 };
 
 static int64_t rlvr__panels(int64_t N) { return (N + RLVR__PANEL - 1) / RLVR__PANEL; }
+static int64_t rlvr__panel_width(int64_t N, int64_t p)      /* columns of panel p that exist */
+{
+    return RLVR__MIN(N - p * RLVR__PANEL, (int64_t)RLVR__PANEL);
+}
+static int64_t rlvr__good_stride(int64_t n)      /* for rows of n floats in scratch */
+{
+    n = (n + 31) / 16 * 16;
+    return n % RLVR__BAD_STRIDE ? n : n + 16;
+}
 static RLVR__UNUSED int64_t rlvr__packed_floats(int64_t N, int64_t K) { return rlvr__panels(N) * RLVR__PANEL * K; }
 
 static RLVR__UNUSED void rlvr__pack(const float *w /* (N, K) */, float *packed, int64_t N, int64_t K)
 {
     for (int64_t p = 0; p < rlvr__panels(N); p++) {
         float *to = packed + p * RLVR__PANEL * K;
-        int64_t n = RLVR__MIN(N - p * RLVR__PANEL, (int64_t)RLVR__PANEL);
+        int64_t n = rlvr__panel_width(N, p);
         if (n < RLVR__PANEL) memset(to, 0, sizeof(float) * (size_t)(RLVR__PANEL * K));
         for (int64_t k0 = 0; k0 < K; k0 += 16)
             for (int64_t j = 0; j < n; j++) {
@@ -1208,7 +1225,7 @@ static RLVR__UNUSED void rlvr__unpack(const float *packed, float *w /* (N, K) */
 {
     for (int64_t p = 0; p < rlvr__panels(N); p++) {
         const float *from = packed + p * RLVR__PANEL * K;
-        int64_t n = RLVR__MIN(N - p * RLVR__PANEL, (int64_t)RLVR__PANEL);
+        int64_t n = rlvr__panel_width(N, p);
         for (int64_t k0 = 0; k0 < K; k0 += 16)
             for (int64_t j = 0; j < n; j++) {
                 float *row = w + (p * RLVR__PANEL + j) * K;
@@ -1219,7 +1236,7 @@ static RLVR__UNUSED void rlvr__unpack(const float *packed, float *w /* (N, K) */
 
 /* ---- drivers ---- */
 
-/* Every element of a product is one chain of fused multiply-adds over k = 0, 1, 2 ..., and a chain that is cut is continued from
+/* Every element of a product is one chain of fused multiply-adds over k = 0, 1, 2 ..., and a chain that is cut goes on from
    the sum in memory. So no choice below, of blocks, tasks or threads, can change a bit. */
 
 typedef struct rlvr__gemm_job {
@@ -1264,7 +1281,7 @@ static void rlvr__gemm_run(rlvr_ctx *ctx, const rlvr__gemm *g)
 /* The same, where A's rows would fall on the same cache sets: by blocks of rows that are copied first. */
 static void rlvr__gemm_run_copied(rlvr_ctx *ctx, const rlvr__gemm *g)
 {
-    int64_t most = RLVR__GEMM_ROWS / (g->k + RLVR__PAD), blocks = (g->rows + most - 1) / most;
+    int64_t ld = rlvr__good_stride(g->k), most = RLVR__GEMM_ROWS / ld, blocks = (g->rows + most - 1) / most;
     for (int64_t i = 0; i < blocks; i++) {
         int64_t r = g->rows * i / blocks;
         rlvr__gemm part = *g, copy = *g;
@@ -1272,7 +1289,7 @@ static void rlvr__gemm_run_copied(rlvr_ctx *ctx, const rlvr__gemm *g)
         part.c += r * g->ldc;
         copy.a += r * g->lda;
         part.a = copy.c = ctx->gemm_rows;
-        part.lda = copy.ldc = g->k + RLVR__PAD;
+        part.lda = copy.ldc = ld;
         rlvr__parallel(ctx, part.rows, 32, rlvr__copy_rows_task, &copy);
         rlvr__gemm_run(ctx, &part);
     }
@@ -1292,7 +1309,7 @@ typedef struct rlvr__transpose_job {
     const rlvr__gemm_kernels *kernels;
     float *to;
     const float *from;
-    int64_t ld, rows, cols;
+    int64_t ldt, ldf, rows, cols;
 } rlvr__transpose_job;
 
 /* Panels of W (`rows` outputs of `cols` inputs) into panels of W^T, by blocks of 32 x 32, contiguous on both sides. */
@@ -1304,16 +1321,17 @@ static void rlvr__transpose_w_task(void *arg, int64_t begin, int64_t end, int th
         for (int64_t k0 = 0; k0 < t->cols; k0 += RLVR__PANEL)
             t->kernels->transpose(t->to + k0 * t->rows + n0 * RLVR__PANEL, RLVR__PANEL,
                                   t->from + n0 * t->cols + k0 * RLVR__PANEL, RLVR__PANEL,
-                                  RLVR__MIN(t->cols - k0, (int64_t)RLVR__PANEL), RLVR__MIN(t->rows - n0, (int64_t)RLVR__PANEL));
+                                  rlvr__panel_width(t->cols, k0 / RLVR__PANEL),
+                                  rlvr__panel_width(t->rows, n0 / RLVR__PANEL));
 }
 
 /* dx (M, K) (+)= dy (M, N) W, in chunks of N: a chunk of W is transposed into scratch, then it is gemm_fwd again. */
-static RLVR__UNUSED void rlvr__gemm_dx(rlvr_ctx *ctx, float *dx, int64_t lddx, const float *dy, int64_t lddy, const float *wp,
-                                       int64_t M, int64_t N, int64_t K, bool accumulate, float *scratch)
+static RLVR__UNUSED void rlvr__gemm_dx(rlvr_ctx *ctx, float *dx, int64_t lddx, const float *dy, int64_t lddy,
+                                       const float *wp, int64_t M, int64_t N, int64_t K, bool accumulate, float *scratch)
 {
     for (int64_t n0 = 0; n0 < N && M > 0; n0 += RLVR__CHAIN) {
         int64_t n = RLVR__MIN(N - n0, (int64_t)RLVR__CHAIN);
-        rlvr__transpose_job t = {&ctx->kernels->gemm, scratch, wp + n0 * K, 0, n, K};
+        rlvr__transpose_job t = {&ctx->kernels->gemm, scratch, wp + n0 * K, 0, 0, n, K};
         rlvr__parallel(ctx, rlvr__panels(n), 1, rlvr__transpose_w_task, &t);
         rlvr__gemm_fwd(ctx, dx, lddx, dy + n0, lddy, scratch, M, K, n, accumulate || n0);
     }
@@ -1323,10 +1341,10 @@ static void rlvr__transpose_x_task(void *arg, int64_t begin, int64_t end, int th
 {
     const rlvr__transpose_job *t = (const rlvr__transpose_job *)arg;
     (void)thread;
-    for (int64_t i = begin; i < end; i++)
+    for (int64_t k = begin * 64; k < RLVR__MIN(end * 64, t->cols); k += 64)
         for (int64_t m = 0; m < t->rows; m += 64)
-            t->kernels->transpose(t->to + i * 64 * (t->rows + RLVR__PAD) + m, t->rows + RLVR__PAD, t->from + m * t->ld + i * 64,
-                                  t->ld, RLVR__MIN(t->rows - m, (int64_t)64), RLVR__MIN(t->cols - i * 64, (int64_t)64));
+            t->kernels->transpose(t->to + k * t->ldt + m, t->ldt, t->from + m * t->ldf + k, t->ldf,
+                                  RLVR__MIN(t->rows - m, (int64_t)64), RLVR__MIN(t->cols - k, (int64_t)64));
 }
 
 typedef struct rlvr__dw_job {
@@ -1345,39 +1363,41 @@ static void rlvr__dw_task(void *arg, int64_t begin, int64_t end, int thread)
         int64_t p = i / j->row_blocks, r = i % j->row_blocks;
         rlvr__gemm g = j->g;
         if (r == 0 || i == begin)
-            j->kernels->copy_panel(panel, j->dy + p * RLVR__PANEL, j->lddy, g.k, RLVR__MIN(g.n - p * RLVR__PANEL, (int64_t)RLVR__PANEL));
+            j->kernels->copy_panel(panel, j->dy + p * RLVR__PANEL, j->lddy, g.k, rlvr__panel_width(g.n, p));
         g.b = panel;
         j->kernels->block(&g, g.rows * r / j->row_blocks, g.rows * (r + 1) / j->row_blocks, p, p + 1);
     }
 }
 
-/* dW (packed) += dy^T (N, M) x (M, K). Rows of the batch are added in order, so micro-batches chain to the bits of one batch. */
+/* dW (packed) += dy^T (N, M) x (M, K). Rows are added in order, so micro-batches chain to the bits of one batch. */
 static RLVR__UNUSED void rlvr__gemm_dw(rlvr_ctx *ctx, float *dwp, const float *dy, int64_t lddy, const float *x, int64_t ldx,
                                        int64_t M, int64_t N, int64_t K, float *scratch)
 {
     int64_t parts = (M + RLVR__DW_ROWS - 1) / RLVR__DW_ROWS;
     for (int64_t i = 0; i < parts; i++) {
         int64_t m0 = M * i / parts, m = M * (i + 1) / parts - m0, panels = rlvr__panels(N);
-        rlvr__transpose_job t = {&ctx->kernels->gemm, scratch, x + m0 * ldx, ldx, m, K};
-        rlvr__gemm g = {dwp, RLVR__PANEL, K * RLVR__PANEL, scratch, m + RLVR__PAD, NULL, 0, K, N, m, true};
-        rlvr__dw_job j = {g, t.kernels, dy + m0 * lddy, lddy, scratch + K * (RLVR__DW_ROWS + RLVR__PAD), 1};
+        int64_t ld = rlvr__good_stride(m);
+        rlvr__transpose_job t = {&ctx->kernels->gemm, scratch, x + m0 * ldx, ld, ldx, m, K};
+        rlvr__gemm g = {dwp, RLVR__PANEL, K * RLVR__PANEL, scratch, ld, NULL, 0, K, N, m, true};
+        rlvr__dw_job j = {g, t.kernels, dy + m0 * lddy, lddy, scratch + K * ld, 1};
         rlvr__parallel(ctx, (K + 63) / 64, 1, rlvr__transpose_x_task, &t);
         while (panels * j.row_blocks < 8 * (int64_t)ctx->n_threads && K / j.row_blocks > 64) j.row_blocks *= 2;
         rlvr__parallel(ctx, panels * j.row_blocks, 1, rlvr__dw_task, &j);
     }
 }
 
-/* Floats of scratch that gemm_dx and gemm_dw want for this shape. */
+/* Floats of scratch that gemm_dx and gemm_dw want for this shape (or one of fewer rows). */
 static RLVR__UNUSED int64_t rlvr__gemm_scratch_floats(rlvr_ctx *ctx, int64_t M, int64_t N, int64_t K)
 {
     int64_t dx = rlvr__packed_floats(K, RLVR__MIN(N, (int64_t)RLVR__CHAIN));
-    int64_t dw = K * (RLVR__DW_ROWS + RLVR__PAD) + (int64_t)ctx->n_threads * RLVR__DW_ROWS * RLVR__PANEL;
-    (void)M;
+    int64_t dw = K * rlvr__good_stride(RLVR__MIN(M, (int64_t)RLVR__DW_ROWS)) +
+                 (int64_t)ctx->n_threads * RLVR__DW_ROWS * RLVR__PANEL;
     return RLVR__MAX(dx, dw);
 }
 
 #else
 /* ---- the kernel pass: from here to the end of section 9's kernels, once for each instruction set ---- */
+RLVR__PASS_WARNINGS
 
 #undef RLVR__SUFFIX
 #undef RLVR__TARGET
@@ -1406,7 +1426,7 @@ static RLVR__UNUSED int64_t rlvr__gemm_scratch_floats(rlvr_ctx *ctx, int64_t M, 
 #undef RLVR__INLINE
 #define RLVR__NAME(x) RLVR__SUFFIX(x)                               /* the name of x in this instruction set */
 #define RLVR__FN      static RLVR__UNUSED RLVR__TARGET              /* begins a kernel */
-#define RLVR__INLINE  static inline __attribute__((always_inline)) RLVR__UNUSED RLVR__TARGET    /* begins a part of kernels */
+#define RLVR__INLINE  static inline __attribute__((always_inline)) RLVR__UNUSED RLVR__TARGET    /* begins a helper */
 
 #if RLVR__KERNEL_PASS == RLVR__AVX512
 
@@ -1421,18 +1441,27 @@ RLVR__INLINE vf v_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 RLVR__INLINE vf v_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
 RLVR__INLINE vf v_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
 RLVR__INLINE vf v_div(vf a, vf b) { return _mm512_div_ps(a, b); }
-RLVR__INLINE vf v_max(vf a, vf b) { return _mm512_maskz_max_ps(0xffff, a, b); }
-RLVR__INLINE vf v_min(vf a, vf b) { return _mm512_maskz_min_ps(0xffff, a, b); }
+RLVR__INLINE vf v_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+RLVR__INLINE vf v_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 RLVR__INLINE vf v_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 RLVR__INLINE vf v_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
 RLVR__INLINE vf v_neg(vf a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
 RLVR__INLINE vf v_abs(vf a) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a); }
-RLVR__INLINE vf v_sqrt(vf a) { return _mm512_maskz_sqrt_ps(0xffff, a); }
-RLVR__INLINE vf v_round(vf a) { return _mm512_maskz_roundscale_ps(0xffff, a, 8); }
-RLVR__INLINE vf v_ldexp(vf a, vf n) { return _mm512_maskz_scalef_ps(0xffff, a, n); }
-RLVR__INLINE vf v_select_ge(vf a, vf b, vf x, vf y) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), y, x); }
-RLVR__INLINE vf v_select_gt(vf a, vf b, vf x, vf y) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), y, x); }
-RLVR__INLINE vf v_select_eq(vf a, vf b, vf x, vf y) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), y, x); }
+RLVR__INLINE vf v_sqrt(vf a) { return _mm512_sqrt_ps(a); }
+RLVR__INLINE vf v_round(vf a) { return _mm512_roundscale_ps(a, 8); }
+RLVR__INLINE vf v_ldexp(vf a, vf n) { return _mm512_scalef_ps(a, n); }
+RLVR__INLINE vf v_select_ge(vf a, vf b, vf x, vf y)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), y, x);
+}
+RLVR__INLINE vf v_select_gt(vf a, vf b, vf x, vf y)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), y, x);
+}
+RLVR__INLINE vf v_select_eq(vf a, vf b, vf x, vf y)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), y, x);
+}
 RLVR__INLINE vf v_split(vf a, vf *e)
 {
     __m512i half = _mm512_set1_epi32(0x3f3504f3), i = _mm512_sub_epi32(_mm512_castps_si512(a), half);
@@ -1441,7 +1470,7 @@ RLVR__INLINE vf v_split(vf a, vf *e)
 }
 RLVR__INLINE __m128 RLVR__NAME(rlvr__v_quarter)(vf a, bool max)
 {
-    __m256 lo = _mm512_castps512_ps256(a), hi = _mm512_maskz_extractf32x8_ps(0xff, a, 1);
+    __m256 lo = _mm512_castps512_ps256(a), hi = _mm512_extractf32x8_ps(a, 1);
     __m256 s = max ? _mm256_max_ps(lo, hi) : _mm256_add_ps(lo, hi);
     __m128 x = _mm256_castps256_ps128(s), y = _mm256_extractf128_ps(s, 1);
     return max ? _mm_max_ps(x, y) : _mm_add_ps(x, y);
@@ -1459,7 +1488,8 @@ RLVR__INLINE __m256i RLVR__NAME(rlvr__v_mask)(int n)       /* lanes below n */
 RLVR__INLINE vf v_load(const float *p) { return RLVR__V(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
 RLVR__INLINE vf v_loadn(const float *p, int n)
 {
-    return RLVR__V(_mm256_maskload_ps(p, RLVR__NAME(rlvr__v_mask)(n)), _mm256_maskload_ps(p + 8, RLVR__NAME(rlvr__v_mask)(n - 8)));
+    return RLVR__V(_mm256_maskload_ps(p, RLVR__NAME(rlvr__v_mask)(n)),
+                   _mm256_maskload_ps(p + 8, RLVR__NAME(rlvr__v_mask)(n - 8)));
 }
 RLVR__INLINE void v_store(float *p, vf a) { _mm256_storeu_ps(p, a.a); _mm256_storeu_ps(p + 8, a.b); }
 RLVR__INLINE void v_storen(float *p, vf a, int n)
@@ -1476,7 +1506,10 @@ RLVR__INLINE vf v_div(vf a, vf b) { return RLVR__V(_mm256_div_ps(a.a, b.a), _mm2
 RLVR__INLINE vf v_max(vf a, vf b) { return RLVR__V(_mm256_max_ps(a.a, b.a), _mm256_max_ps(a.b, b.b)); }
 RLVR__INLINE vf v_min(vf a, vf b) { return RLVR__V(_mm256_min_ps(a.a, b.a), _mm256_min_ps(a.b, b.b)); }
 RLVR__INLINE vf v_fma(vf a, vf b, vf c) { return RLVR__V(_mm256_fmadd_ps(a.a, b.a, c.a), _mm256_fmadd_ps(a.b, b.b, c.b)); }
-RLVR__INLINE vf v_fnma(vf a, vf b, vf c) { return RLVR__V(_mm256_fnmadd_ps(a.a, b.a, c.a), _mm256_fnmadd_ps(a.b, b.b, c.b)); }
+RLVR__INLINE vf v_fnma(vf a, vf b, vf c)
+{
+    return RLVR__V(_mm256_fnmadd_ps(a.a, b.a, c.a), _mm256_fnmadd_ps(a.b, b.b, c.b));
+}
 RLVR__INLINE vf v_neg(vf a)
 {
     __m256 sign = _mm256_set1_ps(-0.0f);
@@ -1689,7 +1722,8 @@ RLVR__INLINE vf v_exp(vf x)
     return v_ldexp(v_add(v_fma(q, v_mul(r, r), r), v_set1(1.0f)), n);
 }
 
-/* log x = e ln 2 + log(1 + f); log(1 + f) = f - f^2 / 2 + f^3 q(f), q of degree 7, minimax on the mantissa's range (6e-9). */
+/* log x = e ln 2 + log(1 + f); log(1 + f) = f - f^2 / 2 + f^3 q(f), q of degree 7, minimax on the mantissa's range (6e-9).
+   x below the normal range is scaled by 2^23 first. */
 RLVR__INLINE vf v_log(vf x)
 {
     vf e, small = v_set1(FLT_MIN), shift = v_select_gt(small, x, v_set1(23.0f), v_zero());
@@ -1726,14 +1760,14 @@ RLVR__INLINE vf v_log(vf x)
 #define RLVR__NV 1
 #endif
 
-/* C[r][0 .. 16 NV) = (load ? C : 0) + sum over k of A[r][k] B[k][0 .. 16 NV), one chain of v_fma for each element; rows is a constant
-   where this is expanded. What lies at `next` is wanted soon: `step` of its bytes are fetched for each k. */
-RLVR__INLINE void RLVR__NAME(rlvr__tile)(const int rows, float *c /* (rows, ldc) */, int64_t ldc, const float *a /* (rows, lda) */,
-                                         int64_t lda, const float *b /* (K, 32) */, int64_t K, bool load, const char *next,
-                                         int64_t step)
+/* C[r][0 .. 16 NV) = (load ? C : 0) + sum over k of A[r][k] B[k][0 .. 16 NV): one chain of v_fma for each element. rows is a
+   constant where this is expanded. What lies at `next` is wanted soon: `step` of its bytes are fetched for each k. */
+RLVR__INLINE void RLVR__NAME(rlvr__tile)(const int rows, float *c /* (rows, ldc) */, int64_t ldc,
+                                         const float *a /* (rows, lda) */, int64_t lda, const float *b /* (K, 32) */,
+                                         int64_t K, bool load, const char *next, int64_t step)
 {
     vf acc[RLVR__MR][RLVR__NV];
-    const float *row[(RLVR__MR + 2) / 3];      /* each third row; the others are one or two lda away, which an address can hold */
+    const float *row[(RLVR__MR + 2) / 3];      /* each third row: an address reaches one or two lda further */
     float *old = c;
     RLVR__UNROLL
     for (int r = 0; r < rows; r++) {
@@ -1789,7 +1823,7 @@ RLVR__FN void RLVR__NAME(rlvr__panel_tile)(int64_t rows, float *c, int64_t ldc, 
 RLVR__FN void RLVR__NAME(rlvr__copy_panel)(float *to /* (rows, 32) */, const float *from /* (rows, ldf) */, int64_t ldf,
                                            int64_t rows, int64_t n)
 {
-    int n0 = (int)RLVR__MIN(n, (int64_t)16), n1 = (int)n - n0;
+    int n0 = (int)(n < 16 ? n : 16), n1 = (int)n - n0;
     for (int64_t r = 0; r < rows; r++, to += RLVR__PANEL, from += ldf) {
         __builtin_prefetch(from + 16 * ldf);
         __builtin_prefetch(from + 16 * ldf + 16);
@@ -1803,7 +1837,7 @@ RLVR__FN void RLVR__NAME(rlvr__edge_tile)(int64_t rows, float *c, int64_t ldc, c
                                           int64_t K, bool load, const char *next, int64_t step, int64_t n)
 {
     float beside[RLVR__MR * RLVR__PANEL];
-    int n0 = (int)RLVR__MIN(n, (int64_t)16), n1 = (int)n - n0;
+    int n0 = (int)(n < 16 ? n : 16), n1 = (int)n - n0;
     if (load) RLVR__NAME(rlvr__copy_panel)(beside, c, ldc, rows, n);
     RLVR__NAME(rlvr__panel_tile)(rows, beside, RLVR__PANEL, a, lda, b, K, load, next, step);
     for (int64_t r = 0; r < rows; r++) {
@@ -1812,8 +1846,8 @@ RLVR__FN void RLVR__NAME(rlvr__edge_tile)(int64_t rows, float *c, int64_t ldc, c
     }
 }
 
-/* Rows and panels of C on this thread. Rows go in tiles of even height; a panel's part of B stays in the cache for all of them, and
-   meanwhile each tile fetches its share of what comes next. */
+/* Rows and panels of C on this thread. Rows go in tiles of even height; a panel's part of B stays in the cache for all of
+   them, and meanwhile each tile fetches its share of what comes next. */
 RLVR__FN void RLVR__NAME(rlvr__gemm_block)(const rlvr__gemm *g, int64_t row_begin, int64_t row_end, int64_t panel_begin,
                                            int64_t panel_end)
 {
@@ -1856,12 +1890,13 @@ RLVR__INLINE void RLVR__NAME(rlvr__transpose16)(float *to, int64_t ldt, const fl
     RLVR__UNROLL
     for (int i = 0; i < 16; i++) {    /* eights: b[8 h + 4 s + c] has columns c of fours s and s + 2 */
         __m512 low = a[i / 8 * 8 + i % 4], high = a[i / 8 * 8 + i % 4 + 4];
-        b[i] = i % 8 / 4 ? _mm512_maskz_shuffle_f32x4(0xffff, low, high, 0xdd) : _mm512_maskz_shuffle_f32x4(0xffff, low, high, 0x88);
+        b[i] = i % 8 / 4 ? _mm512_shuffle_f32x4(low, high, 0xdd) : _mm512_shuffle_f32x4(low, high, 0x88);
     }
     RLVR__UNROLL
     for (int i = 0; i < 16; i++) {    /* column i: of four i / 4 */
         __m512 low = b[i / 4 % 2 * 4 + i % 4], high = b[8 + i / 4 % 2 * 4 + i % 4];
-        _mm512_storeu_ps(to + i * ldt, i / 8 ? _mm512_maskz_shuffle_f32x4(0xffff, low, high, 0xdd) : _mm512_maskz_shuffle_f32x4(0xffff, low, high, 0x88));
+        _mm512_storeu_ps(to + i * ldt, i / 8 ? _mm512_shuffle_f32x4(low, high, 0xdd) :
+                                               _mm512_shuffle_f32x4(low, high, 0x88));
     }
 }
 #elif RLVR__KERNEL_PASS == RLVR__AVX2
@@ -1910,8 +1945,8 @@ RLVR__INLINE void RLVR__NAME(rlvr__transpose16)(float *to, int64_t ldt, const fl
 }
 #endif
 
-RLVR__FN void RLVR__NAME(rlvr__transpose)(float *to /* (cols, ldt) */, int64_t ldt, const float *from /* (rows, ldf) */, int64_t ldf,
-                                          int64_t rows, int64_t cols)
+RLVR__FN void RLVR__NAME(rlvr__transpose)(float *to /* (cols, ldt) */, int64_t ldt, const float *from /* (rows, ldf) */,
+                                          int64_t ldf, int64_t rows, int64_t cols)
 {
     int64_t whole_rows = rows / 16 * 16, whole_cols = cols / 16 * 16;
     for (int64_t i = 0; i < whole_rows; i += 16)
@@ -3014,6 +3049,39 @@ static RLVR__UNUSED void rlvr__zero(rlvr_ctx *ctx, float *p, int64_t n) { rlvr__
 #include RLVR_SELF
 #undef RLVR__KERNEL_PASS
 #endif
+
+/* The passes are over: the vocabulary's short names must not reach the program. */
+#ifndef __clang__
+#pragma GCC diagnostic pop
+#endif
+#undef vf
+#undef v_load
+#undef v_loadn
+#undef v_store
+#undef v_storen
+#undef v_set1
+#undef v_zero
+#undef v_add
+#undef v_sub
+#undef v_mul
+#undef v_div
+#undef v_max
+#undef v_min
+#undef v_fma
+#undef v_fnma
+#undef v_neg
+#undef v_abs
+#undef v_sqrt
+#undef v_round
+#undef v_ldexp
+#undef v_split
+#undef v_select_ge
+#undef v_select_gt
+#undef v_select_eq
+#undef v_hsum
+#undef v_hmax
+#undef v_exp
+#undef v_log
 
 /* The kernels that `cpu` names, or the best (NULL); NULL if this CPU cannot run them. */
 static const rlvr__kernels *rlvr__kernels_choose(const char *cpu)
@@ -6230,7 +6298,7 @@ static rlvr_result rlvr__store_init(rlvr__store *s, rlvr_model *m, int64_t n_slo
         s->blocks = RLVR__NEW(m->ctx, void *, 9 * L + 16);
         float **table = RLVR__NEW(m->ctx, float *, 9 * L + 1);
         s->kv = table;
-        if (!s->blocks || !table) { rlvr__free(m->ctx, s->blocks); rlvr__free(m->ctx, table); return RLVR_ERROR_MEMORY; }
+        if (!s->blocks || !table) { rlvr__store_free(s); return RLVR_ERROR_MEMORY; }
         s->q = table + L; s->att = table + 2 * L; s->lse = table + 3 * L; s->mid = table + 4 * L;
         s->gate_up = table + 5 * L; s->rstd1 = table + 6 * L; s->rstd2 = table + 7 * L; s->x = table + 8 * L;
     }

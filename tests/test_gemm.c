@@ -12,50 +12,53 @@ static bool same_float(float a, float b) { return rlvr__to_bits(a) == rlvr__to_b
 static bool same_floats(const float *a, const float *b, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
-        if (!same_float(a[i], b[i])) { printf("    item %lld: %.9g is not %.9g\n", (long long)i, (double)a[i], (double)b[i]); return false; }
+        if (!same_float(a[i], b[i])) {
+            printf("    item %lld: %.9g is not %.9g\n", (long long)i, (double)a[i], (double)b[i]);
+            return false;
+        }
     return true;
 }
 
 /* ---- the vocabulary, for each instruction set ---- */
 
-enum { ADD, SUB, MUL, DIV, MAX, MIN, FMA, FNMA, NEG, ABS, SQRT, ROUND, LDEXP, GE, GT, EQ, EXP, LOG, SPLIT_M, SPLIT_E, ZERO, SET1,
-       HSUM, HMAX, N_OPS };
+enum { ADD, SUB, MUL, DIV, MAX, MIN, FMA, FNMA, NEG, ABS, SQRT, ROUND, LDEXP, GE, GT, EQ, EXP, LOG, SPLIT_M, SPLIT_E, ZERO,
+       SET1, HSUM, HMAX, N_OPS };
 
-#define VOCABULARY(isa, attributes)                                                                                            \
-attributes static void vocabulary_##isa(int op, const float *pa, const float *pb, const float *pc, float *out)                 \
-{                                                                                                                              \
-    rlvr__vf_##isa a = rlvr__v_load_##isa(pa), b = rlvr__v_load_##isa(pb), c = rlvr__v_load_##isa(pc), r = c, e;               \
-    switch (op) {                                                                                                              \
-        case ADD:   r = rlvr__v_add_##isa(a, b); break;                                                                        \
-        case SUB:   r = rlvr__v_sub_##isa(a, b); break;                                                                        \
-        case MUL:   r = rlvr__v_mul_##isa(a, b); break;                                                                        \
-        case DIV:   r = rlvr__v_div_##isa(a, b); break;                                                                        \
-        case MAX:   r = rlvr__v_max_##isa(a, b); break;                                                                        \
-        case MIN:   r = rlvr__v_min_##isa(a, b); break;                                                                        \
-        case FMA:   r = rlvr__v_fma_##isa(a, b, c); break;                                                                     \
-        case FNMA:  r = rlvr__v_fnma_##isa(a, b, c); break;                                                                    \
-        case NEG:   r = rlvr__v_neg_##isa(a); break;                                                                           \
-        case ABS:   r = rlvr__v_abs_##isa(a); break;                                                                           \
-        case SQRT:  r = rlvr__v_sqrt_##isa(a); break;                                                                          \
-        case ROUND: r = rlvr__v_round_##isa(a); break;                                                                         \
-        case LDEXP: r = rlvr__v_ldexp_##isa(a, b); break;                                                                      \
-        case GE:    r = rlvr__v_select_ge_##isa(a, b, c, a); break;                                                            \
-        case GT:    r = rlvr__v_select_gt_##isa(a, b, c, a); break;                                                            \
-        case EQ:    r = rlvr__v_select_eq_##isa(a, b, c, a); break;                                                            \
-        case EXP:   r = rlvr__v_exp_##isa(a); break;                                                                           \
-        case LOG:   r = rlvr__v_log_##isa(a); break;                                                                           \
-        case SPLIT_M: r = rlvr__v_split_##isa(a, &e); break;                                                                   \
-        case SPLIT_E: rlvr__v_split_##isa(a, &r); break;                                                                       \
-        case ZERO:  r = rlvr__v_zero_##isa(); break;                                                                           \
-        case SET1:  r = rlvr__v_set1_##isa(pa[3]); break;                                                                      \
-        case HSUM:  r = rlvr__v_set1_##isa(rlvr__v_hsum_##isa(a)); break;                                                      \
-        case HMAX:  r = rlvr__v_set1_##isa(rlvr__v_hmax_##isa(a)); break;                                                      \
-    }                                                                                                                          \
-    rlvr__v_store_##isa(out, r);                                                                                               \
-}                                                                                                                              \
-attributes static void partial_##isa(const float *from, float *to, int n_load, int n_store)                                    \
-{                                                                                                                              \
-    rlvr__v_storen_##isa(to, rlvr__v_loadn_##isa(from, n_load), n_store);                                                      \
+#define VOCABULARY(isa, attributes)                                                                                        \
+attributes static void vocabulary_##isa(int op, const float *pa, const float *pb, const float *pc, float *out)             \
+{                                                                                                                          \
+    rlvr__vf_##isa a = rlvr__v_load_##isa(pa), b = rlvr__v_load_##isa(pb), c = rlvr__v_load_##isa(pc), r = c, e;           \
+    switch (op) {                                                                                                          \
+        case ADD:   r = rlvr__v_add_##isa(a, b); break;                                                                    \
+        case SUB:   r = rlvr__v_sub_##isa(a, b); break;                                                                    \
+        case MUL:   r = rlvr__v_mul_##isa(a, b); break;                                                                    \
+        case DIV:   r = rlvr__v_div_##isa(a, b); break;                                                                    \
+        case MAX:   r = rlvr__v_max_##isa(a, b); break;                                                                    \
+        case MIN:   r = rlvr__v_min_##isa(a, b); break;                                                                    \
+        case FMA:   r = rlvr__v_fma_##isa(a, b, c); break;                                                                 \
+        case FNMA:  r = rlvr__v_fnma_##isa(a, b, c); break;                                                                \
+        case NEG:   r = rlvr__v_neg_##isa(a); break;                                                                       \
+        case ABS:   r = rlvr__v_abs_##isa(a); break;                                                                       \
+        case SQRT:  r = rlvr__v_sqrt_##isa(a); break;                                                                      \
+        case ROUND: r = rlvr__v_round_##isa(a); break;                                                                     \
+        case LDEXP: r = rlvr__v_ldexp_##isa(a, b); break;                                                                  \
+        case GE:    r = rlvr__v_select_ge_##isa(a, b, c, a); break;                                                        \
+        case GT:    r = rlvr__v_select_gt_##isa(a, b, c, a); break;                                                        \
+        case EQ:    r = rlvr__v_select_eq_##isa(a, b, c, a); break;                                                        \
+        case EXP:   r = rlvr__v_exp_##isa(a); break;                                                                       \
+        case LOG:   r = rlvr__v_log_##isa(a); break;                                                                       \
+        case SPLIT_M: r = rlvr__v_split_##isa(a, &e); break;                                                               \
+        case SPLIT_E: rlvr__v_split_##isa(a, &r); break;                                                                   \
+        case ZERO:  r = rlvr__v_zero_##isa(); break;                                                                       \
+        case SET1:  r = rlvr__v_set1_##isa(pa[3]); break;                                                                  \
+        case HSUM:  r = rlvr__v_set1_##isa(rlvr__v_hsum_##isa(a)); break;                                                  \
+        case HMAX:  r = rlvr__v_set1_##isa(rlvr__v_hmax_##isa(a)); break;                                                  \
+    }                                                                                                                      \
+    rlvr__v_store_##isa(out, r);                                                                                           \
+}                                                                                                                          \
+attributes static void partial_##isa(const float *from, float *to, int n_load, int n_store)                                \
+{                                                                                                                          \
+    rlvr__v_storen_##isa(to, rlvr__v_loadn_##isa(from, n_load), n_store);                                                  \
 }
 
 VOCABULARY(portable, )
@@ -153,15 +156,15 @@ static void test_vocabulary(const isa *t)
             for (int i = 0; i < 16; i++) {
                 float want = expected(op, a, b, c, i);
                 if (!same_float(got[i], want) && wrong++ == 0)
-                    printf("    %s op %d (%.9g, %.9g, %.9g): %.9g is not %.9g\n", t->name, op, (double)a[i], (double)b[i], (double)c[i],
-                           (double)got[i], (double)want);
+                    printf("    %s op %d (%.9g, %.9g, %.9g): %.9g is not %.9g\n", t->name, op, (double)a[i], (double)b[i],
+                           (double)c[i], (double)got[i], (double)want);
             }
         }
         CHECK(wrong == 0);
     }
     for (int n = 0; n <= 16; n++)
         for (int m = 0; m <= 16; m++) {
-            float *from = (float *)malloc(sizeof(float) * (size_t)(n + !n)), to[18];      /* exact, so that a sanitizer sees past it */
+            float to[18], *from = (float *)malloc(sizeof(float) * (size_t)(n + !n));      /* exact, for the sanitizer */
             bool ok = true;
             test_fill(from, n);
             for (int i = 0; i < 18; i++) to[i] = 77.0f;
@@ -200,8 +203,8 @@ static void test_exp_log(const isa *t)
         REPORT("%s %s: %.3f ulp at %.9g", t->name, op == EXP ? "exp" : "log", worst, at);
         CHECK_LE(worst, op == EXP ? 1.1 : 1.0);
     }
-    static const float odd[16] = {0.0f, -0.0f, (float)INFINITY, -(float)INFINITY, (float)NAN, 1e-45f, -1e-45f, FLT_MIN, FLT_MAX,
-                                  -FLT_MAX, 88.722839f, 88.722847f, -103.97207f, -103.97209f, 1.0f, -87.5f};
+    static const float odd[16] = {0.0f, -0.0f, (float)INFINITY, -(float)INFINITY, (float)NAN, 1e-45f, -1e-45f, FLT_MIN,
+                                  FLT_MAX, -FLT_MAX, 88.722839f, 88.722847f, -103.97207f, -103.97209f, 1.0f, -87.5f};
     t->vocabulary(EXP, odd, odd, odd, y);
     for (int i = 0; i < 16; i++) CHECK_LE(ulps(y[i], exp((double)odd[i])), 1.1);
     CHECK(y[0] == 1.0f && y[1] == 1.0f && y[3] == 0.0f && y[4] != y[4]);
@@ -226,7 +229,8 @@ static rlvr_ctx *open_ctx(const char *cpu, int threads)
 static void backwards(void *user, int64_t n, int64_t grain, rlvr_loop_fn fn, void *arg)
 {
     int64_t step = grain > 1 ? grain / 2 : 1;
-    for (int64_t i = (n + step - 1) / step - 1; i >= 0; i--) fn(arg, i * step, RLVR__MIN(n, (i + 1) * step), (int)(i % *(int *)user));
+    for (int64_t i = (n + step - 1) / step - 1; i >= 0; i--)
+        fn(arg, i * step, RLVR__MIN(n, (i + 1) * step), (int)(i % *(int *)user));
 }
 
 static float chain(float a, float b, float c, bool fma) { return fma ? fmaf(a, b, c) : a * b + c; }
@@ -317,7 +321,8 @@ static bool run_dx(rlvr_ctx *ctx, problem *p, float *out, bool accumulate, int64
 
 static void run_dw(rlvr_ctx *ctx, problem *p, float *dwp, int64_t row, int64_t rows)
 {
-    rlvr__gemm_dw(ctx, dwp, p->y + row * p->s.ldy, p->s.ldy, p->x + row * p->s.ldx, p->s.ldx, rows, p->s.N, p->s.K, p->scratch);
+    rlvr__gemm_dw(ctx, dwp, p->y + row * p->s.ldy, p->s.ldy, p->x + row * p->s.ldx, p->s.ldx, rows, p->s.N, p->s.K,
+                  p->scratch);
 }
 
 static bool pads_are_zero(const float *packed, int64_t N, int64_t K)
@@ -518,7 +523,8 @@ int main(void)
         {300, 100, 64, 70, 100}};
     int n_shapes = 0;
     for (int i = 0; i < 70; i++) {
-        static const int64_t N[] = {1, 15, 16, 17, 31, 32, 33, 47, 63, 64, 65, 96, 130}, K[] = {1, 2, 3, 16, 31, 32, 33, 50, 65, 100};
+        static const int64_t N[] = {1, 15, 16, 17, 31, 32, 33, 47, 63, 64, 65, 96, 130};
+        static const int64_t K[] = {1, 2, 3, 16, 31, 32, 33, 50, 65, 100};
         shape s = {i + 1, N[test_random() % 13], K[test_random() % 10], 0, 0};
         s.ldx = s.K + test_random() % 8;
         s.ldy = s.N + test_random() % 8;

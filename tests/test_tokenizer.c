@@ -729,6 +729,7 @@ static void test_damaged_json(void)
 {
     size_t n;
     char *text = read_text(DATA "tokenizer_small.json", &n), path[] = "damaged";
+    static const char sample[] = "It's <|end|><tool>x, the answer: 42  \xe2\x82";
     int loaded = 0, bad = 0, rounds = getenv("RLVR_TEST_QUICK") ? 500 : 3000;
     if (!CHECK(text != NULL)) return;
     for (size_t cut = 0; cut < n - 1; cut += 1 + cut / 200) {
@@ -752,7 +753,7 @@ static void test_damaged_json(void)
         free(copy);
         if (!t) continue;
         loaded++;
-        bad += !streams(t, "It's <|end|><tool>x, the answer: 42  \xe2\x82", 41, true, false);
+        bad += !streams(t, sample, sizeof sample - 1, true, false);
         rlvr__tokenizer_free(t);
     }
     CHECK(!bad);
