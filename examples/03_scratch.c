@@ -1,7 +1,7 @@
 /* No download: a byte-level model of a million parameters is made from nothing, reads generated documents, and then learns
-   from a verifier what the documents only sometimes say. A document is "38194>9" and an end: five digits and one of them. In
-   half of the documents it is just the first, in a quarter the largest, in a quarter any. So what the model has read most
-   often is wrong, and being surer of it (sharpening) would not help: RLVR must turn its habit round. */
+   from a verifier what the documents only sometimes say. A document is "38194>9" and an end: five digits and one of them: in
+   45 % of the documents just the first, in 40 % the largest, in the rest any. So what the model has read most often is wrong,
+   and being surer of it (sharpening) would not help: RLVR must turn its habit round. */
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "common.h"
@@ -17,9 +17,9 @@ typedef struct settings {
 
 static const option options[] = {
     {"out", OPT_TEXT, offsetof(settings, out), "build/scratch", "folder of metrics and the tuned model"},
-    {"read", OPT_INT, offsetof(settings, read), "1200", "steps of reading, 64 documents each"},
+    {"read", OPT_INT, offsetof(settings, read), "1000", "steps of reading, 64 documents each"},
     {"read_lr", OPT_FLOAT, offsetof(settings, read_lr), "2e-3", "their learning rate"},
-    {"steps", OPT_INT, offsetof(settings, steps), "150", "steps of RLVR"},
+    {"steps", OPT_INT, offsetof(settings, steps), "100", "steps of RLVR"},
     {"lr", OPT_FLOAT, offsetof(settings, lr), "3e-4", "their learning rate"},
     {"seed", OPT_LONG, offsetof(settings, seed), "0", "of the weights, the documents and the sampling"},
     {"threads", OPT_INT, offsetof(settings, threads), "all cores", "threads"},
@@ -64,7 +64,7 @@ static rlvr_result ask(void *user, uint64_t index, rlvr_task *task)
     return RLVR_OK;
 }
 
-/* Reads documents: cross-entropy on every byte of each. */
+/* Reads documents: cross-entropy on the answers. */
 static rlvr_result read_documents(rlvr_model *m, const settings *s)
 {
     rlvr_trainer_desc d;
@@ -77,6 +77,7 @@ static rlvr_result read_documents(rlvr_model *m, const settings *s)
     rlvr_result r = t ? RLVR_OK : RLVR_ERROR_ARGUMENT;
     for (int step = 0; step < s->read && r == RLVR_OK; step++) {
         int tokens[READ_BATCH * READ_TOKENS], offset[READ_BATCH + 1] = {0};
+        unsigned char mask[READ_BATCH * READ_TOKENS] = {0};      /* learned: what follows the > */
         for (int i = 0; i < READ_BATCH; i++) {
             uint64_t seed = (uint64_t)s->seed << 8 | READ_SEED, index = (uint64_t)(step * READ_BATCH + i);
             char text[READ_TOKENS];
@@ -84,12 +85,13 @@ static rlvr_result read_documents(rlvr_model *m, const settings *s)
             draw(seed, index, false, n);
             float kind = rlvr_uniform(seed, (uint32_t)index, 0, 7, 1), any = rlvr_uniform(seed, (uint32_t)index, 0, 7, 2);
             int len = snprintf(text, sizeof text, "%d%d%d%d%d>%d", n[0], n[1], n[2], n[3], n[4],
-                               kind < 0.5f ? n[0] : kind < 0.75f ? largest(n) : n[(int)(5 * any)]);
+                               kind < 0.45f ? n[0] : kind < 0.85f ? largest(n) : n[(int)(5 * any)]);
             for (int k = 0; k < len; k++) tokens[at++] = (unsigned char)text[k];      /* a byte is its own token */
             tokens[at++] = rlvr_token_eos(m);
+            mask[at - 2] = mask[at - 1] = 1;
             offset[i + 1] = at;
         }
-        r = rlvr_train_tokens(t, tokens, offset, READ_BATCH, NULL, &metrics);
+        r = rlvr_train_tokens(t, tokens, offset, READ_BATCH, mask, &metrics);
         if (r == RLVR_OK && (step % 200 == 199 || step + 1 == s->read))
             printf("read %4d/%d loss %.3f  %.0f ms a step\n", step + 1, s->read, metrics.loss, 1e3 * metrics.step_time);
         fflush(stdout);
@@ -123,7 +125,7 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
     remove(in_folder(d.out_dir, "metrics.jsonl"));
     if (r == RLVR_OK) r = print_head("made from nothing", m, &d);
     if (r != RLVR_OK) return r;
-    printf("task       largest of five digits, where the documents say the first in half of all cases; %d held out\n", HELD_OUT);
+    printf("task       largest of five digits, where the documents say the first more often; %d held out\n", HELD_OUT);
     r = read_documents(m, s);
     if (r == RLVR_OK) r = evaluate(m, held_out, judge, 16, 4, "before", &before);
     rlvr_trainer *t = r == RLVR_OK ? rlvr_trainer_open(m, &d) : NULL;
@@ -138,7 +140,7 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
 
 int main(int argc, char **argv)
 {
-    settings s = {"build/scratch", 1200, 150, 0, 2e-3f, 3e-4f, 0, false, "", ""};
+    settings s = {"build/scratch", 1000, 100, 0, 2e-3f, 3e-4f, 0, false, "", ""};
     options_read(argc, argv, "build/03_scratch [options]", options, COUNT(options), &s, NULL, 0);
     if (s.quick) { s.read = 30; s.steps = 3; }
     rlvr_desc desc = {0};
