@@ -14,6 +14,7 @@ import gguf
 import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers.utils import logging
 from trl import GRPOConfig, GRPOTrainer
 
 import smollm2
@@ -55,15 +56,16 @@ class Clock(TrainerCallback):
             print(f"# step {state.global_step}: {self.seconds[-1]:.1f} s, reward {logs['reward']}", flush=True)
 
 
-os.environ["WANDB_MODE"] = "disabled"
+logging.disable_progress_bar()
 trainer = GRPOTrainer(
     model=AutoModelForCausalLM.from_pretrained(folder.name, dtype=torch.float32),
     processing_class=AutoTokenizer.from_pretrained(folder.name, padding_side="left"),
     reward_funcs=reward, train_dataset=Dataset.from_list(rows), callbacks=[Clock()],
     args=GRPOConfig(
-        output_dir=os.path.join(folder.name, "out"), per_device_train_batch_size=a.prompts * a.group, num_generations=a.group,
-        max_completion_length=20, temperature=1.0, learning_rate=1e-5, lr_scheduler_type="constant", beta=0.0, max_steps=a.steps,
-        logging_steps=1, save_strategy="no", report_to=[], use_cpu=True, bf16=False, gradient_checkpointing=False,
-        optim="adamw_torch", disable_tqdm=True, seed=a.seed))
+        output_dir=os.path.join(folder.name, "out"), per_device_train_batch_size=a.prompts * a.group,
+        num_generations=a.group, max_completion_length=20, temperature=1.0, learning_rate=1e-5,
+        lr_scheduler_type="constant", beta=0.0, max_steps=a.steps,
+        logging_steps=1, save_strategy="no", report_to=[], use_cpu=True, bf16=False,
+        activation_checkpointing=False, optim="adamw_torch", disable_tqdm=True, seed=a.seed))
 trainer.train()
 print(f"peer trl grpo_step_s {statistics.median(Clock.seconds[1:] or Clock.seconds):.2f}")
