@@ -1,3 +1,65 @@
+/* rlvr.h - reinforcement learning with verifiable rewards, in one header
+
+   ============================================================================================
+   1. MANUAL                                                                          >>manual
+   ============================================================================================
+
+   A small language model tries a problem many times, a program grades every attempt, and the model is trained on the
+   grades: sample, grade, advantage, loss, update. All five are here, and what they need: reading and writing weights,
+   tokenizer, transformer forward and backward, sampler with KV cache, AdamW, checkpoints, evaluation.
+
+   Synopsis. In ONE file of the program, before the include:
+
+       #define RLVR_IMPLEMENTATION
+       #include "rlvr.h"
+
+   elsewhere the include alone, which brings declarations only. Link with -lm -lpthread. The implementation includes
+   <stb/stb_ds.h> (Debian: libstb-dev) and compiles as C (gnu99 and later) and C++17 under gcc and clang.
+
+       rlvr_ctx *ctx = rlvr_open(NULL);
+       rlvr_model *model = rlvr_model_load(ctx, "model.gguf");
+       rlvr_tasks *tasks = rlvr_tasks_load_jsonl(ctx, "tasks.jsonl");     // {"prompt":"...","answer":"..."}
+       rlvr_trainer_desc d = {0};
+       d.tasks = tasks;
+       d.reward.fn = rlvr_reward_number;                                  // or your own function
+       rlvr_trainer *trainer = rlvr_trainer_open(model, &d);
+       rlvr_metrics m;
+       for (int step = 0; step < 50 && rlvr_train_step(trainer, &m) == RLVR_OK; step++)
+           printf("step %d reward %.3f\n", step, m.reward_mean);
+       rlvr_model_save(model, "tuned");
+       rlvr_close(ctx);
+
+   Defines
+     RLVR_IMPLEMENTATION               this file holds the implementation
+     RLVR_NO_STB_DS_IMPLEMENTATION     the program has stb_ds's implementation elsewhere
+     RLVR_SELF                         the name under which this file includes itself; default "rlvr.h"
+     RLVR_API                          in front of every public function; default extern
+     RLVR_NO_BLOCK_REUSE               freed memory goes back at once (for debugging allocators)
+
+   Ownership. Everything hangs off a context; whatever was not freed is freed by rlvr_close(). Who allocates frees:
+   a function's comment says what is "allocated from ctx" (rlvr_free) and what "lives in" its object. Descriptors are
+   plain data, copied; what they point to stays the caller's and must outlive the object.
+
+   Errors. What can fail returns rlvr_result or NULL, and rlvr_last_error(ctx) names the file, the place and the fix.
+   Nothing exits, aborts, or prints, but for errors and warnings on stderr where no log function is set and quiet is off.
+
+   Threads. A context belongs to one thread at a time and runs its own workers; two contexts share nothing.
+
+   Reproducibility. The same binary, seed and machine give the same bits for any number of threads, any batch, with or
+   without a kill and a resume in between; AVX-512, AVX2 and NEON kernels do the same additions in the same order.
+
+   What it does not do: other model families, other number formats than f32 in computation, GPUs, several machines.
+
+   Contents (search for the marks)
+     2 Public API >>api                3 Platform >>platform            4 Log and error >>error
+     5 Allocator >>alloc               6 Random numbers >>rng           7 Thread pool >>threads
+     8 SIMD and GEMM >>gemm            9 Ops >>ops                     10 JSON, tasks >>json
+    11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer   13 Model >>model
+    14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
+    17 Losses >>losses                18 Optimizer >>schedule          19 Trainer >>trainer
+    20 Evaluation >>eval              21 Reports >>reports
+*/
+
 #ifndef RLVR_H
 #define RLVR_H
 /* ============================================================================================
@@ -2021,6 +2083,9 @@ enum { RLVR__ATTN_BLOCK = 16,     /* positions whose scores are made together */
        RLVR__DIST_BLOCK = 256,    /* tokens whose probabilities are added as floats, before they go to a double */
        RLVR__SQUARES_PIECES = 1024 };
 
+#define v_loadp  RLVR__NAME(rlvr__v_loadp)      /* v_loadn and v_storen that are plain where n is 16 */
+#define v_storep RLVR__NAME(rlvr__v_storep)
+
 /* The largest t among z (n, finite) such that the z >= t weigh at least `target` (weight NULL: 1 each); the smallest z of any
    weight if all weigh less; -infinity if there is none. Counts in bins between the least and the largest z, drops what lies
    outside of the one that holds t, and counts again. Destroys z and weight. */
@@ -2071,6 +2136,8 @@ static RLVR__UNUSED float rlvr__select(float *z, float *weight, int64_t n, doubl
 #endif
 #endif
 
+RLVR__INLINE vf v_loadp(const float *p, int n) { return n == 16 ? v_load(p) : v_loadn(p, n); }
+RLVR__INLINE void v_storep(float *p, vf a, int n) { if (n == 16) v_store(p, a); else v_storen(p, a, n); }
 RLVR__INLINE float RLVR__NAME(rlvr__lane)(vf a) { float s[16]; v_store(s, a); return s[0]; }
 
 /* Sum of x y (z) over n, lanes and chains in a fixed order; z NULL: 1. */
@@ -2089,9 +2156,9 @@ RLVR__INLINE float RLVR__NAME(rlvr__dot)(const float *x, const float *y, const f
 #undef RLVR__TERM
     if (i < n) {
         int left = (int)(n - i);
-        vf t = v_loadn(y + i, left);
-        if (z) t = v_mul(t, v_loadn(z + i, left));
-        s1 = v_fma(v_loadn(x + i, left), t, s1);
+        vf t = v_loadp(y + i, left);
+        if (z) t = v_mul(t, v_loadp(z + i, left));
+        s1 = v_fma(v_loadp(x + i, left), t, s1);
     }
     return v_hsum(v_add(v_add(s0, s1), v_add(s2, s3)));
 }
@@ -2109,7 +2176,7 @@ RLVR__FN void RLVR__NAME(rlvr__k_rmsnorm_fwd)(void *arg, int64_t begin, int64_t 
         for (; k + 16 <= D; k += 16) v_store(y + k, v_mul(v_mul(v_load(x + k), r), v_load(a->w + k)));
         if (k < D) {
             int n = (int)(D - k);
-            v_storen(y + k, v_mul(v_mul(v_loadn(x + k, n), r), v_loadn(a->w + k, n)), n);
+            v_storep(y + k, v_mul(v_mul(v_loadp(x + k, n), r), v_loadp(a->w + k, n)), n);
         }
         if (a->rstd) a->rstd[i] = rstd;
     }
@@ -2132,8 +2199,8 @@ RLVR__FN void RLVR__NAME(rlvr__k_rmsnorm_dx)(void *arg, int64_t begin, int64_t e
         }
         if (k < D) {
             int n = (int)(D - k);
-            vf t = v_fma(v_mul(v_loadn(dy + k, n), v_loadn(w + k, n)), r, v_loadn(dx + k, n));
-            v_storen(dx + k, v_fnma(v_loadn(x + k, n), c, t), n);
+            vf t = v_fma(v_mul(v_loadp(dy + k, n), v_loadp(w + k, n)), r, v_loadp(dx + k, n));
+            v_storep(dx + k, v_fnma(v_loadp(x + k, n), c, t), n);
         }
     }
 }
@@ -2156,10 +2223,10 @@ RLVR__FN void RLVR__NAME(rlvr__k_rmsnorm_dw)(void *arg, int64_t begin, int64_t e
     }
     for (; k < to; k += 16) {
         int n = (int)RLVR__MIN(16, to - k);
-        vf s = v_loadn(a->dw + k, n);
+        vf s = v_loadp(a->dw + k, n);
         for (int64_t i = 0; i < a->M; i++)
-            s = v_fma(v_mul(v_loadn(a->x + i * D + k, n), v_set1(a->saved_rstd[i])), v_loadn(a->dy + i * D + k, n), s);
-        v_storen(a->dw + k, s, n);
+            s = v_fma(v_mul(v_loadp(a->x + i * D + k, n), v_set1(a->saved_rstd[i])), v_loadp(a->dy + i * D + k, n), s);
+        v_storep(a->dw + k, s, n);
     }
 }
 
@@ -2183,9 +2250,9 @@ RLVR__INLINE void RLVR__NAME(rlvr__rotate)(float *y, const float *x, const float
                 int n = (int)RLVR__MIN(16, cols - k);
                 const float *p = x + h * hd + from + k;
                 float *o = y + h * hd + from + k;
-                vf a = v_loadn(p, n), b = v_loadn(p + half, n), cv = v_loadn(c + k, n), sv = v_loadn(s + k, n);
-                v_storen(o, v_fnma(b, sv, v_mul(a, cv)), n);
-                v_storen(o + half, v_fma(a, sv, v_mul(b, cv)), n);
+                vf a = v_loadp(p, n), b = v_loadp(p + half, n), cv = v_loadp(c + k, n), sv = v_loadp(s + k, n);
+                v_storep(o, v_fnma(b, sv, v_mul(a, cv)), n);
+                v_storep(o + half, v_fma(a, sv, v_mul(b, cv)), n);
             }
     }
 }
@@ -2219,11 +2286,11 @@ RLVR__FN void RLVR__NAME(rlvr__k_rope_bwd)(void *arg, int64_t begin, int64_t end
                 vf sk = v_zero(), sv = sk;
                 for (int64_t h = g * group; h < (g + 1) * group; h++) {
                     const float *p = a->dkv_heads + (h * a->M + i) * 2 * hd + k;
-                    sk = v_add(sk, v_loadn(p, n));
-                    sv = v_add(sv, v_loadn(p + hd, n));
+                    sk = v_add(sk, v_loadp(p, n));
+                    sv = v_add(sv, v_loadp(p + hd, n));
                 }
-                v_storen(dk + g * hd + k, sk, n);
-                v_storen(dv + g * hd + k, sv, n);
+                v_storep(dk + g * hd + k, sk, n);
+                v_storep(dv + g * hd + k, sv, n);
             }
         RLVR__NAME(rlvr__rotate)(dk, dk, cos_sin, a->KV, hd, true);
     }
@@ -2234,8 +2301,16 @@ RLVR__FN void RLVR__NAME(rlvr__k_rope_bwd)(void *arg, int64_t begin, int64_t end
 /* Query heads and vectors of 16 columns that a loop holds in registers. Each number's additions are the same for any. */
 #undef RLVR__HEADS
 #undef RLVR__COLS
-#define RLVR__HEADS (RLVR__KERNEL_PASS == RLVR__PORTABLE ? 1 : 4)
-#define RLVR__COLS  (RLVR__KERNEL_PASS == RLVR__PORTABLE ? 1 : 4)
+#if RLVR__KERNEL_PASS == RLVR__PORTABLE
+#define RLVR__HEADS 1
+#define RLVR__COLS  1
+#elif RLVR__KERNEL_PASS == RLVR__NEON
+#define RLVR__HEADS 2
+#define RLVR__COLS  2
+#else
+#define RLVR__HEADS 4
+#define RLVR__COLS  4
+#endif
 
 /* Lane j of the result is v_hsum of a[j] (16, 16), by the same tree. */
 #if RLVR__KERNEL_PASS == RLVR__AVX512
@@ -2294,10 +2369,10 @@ RLVR__INLINE void RLVR__NAME(rlvr__products)(const int heads, const int vectors,
 {
     vf qv[RLVR__HEADS][RLVR__COLS];
     RLVR__UNROLL for (int h = 0; h < heads; h++)
-        RLVR__UNROLL for (int c = 0; c < vectors; c++) qv[h][c] = v_loadn(q + h * ldq + at + 16 * c, last);
+        RLVR__UNROLL for (int c = 0; c < vectors; c++) qv[h][c] = v_loadp(q + h * ldq + at + 16 * c, last);
     for (int j = 0; j < n; j++) {
         vf kv[RLVR__COLS];
-        RLVR__UNROLL for (int c = 0; c < vectors; c++) kv[c] = v_loadn(k[j] + at + 16 * c, last);
+        RLVR__UNROLL for (int c = 0; c < vectors; c++) kv[c] = v_loadp(k[j] + at + 16 * c, last);
         RLVR__UNROLL for (int h = 0; h < heads; h++) {
             float *s = acc + (h * RLVR__ATTN_BLOCK + j) * 16;
             vf t = first ? v_mul(qv[h][0], kv[0]) : v_fma(qv[h][0], kv[0], v_load(s));
@@ -2332,14 +2407,14 @@ RLVR__INLINE void RLVR__NAME(rlvr__weighted)(const int heads, const int vectors,
     for (int j = 0; j < n; j++) {
         const float *row = v + context[j] * stride;
         vf x[RLVR__COLS];
-        RLVR__UNROLL for (int c = 0; c < vectors; c++) x[c] = v_loadn(row + 16 * c, last);
+        RLVR__UNROLL for (int c = 0; c < vectors; c++) x[c] = v_loadp(row + 16 * c, last);
         RLVR__UNROLL for (int h = 0; h < heads; h++) {
             vf pj = v_set1(p[h * ldp + j]);
             RLVR__UNROLL for (int c = 0; c < vectors; c++) s[h][c] = v_fma(pj, x[c], s[h][c]);
         }
     }
     RLVR__UNROLL for (int h = 0; h < heads; h++)
-        RLVR__UNROLL for (int c = 0; c < vectors; c++) v_storen(out + h * ldo + 16 * c, v_mul(s[h][c], v_set1(norm[h])), last);
+        RLVR__UNROLL for (int c = 0; c < vectors; c++) v_storep(out + h * ldo + 16 * c, v_mul(s[h][c], v_set1(norm[h])), last);
 }
 
 /* `heads` query heads of row i from head h0 on, all of one kv head. p: scratch (heads, a->stride). */
@@ -2392,12 +2467,14 @@ RLVR__FN void RLVR__NAME(rlvr__k_attn_fwd)(void *arg, int64_t begin, int64_t end
         int64_t i = task / a->KV, first = task % a->KV * group;
         for (int64_t h = 0; h < group; h += RLVR__HEADS)
             switch (RLVR__MIN(group - h, (int64_t)RLVR__HEADS)) {
-            case 1:  RLVR__NAME(rlvr__attn_heads)(1, a, i, first + h, p); break;
-#if RLVR__KERNEL_PASS != RLVR__PORTABLE
-            case 2:  RLVR__NAME(rlvr__attn_heads)(2, a, i, first + h, p); break;
-            case 3:  RLVR__NAME(rlvr__attn_heads)(3, a, i, first + h, p); break;
-            default: RLVR__NAME(rlvr__attn_heads)(4, a, i, first + h, p); break;
+#if RLVR__HEADS > 1
+            case 2: RLVR__NAME(rlvr__attn_heads)(2, a, i, first + h, p); break;
 #endif
+#if RLVR__HEADS > 2
+            case 3: RLVR__NAME(rlvr__attn_heads)(3, a, i, first + h, p); break;
+            case 4: RLVR__NAME(rlvr__attn_heads)(4, a, i, first + h, p); break;
+#endif
+            default: RLVR__NAME(rlvr__attn_heads)(1, a, i, first + h, p);
             }
     }
 }
@@ -2410,9 +2487,9 @@ RLVR__INLINE void RLVR__NAME(rlvr__attn_spread)(const int rows, const int vector
     vf qv[2][RLVR__COLS], ov[2][RLVR__COLS], s[2][RLVR__COLS];
     RLVR__UNROLL for (int r = 0; r < rows; r++)
         RLVR__UNROLL for (int c = 0; c < vectors; c++) {
-            qv[r][c] = v_loadn(q + r * ld + 16 * c, last);
-            ov[r][c] = v_loadn(dout + r * ld + 16 * c, last);
-            s[r][c] = v_loadn(dq + r * ld + 16 * c, last);
+            qv[r][c] = v_loadp(q + r * ld + 16 * c, last);
+            ov[r][c] = v_loadp(dout + r * ld + 16 * c, last);
+            s[r][c] = v_loadp(dq + r * ld + 16 * c, last);
         }
     for (int j = 0; j < n; j++) {
         const float *kj = k[j];
@@ -2423,18 +2500,18 @@ RLVR__INLINE void RLVR__NAME(rlvr__attn_spread)(const int rows, const int vector
             dj[r] = v_set1(ds[r * RLVR__ATTN_BLOCK + j]);
         }
         RLVR__UNROLL for (int c = 0; c < vectors; c++) {
-            vf x = v_loadn(kj + 16 * c, last), y = v_loadn(dkj + 16 * c, last), z = v_loadn(dvj + 16 * c, last);
+            vf x = v_loadp(kj + 16 * c, last), y = v_loadp(dkj + 16 * c, last), z = v_loadp(dvj + 16 * c, last);
             RLVR__UNROLL for (int r = 0; r < rows; r++) {
                 s[r][c] = v_fma(dj[r], x, s[r][c]);
                 y = v_fma(dj[r], qv[r][c], y);
                 z = v_fma(pj[r], ov[r][c], z);
             }
-            v_storen(dkj + 16 * c, y, last);
-            v_storen(dvj + 16 * c, z, last);
+            v_storep(dkj + 16 * c, y, last);
+            v_storep(dvj + 16 * c, z, last);
         }
     }
     RLVR__UNROLL for (int r = 0; r < rows; r++)
-        RLVR__UNROLL for (int c = 0; c < vectors; c++) v_storen(dq + r * ld + 16 * c, s[r][c], last);
+        RLVR__UNROLL for (int c = 0; c < vectors; c++) v_storep(dq + r * ld + 16 * c, s[r][c], last);
 }
 
 /* Head h of row i, or of rows i and i + 1 where the second attends to what the first does and itself: one pass over the
@@ -2475,13 +2552,12 @@ RLVR__INLINE void RLVR__NAME(rlvr__attn_back)(const int rows, const rlvr__attn_a
             v_store(ds + r * RLVR__ATTN_BLOCK, v_mul(v_mul(e, v_sub(dp[r], delta[r])), scale));
         }
         if (rows > 1 && j + block == n) p[block - 1] = ds[block - 1] = 0;      /* the first row does not see the second */
-        if (hd == 16 * RLVR__COLS) {
-            RLVR__NAME(rlvr__attn_spread)(rows, RLVR__COLS, 16, dq, q, dout, ld, k, dk, hd, p, ds, block);
-            continue;
-        }
-        for (; at < hd; at += 16) {
-            RLVR__NAME(rlvr__attn_spread)(rows, 1, (int)RLVR__MIN(16, hd - at), dq + at, q + at, dout + at, ld, k, dk, hd, p, ds, block);
-            for (int b = 0; b < block; b++) { k[b] += 16; dk[b] += 16; }
+        for (int64_t cols; at < hd; at += cols) {
+            cols = at + 16 * RLVR__COLS <= hd ? 16 * RLVR__COLS : RLVR__MIN(16, hd - at);
+            if (cols == 16 * RLVR__COLS)
+                RLVR__NAME(rlvr__attn_spread)(rows, RLVR__COLS, 16, dq + at, q + at, dout + at, ld, k, dk, hd, p, ds, block);
+            else RLVR__NAME(rlvr__attn_spread)(rows, 1, (int)cols, dq + at, q + at, dout + at, ld, k, dk, hd, p, ds, block);
+            for (int b = 0; b < block && at + cols < hd; b++) { k[b] += cols; dk[b] += cols; }
         }
     }
 }
@@ -2500,7 +2576,7 @@ RLVR__FN void RLVR__NAME(rlvr__k_attn_bwd)(void *arg, int64_t begin, int64_t end
         memset(dkv + from * 2 * a->hd, 0, (size_t)((to - from) * 2 * a->hd) * sizeof(float));
         for (int64_t i = from; i < to;) {
             int n = a->n_context[i];
-#if RLVR__KERNEL_PASS != RLVR__PORTABLE
+#if RLVR__HEADS > 1
             if (i + 1 < to && a->n_context[i + 1] == n + 1 && !memcmp(a->context[i], a->context[i + 1], (size_t)n * sizeof(int))) {
                 RLVR__NAME(rlvr__attn_back)(2, a, i, h, dkv, acc);
                 i += 2;
@@ -2527,10 +2603,8 @@ RLVR__FN void RLVR__NAME(rlvr__k_swiglu_fwd)(void *arg, int64_t begin, int64_t e
         float *h = a->h + i * F;
         for (int64_t k = 0; k < F; k += 16) {
             int n = (int)RLVR__MIN(16, F - k);
-            vf g = n == 16 ? v_load(gate + k) : v_loadn(gate + k, n), u = n == 16 ? v_load(up + k) : v_loadn(up + k, n);
-            g = v_mul(v_mul(g, RLVR__NAME(rlvr__sigmoid)(g)), u);
-            if (n == 16) v_store(h + k, g);
-            else v_storen(h + k, g, n);
+            vf g = v_loadp(gate + k, n);
+            v_storep(h + k, v_mul(v_mul(g, RLVR__NAME(rlvr__sigmoid)(g)), v_loadp(up + k, n)), n);
         }
     }
 }
@@ -2538,9 +2612,9 @@ RLVR__FN void RLVR__NAME(rlvr__k_swiglu_fwd)(void *arg, int64_t begin, int64_t e
 /* d gate = dh u s (1 + g (1 - s)), d up = dh g s, s = sigmoid(g). */
 RLVR__INLINE void RLVR__NAME(rlvr__swiglu_back)(float *dgate, float *dup, const float *dh, const float *gate, const float *up, int n)
 {
-    vf g = v_loadn(gate, n), d = v_loadn(dh, n), one = v_set1(1.0f), s = RLVR__NAME(rlvr__sigmoid)(g), ds = v_mul(d, s);
-    v_storen(dgate, v_mul(v_mul(ds, v_loadn(up, n)), v_fma(g, v_sub(one, s), one)), n);
-    v_storen(dup, v_mul(ds, g), n);
+    vf g = v_loadp(gate, n), d = v_loadp(dh, n), one = v_set1(1.0f), s = RLVR__NAME(rlvr__sigmoid)(g), ds = v_mul(d, s);
+    v_storep(dgate, v_mul(v_mul(ds, v_loadp(up, n)), v_fma(g, v_sub(one, s), one)), n);
+    v_storep(dup, v_mul(ds, g), n);
 }
 
 RLVR__FN void RLVR__NAME(rlvr__k_swiglu_bwd)(void *arg, int64_t begin, int64_t end, int thread)
@@ -2654,7 +2728,7 @@ RLVR__FN float RLVR__NAME(rlvr__top_p)(float top_p, const rlvr__dist *d, const f
     vf max = v_set1(d->max), inv = v_set1(d->temperature_inv);
     for (int64_t k = 0; k < n; k += 16) {
         int left = (int)RLVR__MIN(16, n - k);
-        v_storen(weight + k, v_exp(v_mul(v_sub(v_loadn(some + k, left), max), inv)), left);
+        v_storep(weight + k, v_exp(v_mul(v_sub(v_loadp(some + k, left), max), inv)), left);
     }
     return rlvr__select(some, weight, n, (double)top_p * sum);
 }
@@ -2779,8 +2853,7 @@ RLVR__FN void RLVR__NAME(rlvr__dist_back)(const rlvr__dist *d, float *z, const i
     for (int64_t k = 0; k < V; k += 16) {
         vf log_p, p = RLVR__NAME(rlvr__probability)(d, RLVR__NAME(rlvr__some_logits)(z + k, V - k), &log_p);
         vf g = v_mul(v_mul(p, v_fma(slope, v_add(log_p, entropy), base)), minus_inv);
-        if (k + 16 <= V) v_store(z + k, g);
-        else v_storen(z + k, g, (int)(V - k));
+        v_storep(z + k, g, (int)RLVR__MIN(16, V - k));
     }
     for (int t = 0; t < n_targets; t++) z[target[t]] += d->temperature_inv * dlogprob[t];
 }
@@ -2800,15 +2873,15 @@ RLVR__FN void RLVR__NAME(rlvr__k_dist_bwd)(void *arg, int64_t begin, int64_t end
 
 RLVR__INLINE void RLVR__NAME(rlvr__adamw16)(const rlvr__adamw_args *a, int64_t i, int n)
 {
-    vf w = v_loadn(a->w + i, n), m = v_loadn(a->m + i, n), v = v_loadn(a->v + i, n);
-    vf g = v_mul(v_loadn(a->g + i, n), v_set1(a->grad_scale));
+    vf w = v_loadp(a->w + i, n), m = v_loadp(a->m + i, n), v = v_loadp(a->v + i, n);
+    vf g = v_mul(v_loadp(a->g + i, n), v_set1(a->grad_scale));
     m = v_fma(v_set1(a->mix1), v_sub(g, m), m);
     v = v_fma(v_mul(v_set1(a->mix2), g), g, v_mul(v, v_set1(a->beta2)));
     vf below = v_fma(v_sqrt(v), v_set1(a->bias2_inv), v_set1(a->eps));
     w = v_fnma(v_set1(a->step), v_div(m, below), v_mul(w, v_set1(a->keep)));
-    v_storen(a->w + i, w, n);
-    v_storen(a->m + i, m, n);
-    v_storen(a->v + i, v, n);
+    v_storep(a->w + i, w, n);
+    v_storep(a->m + i, m, n);
+    v_storep(a->v + i, v, n);
 }
 
 RLVR__FN void RLVR__NAME(rlvr__k_adamw)(void *arg, int64_t begin, int64_t end, int thread)
@@ -3033,6 +3106,10 @@ static RLVR__UNUSED void rlvr__zero(rlvr_ctx *ctx, float *p, int64_t n) { rlvr__
 
 /* ---- one set of kernels for each instruction set, and the choice among them ---- */
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"      /* g++ 12 says it of its own immintrin.h */
+#endif
 #define RLVR__KERNEL_PASS RLVR__PORTABLE
 #include RLVR_SELF
 #undef RLVR__KERNEL_PASS
@@ -3049,39 +3126,9 @@ static RLVR__UNUSED void rlvr__zero(rlvr_ctx *ctx, float *p, int64_t n) { rlvr__
 #include RLVR_SELF
 #undef RLVR__KERNEL_PASS
 #endif
-
-/* The passes are over: the vocabulary's short names must not reach the program. */
-#ifndef __clang__
+#if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop
 #endif
-#undef vf
-#undef v_load
-#undef v_loadn
-#undef v_store
-#undef v_storen
-#undef v_set1
-#undef v_zero
-#undef v_add
-#undef v_sub
-#undef v_mul
-#undef v_div
-#undef v_max
-#undef v_min
-#undef v_fma
-#undef v_fnma
-#undef v_neg
-#undef v_abs
-#undef v_sqrt
-#undef v_round
-#undef v_ldexp
-#undef v_split
-#undef v_select_ge
-#undef v_select_gt
-#undef v_select_eq
-#undef v_hsum
-#undef v_hmax
-#undef v_exp
-#undef v_log
 
 /* The kernels that `cpu` names, or the best (NULL); NULL if this CPU cannot run them. */
 static const rlvr__kernels *rlvr__kernels_choose(const char *cpu)
@@ -4877,7 +4924,8 @@ static rlvr__class rlvr__class_of(uint32_t c)
     }
     if (c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
         c == 0x205f || c == 0x3000) return RLVR__SPACE;
-    if (rlvr__in_ranges(rlvr__unicode_letter, sizeof rlvr__unicode_letter / sizeof *rlvr__unicode_letter, c)) return RLVR__LETTER;
+    if (rlvr__in_ranges(rlvr__unicode_letter, sizeof rlvr__unicode_letter / sizeof *rlvr__unicode_letter, c))
+        return RLVR__LETTER;
     bool newer = (c >= 0x11de0 && c <= 0x11de9) || (c >= 0x16ff4 && c <= 0x16ff6);      /* Unicode 17 */
     return !newer && rlvr__is_numeric(c) ? RLVR__NUMBER : RLVR__OTHER;
 }
@@ -4986,7 +5034,8 @@ static uint32_t rlvr__pair_hash(int left, int right)
     return (uint32_t)((((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u) >> 32);
 }
 
-static const rlvr__pair *rlvr__pair_find(const rlvr__tokenizer *t, int left, int right)      /* rank INT_MAX: they do not merge */
+/* A place of the table; where the two do not merge, a free one. */
+static const rlvr__pair *rlvr__pair_find(const rlvr__tokenizer *t, int left, int right)
 {
     for (uint32_t h = rlvr__pair_hash(left, right) & t->pair_mask;; h = (h + 1) & t->pair_mask) {
         const rlvr__pair *p = &t->pairs[h];
@@ -4995,6 +5044,9 @@ static const rlvr__pair *rlvr__pair_find(const rlvr__tokenizer *t, int left, int
 }
 
 /* ---- building ---- */
+
+/* Arguments of a %.*s in a message. */
+#define RLVR__SHOWN(str) (int)RLVR__MIN((str).n, (size_t)40), (str).s ? (str).s : ""
 
 /* What both file formats come down to: n tokens as they are spelt in the file, which of them are added, merges as pairs of
    strings. */
@@ -5033,8 +5085,8 @@ static rlvr_result rlvr__tok_texts(rlvr__tokenizer *t, const rlvr__tok_source *s
     for (int i = 0; i < s->n; i++) {
         total += s->token[i].n;
         if (!rlvr__is_utf8_text(s->token[i]))
-            return rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tokenizer: the text of token %d is not UTF-8, or has a NUL in it; fetch the "
-                              "file again", s->file, i);
+            return rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tokenizer: the text of token %d is not UTF-8, or has a NUL in it; "
+                              "fetch the file again", s->file, i);
     }
     if (total > UINT32_MAX / 2)
         return rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tokenizer: the tokens take %zu bytes; too many", s->file, total);
@@ -5108,7 +5160,7 @@ static void rlvr__tok_add_merge(rlvr__tokenizer *t, int left, int right, int res
     m->left = left;
     m->right = right;
     m->result = result;
-    rlvr__pair *p = (rlvr__pair *)(uintptr_t)rlvr__pair_find(t, left, right);      /* of equal pairs the last one counts, as in a map */
+    rlvr__pair *p = (rlvr__pair *)(uintptr_t)rlvr__pair_find(t, left, right);      /* of equal pairs the last one counts */
     p->left = left;
     p->right = right;
     p->rank = rank;
@@ -5117,7 +5169,7 @@ static void rlvr__tok_add_merge(rlvr__tokenizer *t, int left, int right, int res
 
 typedef struct rlvr__vocab_entry { char *key; int value; } rlvr__vocab_entry;
 
-static int rlvr__vocab_id(rlvr__vocab_entry **vocab, rlvr__buf *key, rlvr__str a, rlvr__str b)      /* of a and b in a row; -1 */
+static int rlvr__vocab_id(rlvr__vocab_entry **vocab, rlvr__buf *key, rlvr__str a, rlvr__str b)      /* of ab; -1: none */
 {
     key->len = 0;
     rlvr__buf_add(key, a.s, a.n);
@@ -5127,6 +5179,7 @@ static int rlvr__vocab_id(rlvr__vocab_entry **vocab, rlvr__buf *key, rlvr__str a
 
 static rlvr_result rlvr__tok_merges(rlvr__tokenizer *t, const rlvr__tok_source *s)
 {
+    static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;      /* stb_ds has one global, which every new map moves */
     rlvr__vocab_entry *vocab = NULL;
     rlvr__buf key = {t->ctx, NULL, 0, 0, false};
     rlvr__str none = {"", 0};
@@ -5138,6 +5191,7 @@ static rlvr_result rlvr__tok_merges(rlvr__tokenizer *t, const rlvr__tok_source *
     t->pairs = RLVR__NEW(t->ctx, rlvr__pair, size);
     if (!t->merges || !t->pairs || !rlvr__buf_reserve(&key, 256)) return RLVR_ERROR_MEMORY;
     for (uint32_t i = 0; i < size; i++) t->pairs[i].rank = INT_MAX;
+    pthread_mutex_lock(&turn);
     stbds_sh_new_arena(vocab);
     stbds_shdefault(vocab, -1);
     for (int i = 0; i < s->n && s->n_merges; i++) {
@@ -5151,10 +5205,11 @@ static rlvr_result rlvr__tok_merges(rlvr__tokenizer *t, const rlvr__tok_source *
         int result = rlvr__vocab_id(&vocab, &key, a, b);
         if (left >= 0 && right >= 0 && result >= 0) rlvr__tok_add_merge(t, left, right, result);
         else if (!key.failed)
-            r = rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tokenizer: merge %d joins \"%.*s\" and \"%.*s\", which are not all tokens; fetch "
-                           "the file again", s->file, i, (int)RLVR__MIN(a.n, (size_t)40), a.s, (int)RLVR__MIN(b.n, (size_t)40), b.s);
+            r = rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tokenizer: merge %d joins \"%.*s\" and \"%.*s\", which are not all "
+                           "tokens; fetch the file again", s->file, i, RLVR__SHOWN(a), RLVR__SHOWN(b));
     }
     stbds_shfree(vocab);
+    pthread_mutex_unlock(&turn);
     if (key.failed) r = RLVR_ERROR_MEMORY;
     rlvr__buf_free(&key);
     return r;
@@ -5194,12 +5249,13 @@ static rlvr_result rlvr__tok_set_template(rlvr__tokenizer *t, const char *text, 
     static const char head[] = "<|im_start|>system", tail[] = "<|im_end|>", from[] = "nt\\'\"", to[] = "\n\t\\'\"";
     if (!text || !n || memchr(text, 0, n)) return RLVR_OK;
     t->chat_template = rlvr__strndup(t->ctx, text, n);
-    char *system = rlvr__strndup(t->ctx, "", n);
+    char *system = RLVR__NEW(t->ctx, char, n + 1);
     if (!t->chat_template || !system) { rlvr__free(t->ctx, system); return RLVR_ERROR_MEMORY; }
     for (const char *s = strstr(t->chat_template, head); s && !t->system; s = strstr(s, head)) {
         char quote = s > t->chat_template ? s[-1] : 0;
         size_t len = 0;
-        for (s += strlen(head); *s && *s != quote && strncmp(s, tail, strlen(tail)) && strncmp(s, "{{", 2) && strncmp(s, "{%", 2); s++) {
+        for (s += strlen(head); *s && *s != quote && strncmp(s, tail, strlen(tail)); s++) {
+            if (*s == '{' && (s[1] == '{' || s[1] == '%')) break;
             const char *escape = *s == '\\' && s[1] ? strchr(from, s[1]) : NULL;
             system[len++] = escape ? to[escape - from] : *s;
             if (escape) s++;
@@ -5224,8 +5280,8 @@ static rlvr__tokenizer *rlvr__tokenizer_bytes(rlvr_ctx *ctx, const char *const *
         bool twice = name.n < 2;      /* a single character would be taken for a byte */
         for (int k = 0; k < i && !twice; k++) twice = !strcmp(special[k], special[i]);
         if (!twice && rlvr__is_utf8_text(name)) continue;
-        rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "byte tokenizer: special token %d is \"%s\"; each needs a UTF-8 text of its own of two "
-                   "characters or more", i, name.s);
+        rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "byte tokenizer: special token %d is \"%.*s\"; each needs a UTF-8 text of its own, of "
+                   "two characters or more", i, RLVR__SHOWN(name));
         return NULL;
     }
     if (n_special < 0 || n_special > 1 << 20) {
@@ -5263,20 +5319,22 @@ static bool rlvr__gguf_pre(rlvr_ctx *ctx, const rlvr__tensors *g, const char *fi
     rlvr__str model = rlvr__gguf_str(g, "tokenizer.ggml.model"), pre = rlvr__gguf_str(g, "tokenizer.ggml.pre");
     *digits = rlvr__str_is(pre, "smollm");
     if (!rlvr__str_is(model, "gpt2"))
-        rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.model is \"%.*s\"; this version knows gpt2 (byte-level BPE) alone", file,
-                   (int)RLVR__MIN(model.n, (size_t)40), model.s ? model.s : "");
+        rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.model is \"%.*s\"; this version knows gpt2 (byte-level BPE) "
+                   "alone", file, RLVR__SHOWN(model));
     else if (!*digits && !rlvr__str_is(pre, "gpt-2") && rlvr__gguf_find(g, "tokenizer.ggml.pre"))
         rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.pre is \"%.*s\"; this version knows smollm and gpt-2", file,
-                   (int)RLVR__MIN(pre.n, (size_t)40), pre.s ? pre.s : "");
+                   RLVR__SHOWN(pre));
     else if (rlvr__gguf_bool(g, "tokenizer.ggml.add_bos_token", false))
-        rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.add_bos_token is true; this version puts no token in front of a text", file);
+        rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.add_bos_token is true; this version puts no token in front of "
+                   "a text", file);
     else return true;
     return false;
 }
 
-/* False where memory ran out or the file lacks something; the message is recorded. The arrays are the caller's either way. */
+/* False where memory ran out or the file lacks something, with a message. The arrays are the caller's either way. */
 static bool rlvr__gguf_tokens(rlvr_ctx *ctx, const rlvr__tensors *g, rlvr__tok_source *s)
 {
+    /* 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte */
     const rlvr__gguf_kv *type = rlvr__gguf_numbers(g, "tokenizer.ggml.token_type"), *kv;
     const char *key[2] = {"tokenizer.ggml.tokens", "tokenizer.ggml.merges"};
     rlvr__str *merges = NULL;
@@ -5292,7 +5350,7 @@ static bool rlvr__gguf_tokens(rlvr_ctx *ctx, const rlvr__tensors *g, rlvr__tok_s
     s->merge = merges ? (rlvr__str(*)[2])rlvr__alloc(ctx, (size_t)s->n_merges + 1, sizeof *s->merge) : NULL;
     bool ok = s->token && merges && s->kind && s->merge;
     for (int i = 0; ok && i < s->n; i++) {
-        int64_t k = type ? rlvr__gguf_int_at(type, i, 1) : 1;      /* 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused */
+        int64_t k = type ? rlvr__gguf_int_at(type, i, 1) : 1;
         s->kind[i] = k == 2 || k == 3 ? RLVR__TOKEN_ADDED | RLVR__TOKEN_SPECIAL : k == 4 ? RLVR__TOKEN_ADDED : 0;
     }
     for (int i = 0; ok && i < s->n_merges; i++) rlvr__split_merge(merges[i], s->merge[i]);
@@ -5315,7 +5373,8 @@ static rlvr__tokenizer *rlvr__tokenizer_from_gguf(rlvr_ctx *ctx, const rlvr__ten
     if (!t) return NULL;
     t->digits = digits;
     int *field[] = {&t->bos, &t->eos, &t->pad, &t->unk};
-    const char *key[] = {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.padding_token_id", "tokenizer.ggml.unknown_token_id"};
+    const char *key[] = {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.padding_token_id",
+                         "tokenizer.ggml.unknown_token_id"};
     for (int i = 0; i < 4; i++) {
         int64_t id = rlvr__gguf_int(g, key[i], -1);
         *field[i] = id >= 0 && id < t->n ? (int)id : -1;
@@ -5350,15 +5409,15 @@ static const char *rlvr__json_pre(const rlvr__json *j, rlvr__pre *p)
         }
         return NULL;
     }
-    if (p->byte_level) return "pre_tokenizer (something comes behind ByteLevel)";
+    if (p->byte_level) return "pre_tokenizer, something behind ByteLevel";
     if (rlvr__json_is_text(type, "Digits")) {
         p->digits = true;
-        return rlvr__json_bool(rlvr__json_get(j, "individual_digits"), false) ? NULL : "pre_tokenizer.individual_digits (it is false)";
+        return rlvr__json_bool(rlvr__json_get(j, "individual_digits"), false) ? NULL : "pre_tokenizer.individual_digits, false";
     }
-    if (!rlvr__json_is_text(type, "ByteLevel")) return "pre_tokenizer.type (it is not ByteLevel, nor Digits in front of it)";
+    if (!rlvr__json_is_text(type, "ByteLevel")) return "pre_tokenizer, not ByteLevel, nor Digits in front of it";
     p->byte_level = true;
     p->regex = rlvr__json_bool(rlvr__json_get(j, "use_regex"), true);
-    return rlvr__json_bool(rlvr__json_get(j, "add_prefix_space"), true) ? "pre_tokenizer.add_prefix_space (it is true)" : NULL;
+    return rlvr__json_bool(rlvr__json_get(j, "add_prefix_space"), true) ? "pre_tokenizer.add_prefix_space, true" : NULL;
 }
 
 /* The field of a tokenizer.json that this version cannot do; NULL: it can do them all. */
@@ -5367,7 +5426,8 @@ static const char *rlvr__json_beyond(const rlvr__json *root, rlvr__pre *p)
     const rlvr__json *model = rlvr__json_get(root, "model"), *post = rlvr__json_get(root, "post_processor");
     const rlvr__json *decoder = rlvr__json_get(root, "decoder"), *dropout = rlvr__json_get(model, "dropout");
     const rlvr__json *type = rlvr__json_get(model, "type");
-    if (type && !rlvr__json_is_text(type, "BPE")) return "model.type (it is not BPE)";
+    static const char level[] = "ByteLevel";
+    if (type && !rlvr__json_is_text(type, "BPE")) return "model.type, not BPE";
     if (!rlvr__json_absent(rlvr__json_get(root, "normalizer"))) return "normalizer";
     if (rlvr__json_bool(rlvr__json_get(model, "byte_fallback"), false)) return "model.byte_fallback";
     if (rlvr__json_bool(rlvr__json_get(model, "ignore_merges"), false)) return "model.ignore_merges";
@@ -5376,9 +5436,9 @@ static const char *rlvr__json_beyond(const rlvr__json *root, rlvr__pre *p)
     if (!rlvr__json_blank(rlvr__json_get(model, "end_of_word_suffix"))) return "model.end_of_word_suffix";
     const char *why = rlvr__json_pre(rlvr__json_get(root, "pre_tokenizer"), p);
     if (why) return why;
-    if (!p->byte_level) return "pre_tokenizer (no ByteLevel in it)";
-    if (!rlvr__json_absent(post) && !rlvr__json_is_text(rlvr__json_get(post, "type"), "ByteLevel")) return "post_processor (it is not ByteLevel)";
-    if (!rlvr__json_absent(decoder) && !rlvr__json_is_text(rlvr__json_get(decoder, "type"), "ByteLevel")) return "decoder (it is not ByteLevel)";
+    if (!p->byte_level) return "pre_tokenizer, no ByteLevel in it";
+    if (!rlvr__json_absent(post) && !rlvr__json_is_text(rlvr__json_get(post, "type"), level)) return "post_processor, not ByteLevel";
+    if (!rlvr__json_absent(decoder) && !rlvr__json_is_text(rlvr__json_get(decoder, "type"), level)) return "decoder, not ByteLevel";
     RLVR__JSON_EACH(added, rlvr__json_get(root, "added_tokens")) {
         if (rlvr__json_bool(rlvr__json_get(added, "lstrip"), false)) return "added_tokens.lstrip";
         if (rlvr__json_bool(rlvr__json_get(added, "rstrip"), false)) return "added_tokens.rstrip";
@@ -5397,10 +5457,9 @@ static bool rlvr__json_token_at(rlvr_ctx *ctx, const rlvr__json *item, bool adde
     if (!text.s) why = "has no content";
     else if (!fits) why = "has no id, or one past the number of tokens";
     else if (taken && !added) why = "has an id that another one has too";
-    else if (taken && (s->token[id].n != text.n || memcmp(s->token[id].s, text.s, text.n))) why = "has the id of a vocabulary token";
+    else if (taken && rlvr__str_compare(s->token[id], text)) why = "has the id of a vocabulary token";
     if (why) {
-        rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s:%u: token \"%.*s\" %s", s->file, item->line, (int)RLVR__MIN(text.n, (size_t)40),
-                   text.s ? text.s : "", why);
+        rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s:%u: token \"%.*s\" %s", s->file, item->line, RLVR__SHOWN(text), why);
         return false;
     }
     s->token[id] = text;
@@ -5408,7 +5467,9 @@ static bool rlvr__json_token_at(rlvr_ctx *ctx, const rlvr__json *item, bool adde
     if (added) {
         bool special = rlvr__json_bool(rlvr__json_get(item, "special"), false);
         bool late = rlvr__json_bool(rlvr__json_get(item, "normalized"), !special);
-        s->kind[id] = (unsigned char)(RLVR__TOKEN_ADDED | (special ? RLVR__TOKEN_SPECIAL : 0) | (late ? RLVR__TOKEN_LATE : 0));
+        s->kind[id] = RLVR__TOKEN_ADDED;
+        if (special) s->kind[id] |= RLVR__TOKEN_SPECIAL;
+        if (late) s->kind[id] |= RLVR__TOKEN_LATE;
     }
     return true;
 }
@@ -5432,7 +5493,8 @@ static bool rlvr__json_tokens(rlvr_ctx *ctx, const rlvr__json *root, rlvr__tok_s
             if (!rlvr__json_token_at(ctx, item, pass, most, s)) return false;
     for (int k = 0; k < s->n; k++)
         if (!s->token[k].s) {
-            rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: no token has id %d, but later ones are there; this version wants no gaps", s->file, k);
+            rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: no token has id %d, but later ones are there; this version wants no gaps",
+                       s->file, k);
             return false;
         }
     RLVR__JSON_EACH(m, merges) {
@@ -5440,7 +5502,8 @@ static bool rlvr__json_tokens(rlvr_ctx *ctx, const rlvr__json *root, rlvr__tok_s
         if (m->type == RLVR__JSON_STRING) rlvr__split_merge(whole, pair);
         else for (int k = 0; k < 2; k++) pair[k].s = rlvr__json_str(rlvr__json_at(m, k), &pair[k].n);
         if (!pair[0].s || !pair[1].s || memchr(pair[0].s, 0, pair[0].n) || memchr(pair[1].s, 0, pair[1].n)) {
-            rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s:%u: model.merges: item %d is no pair of strings", s->file, m->line, s->n_merges - 1);
+            rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s:%u: model.merges: item %d is no pair of strings", s->file, m->line,
+                       s->n_merges - 1);
             return false;
         }
     }
@@ -5466,8 +5529,8 @@ static rlvr__tokenizer *rlvr__tokenizer_from_json(rlvr_ctx *ctx, const char *fil
     const char *beyond = rlvr__json_beyond(root, &pre);
     memset(&s, 0, sizeof s);
     s.file = file;
-    if (beyond) rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: %s: this version cannot do this; it runs byte-level BPE as GPT-2 and SmolLM2 have "
-                           "it: use such a model", file, beyond);
+    if (beyond) rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: %s: this version cannot do it; take a model whose tokenizer is "
+                           "byte-level BPE as GPT-2 and SmolLM2 have it", file, beyond);
     else if (rlvr__json_tokens(ctx, root, &s)) t = rlvr__tok_build(ctx, &s);
     bool unk = !rlvr__json_absent(rlvr__json_get(rlvr__json_get(root, "model"), "unk_token"));
     rlvr__free(ctx, s.token);
@@ -5476,8 +5539,8 @@ static rlvr__tokenizer *rlvr__tokenizer_from_json(rlvr_ctx *ctx, const char *fil
     rlvr__json_free(ctx, root);
     for (int i = 0; t && unk && i < 256; i++)      /* where every byte has a token, none is unknown */
         if (t->byte_token[i] < 0) {
-            rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: model.unk_token is set and byte %d has no token; set it to null, which drops such "
-                       "bytes", file, i);
+            rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: model.unk_token is set and byte %d has no token; set it to null, which "
+                       "drops such bytes", file, i);
             rlvr__tokenizer_free(t);
             t = NULL;
         }
@@ -5495,7 +5558,8 @@ static rlvr_result rlvr__tok_read_config(rlvr__tokenizer *t, const char *path, c
     const rlvr__json *chat = rlvr__json_get(j, "chat_template");
     size_t n;
     if (rlvr__json_bool(rlvr__json_get(j, "add_prefix_space"), false))
-        return rlvr__fail(t->ctx, RLVR_ERROR_UNSUPPORTED, "%s: add_prefix_space is true; this version puts no space in front of a text", path);
+        return rlvr__fail(t->ctx, RLVR_ERROR_UNSUPPORTED, "%s: add_prefix_space is true; this version puts no space in front of a "
+                          "text", path);
     t->bos = rlvr__json_token(t, rlvr__json_get(j, "bos_token"));
     t->eos = rlvr__json_token(t, rlvr__json_get(j, "eos_token"));
     t->pad = rlvr__json_token(t, rlvr__json_get(j, "pad_token"));
@@ -5514,7 +5578,8 @@ static rlvr_result rlvr__tok_read_config(rlvr__tokenizer *t, const char *path, c
    versions of transformers keep the template. */
 static rlvr__tokenizer *rlvr__tokenizer_load(rlvr_ctx *ctx, const char *folder)
 {
-    char *path = rlvr__path_join(ctx, folder, "tokenizer.json"), *config = rlvr__path_join(ctx, folder, "tokenizer_config.json");
+    char *path = rlvr__path_join(ctx, folder, "tokenizer.json");
+    char *config = rlvr__path_join(ctx, folder, "tokenizer_config.json");
     char *jinja = rlvr__path_join(ctx, folder, "chat_template.jinja");
     rlvr__tokenizer *t = NULL;
     rlvr__file f;
@@ -5631,7 +5696,10 @@ static void rlvr__encode_long(rlvr__encoder *e, const char *s, size_t len)
 {
     int n = 0;
     if (!rlvr__reserve(e->t->ctx, (void **)&e->symbols, &e->cap_symbols, (int64_t)len, sizeof *e->symbols) ||
-        !rlvr__reserve(e->t->ctx, (void **)&e->heap, &e->cap_heap, 3 * (int64_t)len, sizeof *e->heap)) { e->failed = true; return; }
+        !rlvr__reserve(e->t->ctx, (void **)&e->heap, &e->cap_heap, 3 * (int64_t)len, sizeof *e->heap)) {
+        e->failed = true;
+        return;
+    }
     for (size_t i = 0; i < len; i++) {
         int id = e->t->byte_token[(unsigned char)s[i]];
         if (id < 0) continue;
@@ -5677,7 +5745,7 @@ static size_t rlvr__run_of(const char *s, size_t len, size_t at, rlvr__class kin
     return at;
 }
 
-/* GPT-2's expression: 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ . End of the word at `at`. */
+/* Where the word at `at` ends: 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ . */
 static size_t rlvr__word_end(const char *s, size_t len, size_t at)
 {
     static const char *const contraction[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
@@ -5821,7 +5889,7 @@ static void rlvr__tok_stream_push(const rlvr__tokenizer *t, rlvr__tok_stream *s,
     }
 }
 
-RLVR__UNUSED static void rlvr__tok_stream_flush(rlvr__tok_stream *s, rlvr__buf *out)      /* a character that never became whole */
+RLVR__UNUSED static void rlvr__tok_stream_flush(rlvr__tok_stream *s, rlvr__buf *out)      /* what never became whole */
 {
     if (s->n) rlvr__buf_add(out, "\xef\xbf\xbd", 3);
     s->n = 0;
@@ -5836,8 +5904,8 @@ static rlvr_result rlvr__chat_format(const rlvr__tokenizer *t, const rlvr_messag
 {
     bool chatml = t->im_start >= 0 && t->im_end >= 0;
     if (t->chat_template && (!chatml || !strstr(t->chat_template, "<|im_start|>")))
-        return rlvr__fail(t->ctx, RLVR_ERROR_UNSUPPORTED, "the model's chat template is not chatml, the one that this version knows; format "
-                          "the prompt yourself and pass it raw");
+        return rlvr__fail(t->ctx, RLVR_ERROR_UNSUPPORTED, "the model's chat template is not chatml, the one that this version knows; "
+                          "format the prompt yourself and pass it raw");
     for (int i = 0; i < n; i++)
         if (!messages[i].role || !messages[i].content)
             return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "message %d: set role and content", i);
@@ -5869,6 +5937,7 @@ static void rlvr__put_token(rlvr__buf *b, const rlvr__tokenizer *t, int id)     
 
 static void rlvr__tok_to_json(const rlvr__tokenizer *t, rlvr__buf *b)      /* tokenizer.json */
 {
+    static const char yes[] = "true", no[] = "false";
     if (t->json) { rlvr__buf_add(b, t->json, strlen(t->json)); return; }
     rlvr__buf_addf(b, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [");
     for (int id = 0, first = 1; id < t->n; id++) {
@@ -5876,16 +5945,16 @@ static void rlvr__tok_to_json(const rlvr__tokenizer *t, rlvr__buf *b)      /* to
         rlvr__buf_addf(b, "%s\n    {\"id\": %d, \"content\": ", first ? "" : ",", id);
         rlvr__put_token(b, t, id);
         rlvr__buf_addf(b, ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": %s, \"special\": %s}",
-                       t->kind[id] & RLVR__TOKEN_LATE ? "true" : "false", t->kind[id] & RLVR__TOKEN_SPECIAL ? "true" : "false");
+                       t->kind[id] & RLVR__TOKEN_LATE ? yes : no, t->kind[id] & RLVR__TOKEN_SPECIAL ? yes : no);
         first = 0;
     }
     const char *level = "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": ";
+    const char *digits = "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": true}, ";
     rlvr__buf_addf(b, "\n  ],\n  \"normalizer\": null,\n  \"pre_tokenizer\": %s%s%s}%s,\n  \"post_processor\": null,\n",
-                   t->digits ? "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": true}, " : "", level,
-                   t->regex ? "true" : "false", t->digits ? "]}" : "");
-    rlvr__buf_addf(b, "  \"decoder\": %strue},\n  \"model\": {\n    \"type\": \"BPE\", \"dropout\": null, \"unk_token\": null, "
-                   "\"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": false, \"byte_fallback\": false, "
-                   "\"ignore_merges\": false,\n    \"vocab\": {", level);
+                   t->digits ? digits : "", level, t->regex ? yes : no, t->digits ? "]}" : "");
+    rlvr__buf_addf(b, "  \"decoder\": %strue},\n  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n"
+                   "    \"unk_token\": null,\n    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n"
+                   "    \"fuse_unk\": false,\n    \"byte_fallback\": false,\n    \"ignore_merges\": false,\n    \"vocab\": {", level);
     for (int id = 0; id < t->n; id++) {
         rlvr__buf_addf(b, "%s\n      ", id ? "," : "");
         rlvr__put_token(b, t, id);
@@ -5904,16 +5973,18 @@ static void rlvr__tok_to_json(const rlvr__tokenizer *t, rlvr__buf *b)      /* to
 
 static void rlvr__tok_config_to_json(const rlvr__tokenizer *t, rlvr__buf *b)      /* tokenizer_config.json */
 {
-    struct { const char *name; int id; } named[] = {{"bos_token", t->bos}, {"eos_token", t->eos}, {"pad_token", t->pad}, {"unk_token", t->unk}};
+    static const char *const name[] = {"bos_token", "eos_token", "pad_token", "unk_token"};
+    int id[] = {t->bos, t->eos, t->pad, t->unk};
     const char *chat = t->chat_template;
     if (!chat && t->im_start >= 0 && t->im_end >= 0)      /* what rlvr__chat_format() does without one */
-        chat = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
-               "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
-    rlvr__buf_addf(b, "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n  \"add_prefix_space\": false,\n  \"clean_up_tokenization_spaces\": false");
-    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
-        if (named[i].id < 0) continue;
-        rlvr__buf_addf(b, ",\n  \"%s\": ", named[i].name);
-        rlvr__put_token(b, t, named[i].id);
+        chat = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + "
+               "'<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+    rlvr__buf_addf(b, "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n  \"add_prefix_space\": false,\n"
+                   "  \"clean_up_tokenization_spaces\": false");
+    for (int i = 0; i < 4; i++) {
+        if (id[i] < 0) continue;
+        rlvr__buf_addf(b, ",\n  \"%s\": ", name[i]);
+        rlvr__put_token(b, t, id[i]);
     }
     if (chat) {
         rlvr__buf_addf(b, ",\n  \"chat_template\": ");
