@@ -20,9 +20,9 @@ static const option options[] = {
     {"resume", OPT_TEXT, offsetof(settings, resume), "", "go on from the checkpoint in this folder"},
     {"reward", OPT_CHOICE, offsetof(settings, reward), "", "number|random|form"},
     {"steps", OPT_INT, offsetof(settings, steps), "50", "steps"},
-    {"prompts", OPT_INT, offsetof(settings, prompts), "8", "prompts in a step"},
+    {"prompts", OPT_INT, offsetof(settings, prompts), "16", "prompts in a step"},
     {"group", OPT_INT, offsetof(settings, group), "8", "rollouts of each"},
-    {"lr", OPT_FLOAT, offsetof(settings, lr), "1e-5", "learning rate"},
+    {"lr", OPT_FLOAT, offsetof(settings, lr), "2e-5", "learning rate"},
     {"seed", OPT_LONG, offsetof(settings, seed), "0", "of the training prompts and the sampling"},
     {"eval", OPT_INT, offsetof(settings, eval), "256; times: all", "held-out tasks"},
     {"samples", OPT_INT, offsetof(settings, samples), "16; times: 64", "rollouts of each held-out task"},
@@ -140,6 +140,8 @@ int main(int argc, char **argv)
     const char *word = "times";
     s.model = options[0].fallback;
     s.steps = 50;
+    s.prompts = 16;
+    s.lr = 2e-5f;
     s.eval = 256;
     s.times = options_read(argc, argv, "build/02_largest [times] [options]", options, COUNT(options), &s, &word, 1) > 0;
     if (strcmp(word, "times")) { fprintf(stderr, "%s: the other task is called times\n", word); return 2; }
