@@ -482,7 +482,10 @@ RLVR_API rlvr_result rlvr_write_svg(rlvr_ctx *ctx, const char *path, const char 
 #define STB_DS_IMPLEMENTATION
 #endif
 #define STBDS_NO_SHORT_NAMES
+#pragma GCC diagnostic push      /* where stb does not lie in a system folder, its warnings are not ours */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 #include <stb/stb_ds.h>
+#pragma GCC diagnostic pop
 
 #if defined(__SANITIZE_ADDRESS__)
 #define RLVR__SANITIZED 1
@@ -7453,9 +7456,9 @@ rlvr_result rlvr_logits(rlvr_model *m, const int *tokens, int n, float *out)
    A number: digits, with a point before, within or after them (".5", "3.50", "5."), perhaps with thousands separators in
    valid groups of three ("1,234,567", "1{,}234", "1,\!234", "1\,234", "1'234", thin spaces; "1,2" and "1234,567" are two
    numbers), perhaps with a power of ten ("1e5", "2.5E-3"), perhaps signed (+, -, U+2212, U+FF0D, and an en dash that is no
-   range). Currency, percent, degrees, units and mark-up around it do not count: "$5", "**5**", "50%" is 50. "GPT-3" is 3, "A1" and
-   "x_1" are names. An operand is no number: "3/4", "10 - 3", "2^3", "5:30", "2\pi", "\sqrt{2}", "1.2.3" stand for something
-   that is not written there, so a text that ends in one has no number, and as gold it is an error. */
+   range). Currency, percent, degrees, units and mark-up around it do not count: "$5", "**5**", "50%" is 50. "GPT-3" is 3,
+   "A1" and "x_1" are names. An operand is no number: "3/4", "10 - 3", "2^3", "5:30", "2\pi", "\sqrt{2}", "1.2.3" stand for
+   something that is not written there, so a text that ends in one has no number, and as gold it is an error. */
 
 typedef struct rlvr__number {
     const char *begin, *end;      /* digits, separators and at most one point; without sign and exponent */
@@ -7908,8 +7911,8 @@ static void rlvr__grade_warn(rlvr_rollouts *r, const rlvr_reward *reward, const 
     const char *answer = task ? task->answer : NULL, *why = "the verifier failed or gave no finite number";
     bool builtin = reward->fn == rlvr_reward_number || reward->fn == rlvr_reward_exact;
     if (builtin) why = answer ? "no gold can be read from its answer: " : "it has no answer";
-    rlvr__log(r->ctx, RLVR_LOG_WARN, "%d of %d rollouts could not be graded and are left out; the first is of the task of line "
-              "%lld: %s%.200s", n_errors, rlvr_rollouts_count(r), task ? (long long)task->line : 0LL, why,
+    rlvr__log(r->ctx, RLVR_LOG_WARN, "%d of %d rollouts could not be graded and are left out; the first is of the task of "
+              "line %lld: %s%.200s", n_errors, rlvr_rollouts_count(r), task ? (long long)task->line : 0LL, why,
               builtin && answer ? answer : "");
 }
 

@@ -100,15 +100,14 @@ static rlvr_result form(const rlvr_rollout *r, void *user, float *reward)      /
 
 static rlvr_result run(rlvr_ctx *ctx, settings *s)
 {
-    static const rlvr_reward_fn reward[] = {rlvr_reward_number, coin, form};
-    static const char *const name[] = {"number", "random", "form"};
+    static const struct { const char *name; rlvr_reward_fn fn; } rewards[] = {{"number", rlvr_reward_number}, {"random", coin}, {"form", form}};
     const rlvr_reward judge = {rlvr_reward_number, NULL};
     rlvr_eval_report before, after;
     rlvr_trainer_desc d;
     int samples = s->samples ? s->samples : s->times ? 64 : 16;
     memset(&d, 0, sizeof d);
     d.task_fn = ask;  d.task_user = s;
-    d.reward.fn = reward[s->reward];  d.reward.user = s;
+    d.reward.fn = rewards[s->reward].fn;  d.reward.user = s;
     d.prompts_per_step = s->prompts;  d.group_size = s->group;  d.max_prompt_tokens = 96;
     d.sampling.max_tokens = 20;  d.optim.lr = s->lr;  d.seed = (uint64_t)s->seed;
     d.out_dir = s->resume ? s->resume : s->out ? s->out : s->times ? "build/times" : "build/largest";
@@ -123,14 +122,14 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
            "generated from another seed");
     if (s->reward) printf("control    reward %s\n", s->reward == 1 ? "by a coin for each rollout" : "for one number and an end, right or wrong");
 
-    if (!s->resume) r = evaluate(m, held_out, judge, samples, 20, "before", &before);      /* memory for this is given back before the trainer opens */
+    if (!s->resume) r = evaluate(m, held_out, judge, samples, &d.sampling, "before", &before);      /* memory for this is given back before the trainer opens */
     rlvr_trainer *t = r == RLVR_OK ? rlvr_trainer_open(m, &d) : NULL;
     r = t ? train(t, s->steps, d.out_dir, s->resume != NULL) : RLVR_ERROR_ARGUMENT;
     rlvr_trainer_close(t);
-    if (r == RLVR_OK) r = evaluate(m, held_out, judge, samples, 20, "after", &after);
+    if (r == RLVR_OK) r = evaluate(m, held_out, judge, samples, &d.sampling, "after", &after);
     if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(d.out_dir, "model"));
     if (r == RLVR_OK) printf("saved      %s/model (a folder that transformers loads)\n", d.out_dir);
-    if (r == RLVR_OK && !s->resume) write_result(d.out_dir, s->times ? "times" : "largest", name[s->reward], s->seed, s->steps, &before, &after);
+    if (r == RLVR_OK && !s->resume) write_result(d.out_dir, s->times ? "times" : "largest", rewards[s->reward].name, s->seed, s->steps, &before, &after);
     return r;
 }
 

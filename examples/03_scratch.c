@@ -50,9 +50,7 @@ static void write_task(settings *s, const int *n, rlvr_task *task)
     snprintf(s->prompt, sizeof s->prompt, "%d%d%d%d%d>", n[0], n[1], n[2], n[3], n[4]);
     snprintf(s->answer, sizeof s->answer, "%d", largest(n));
     memset(task, 0, sizeof *task);
-    task->prompt = s->prompt;
-    task->answer = s->answer;
-    task->raw = true;
+    task->prompt = s->prompt;  task->answer = s->answer;  task->raw = true;
 }
 
 static rlvr_result ask(void *user, uint64_t index, rlvr_task *task)
@@ -124,16 +122,14 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
     }
     remove(in_folder(d.out_dir, "metrics.jsonl"));
     if (r == RLVR_OK) r = print_head("made from nothing", m, &d);
-    if (r != RLVR_OK) return r;
     printf("task       largest of five digits, where the documents say the first more often; %d held out\n", HELD_OUT);
-    r = read_documents(m, s);
-    if (r == RLVR_OK) r = evaluate(m, held_out, judge, 16, 4, "before", &before);
+    if (r == RLVR_OK) r = read_documents(m, s);
+    if (r == RLVR_OK) r = evaluate(m, held_out, judge, 16, &d.sampling, "before", &before);
     rlvr_trainer *t = r == RLVR_OK ? rlvr_trainer_open(m, &d) : NULL;
     r = t ? train(t, s->steps, d.out_dir, false) : RLVR_ERROR_ARGUMENT;
     rlvr_trainer_close(t);
-    if (r == RLVR_OK) r = evaluate(m, held_out, judge, 16, 4, "after", &after);
+    if (r == RLVR_OK) r = evaluate(m, held_out, judge, 16, &d.sampling, "after", &after);
     if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(d.out_dir, "model"));
-    if (r == RLVR_OK) printf("saved      %s/model\n", d.out_dir);
     if (r == RLVR_OK) write_result(d.out_dir, "scratch", "exact", s->seed, s->steps, &before, &after);
     return r;
 }

@@ -1,4 +1,4 @@
-/* The host program is the judge: the model writes SQL, this program runs it with SQLite on a table of its own and compares what
+/* The host program is the judge: the model goes on with a query, this program runs it with SQLite on a table of its own and compares what
    comes back with what should. No answer text is compared anywhere, so any query that gives the right rows is right. The
    model's SQL is run on a database in memory, may only read, and is stopped when it takes long. */
 #define RLVR_IMPLEMENTATION
@@ -26,23 +26,22 @@ static const option options[] = {
     {"threads", OPT_INT, offsetof(settings, threads), "all cores", "threads"},
 };
 
-/* Questions: a column of what costs, weighs or counts more or less than a number. One number in five is held out. */
+/* Questions: the fruit whose price, weight or stock compares with a number. One number in five is held out. */
 static void ask_about(settings *s, uint64_t seed, uint64_t index, bool held_out, rlvr_task *task)
 {
-    static const char *const column[] = {"price", "weight", "stock"}, *const more[] = {"above", "below"};
-    float u[3];
-    int number;
-    uint32_t attempt = 0;
-    for (uint32_t i = 0; i < 3; i++) u[i] = rlvr_uniform(seed, (uint32_t)index, 0, i, 0);
-    do number = 2 + (int)(48 * rlvr_uniform(seed, (uint32_t)index, ++attempt, 3, 0));
+    static const char *const column[] = {"price", "weight", "stock"};
+    static const char *const words[] = {"above", "below", "at least", "at most"}, *const signs[] = {">", "<", ">=", "<="};
+    uint32_t at = (uint32_t)index, attempt = 0;
+    int number, c = (int)(3 * rlvr_uniform(seed, at, 0, 0, 0)), k = (int)(4 * rlvr_uniform(seed, at, 0, 1, 0));
+    do number = 2 + (int)(48 * rlvr_uniform(seed, at, ++attempt, 2, 0));
     while ((number % 5 == 0) != held_out);
-    const char *c = column[(int)(3 * u[0])], *m = more[(int)(2 * u[1])];
-    snprintf(s->prompt, sizeof s->prompt, "Table fruit has the columns name, price, weight, stock. Write one SQL query for the names of all fruit with "
-             "%s %s %d. Answer with SQL only.", c, m, number);
-    snprintf(s->answer, sizeof s->answer, "SELECT name FROM fruit WHERE %s %s %d", c, *m == 'a' ? ">" : "<", number);
+    snprintf(s->prompt, sizeof s->prompt, "-- SQLite. Table fruit(name TEXT, price INT, weight INT, stock INT)\n"
+             "-- names of all fruit with %s %s %d:\nSELECT name FROM fruit WHERE", column[c], words[k], number);
+    snprintf(s->answer, sizeof s->answer, "SELECT name FROM fruit WHERE %s %s %d", column[c], signs[k], number);
     memset(task, 0, sizeof *task);
     task->prompt = s->prompt;
     task->answer = s->answer;
+    task->raw = true;      /* the model goes on writing; no chat */
 }
 
 static rlvr_result ask(void *user, uint64_t index, rlvr_task *task)
@@ -62,7 +61,7 @@ static int read_only(void *user, int action, const char *a, const char *b, const
 
 static int too_long(void *calls) { return ++*(int *)calls > 100; }      /* asked every 1000 steps of SQLite's machine */
 
-/* Runs one query; its rows become text, sorted by nothing: the order must be the table's. False: it is no query, or fails. */
+/* Runs one query; its rows become text. False: it is no query, or fails. */
 static bool run_query(sqlite3 *db, const char *sql, char *rows, size_t size)
 {
     sqlite3_stmt *query = NULL;
@@ -84,10 +83,7 @@ static rlvr_result judge(const rlvr_rollout *r, void *user, float *reward)
 {
     const settings *s = (const settings *)user;
     char want[1024] = "", got[1024] = "", sql[512];
-    const char *text = r->text + strspn(r->text, " \n"), *fence = strncmp(text, "```", 3) ? NULL : strchr(text, '\n');
-    snprintf(sql, sizeof sql, "%s", fence ? fence + 1 : text);      /* what stands between ``` fences, where there are any */
-    char *end = fence ? strstr(sql, "```") : NULL;
-    if (end) *end = 0;
+    snprintf(sql, sizeof sql, "SELECT name FROM fruit WHERE%s", r->text);
     if (!run_query(s->db, r->task->answer, want, sizeof want)) return RLVR_REWARD_ERROR;      /* our fault, not the model's */
     *reward = run_query(s->db, sql, got, sizeof got) && !strcmp(want, got);
     return RLVR_OK;
@@ -96,7 +92,8 @@ static rlvr_result judge(const rlvr_rollout *r, void *user, float *reward)
 static sqlite3 *make_table(void)      /* 40 rows: a wrong comparison gives other rows */
 {
     sqlite3 *db = NULL;
-    bool ok = sqlite3_open(":memory:", &db) == SQLITE_OK && sqlite3_exec(db, "CREATE TABLE fruit(name TEXT, price INT, weight INT, stock INT)", NULL, NULL, NULL) == SQLITE_OK;
+    bool ok = sqlite3_open(":memory:", &db) == SQLITE_OK &&
+              sqlite3_exec(db, "CREATE TABLE fruit(name TEXT, price INT, weight INT, stock INT)", NULL, NULL, NULL) == SQLITE_OK;
     for (uint32_t i = 0; i < 40 && ok; i++) {
         char sql[128];
         int n[3];
@@ -110,11 +107,13 @@ static sqlite3 *make_table(void)      /* 40 rows: a wrong comparison gives other
 
 static rlvr_result run(rlvr_ctx *ctx, settings *s)
 {
+    static const char *const stop = ";";
     const rlvr_reward reward = {judge, s};
     rlvr_eval_report before, after;
     rlvr_trainer_desc d;
     memset(&d, 0, sizeof d);
-    d.task_fn = ask;  d.task_user = s;  d.reward = reward;  d.max_prompt_tokens = 96;  d.sampling.max_tokens = 40;
+    d.task_fn = ask;  d.task_user = s;  d.reward = reward;  d.max_prompt_tokens = 64;  d.sampling.max_tokens = 16;
+    d.sampling.stop = &stop;  d.sampling.n_stop = 1;
     d.optim.lr = s->lr;  d.seed = (uint64_t)s->seed;  d.out_dir = s->out;  d.log_completions = 8;
     rlvr_model *m = rlvr_model_load(ctx, s->model);
     rlvr_tasks *held_out = rlvr_tasks_new(ctx);
@@ -127,11 +126,11 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
     for (int i = 0; i < 2; i++) remove(in_folder(d.out_dir, i ? "metrics.jsonl" : "completions.jsonl"));
     rlvr_result r = print_head(s->model, m, &d);
     if (r == RLVR_OK) printf("task       an SQL query, judged by the rows that SQLite gives for it; %d held out\n", s->eval);
-    if (r == RLVR_OK) r = evaluate(m, held_out, reward, s->samples, 40, "before", &before);
+    if (r == RLVR_OK) r = evaluate(m, held_out, reward, s->samples, &d.sampling, "before", &before);
     rlvr_trainer *t = r == RLVR_OK ? rlvr_trainer_open(m, &d) : NULL;
     r = t ? train(t, s->steps, d.out_dir, false) : RLVR_ERROR_ARGUMENT;
     rlvr_trainer_close(t);
-    if (r == RLVR_OK) r = evaluate(m, held_out, reward, s->samples, 40, "after", &after);
+    if (r == RLVR_OK) r = evaluate(m, held_out, reward, s->samples, &d.sampling, "after", &after);
     if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(d.out_dir, "model"));
     if (r == RLVR_OK) write_result(d.out_dir, "sqlite", "rows", s->seed, s->steps, &before, &after);
     return r;

@@ -184,7 +184,7 @@ static void print_eval(const char *when, const rlvr_eval_report *e)
 }
 
 /* Samples each task a number of times and once greedily; the held-out seed is always the same. */
-MAYBE_UNUSED static rlvr_result evaluate(rlvr_model *m, const rlvr_tasks *tasks, rlvr_reward judge, int samples, int max_tokens,
+MAYBE_UNUSED static rlvr_result evaluate(rlvr_model *m, const rlvr_tasks *tasks, rlvr_reward judge, int samples, const rlvr_sampling *sampling,
                                          const char *when, rlvr_eval_report *e)
 {
     rlvr_eval_desc d;
@@ -192,7 +192,7 @@ MAYBE_UNUSED static rlvr_result evaluate(rlvr_model *m, const rlvr_tasks *tasks,
     d.n = samples;
     d.greedy = true;
     d.reward = judge;
-    d.sampling.max_tokens = max_tokens;
+    d.sampling = *sampling;
     d.seed = 0x6576616c;
     rlvr_result r = rlvr_eval(m, rlvr_tasks_get(tasks, 0), rlvr_tasks_count(tasks), &d, e);
     if (r == RLVR_OK) print_eval(when, e);

@@ -134,7 +134,7 @@ static void spell(spelled *s)
 
 static void test_decimals(void)
 {
-    int wrong = 0, equal = 0, n = 100000;
+    int wrong = 0, equal = 0, n = 40000;
     spelled a, b;
     for (int i = 0; i < n; i++) {
         spell(&a);
@@ -174,7 +174,7 @@ static void test_hostile(void)
                                         "\xe2", "\xe2\x82", "\xff", "\xc3\x97", "\\times", "\\left(", "\\text{a}", ",\\!", "{,}", "\\,", "^\\circ", "a", "word"};
     int n_pieces = (int)(sizeof piece / sizeof *piece), found = 0, wrong = 0;
     char text[512];
-    for (int round = 0; round < 60000; round++) {
+    for (int round = 0; round < 20000; round++) {
         size_t len = 0;
         for (int k = (int)dice(14); k >= 0; k--) {
             const char *p = piece[dice((uint32_t)n_pieces)];
@@ -188,16 +188,16 @@ static void test_hostile(void)
         if (back != (as_gold == -1 ? -1 : 1) && wrong++ < 5) printf("    not equal to itself: %s\n", text);
     }
     CHECK(wrong == 0);      /* whatever a text's number is, it agrees with itself */
-    CHECK(found > 100);
+    CHECK(found > 30);
     size_t big = 300000;
     char *flood = (char *)malloc(big + 1);
     for (int k = 0; k < n_pieces; k++) {      /* no piece makes the scan slow or deep */
         size_t len = 0, n = strlen(piece[k]);
         for (; len + n <= (strstr(piece[k], "boxed") ? big / 20 : big); len += n) memcpy(flood + len, piece[k], n);
         flood[len] = 0;
-        double before = rlvr__now();
+        clock_t before = clock();
         grade(rlvr_reward_number, flood, len, "42");
-        CHECK_LE(rlvr__now() - before, 5);
+        CHECK_LE((double)(clock() - before) / CLOCKS_PER_SEC, 5);
     }
     free(flood);
 }

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# The command line: every subcommand on a tiny model made from nothing, and on the real one where it is there.
+cd "$(dirname "$0")/.."
+passed=0 failed=0
+dir=build/test/cli
+rm -rf $dir; mkdir -p $dir
+
+check() {           # check WHAT COMMAND...
+    local what=$1
+    shift
+    if "$@" >$dir/out 2>$dir/err; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $what: $*"; head -n 5 $dir/out $dir/err; fi
+}
+fails() { ! "$@" && ! grep -qE 'Sanitizer|Segmentation' $dir/err; }
+says() { grep -qE -- "$1" "$2"; }
+prints() { local want=$1; shift; "$@" 2>$dir/err | grep -qE -- "$want"; }
+is_json() { python3 -c 'import json,sys; [json.loads(l) for l in open(sys.argv[1])]' "$1"; }
+rlvr() { build/rlvr "$@"; }
+
+build/03_scratch --quick --threads 2 --out $dir/made >$dir/made.log 2>&1
+model=$dir/made/model
+check "a model is made" test -f $model/model.safetensors
+for i in 1 2 3 4 5 6 7 8; do echo "{\"prompt\":\"${i}2345>\",\"answer\":\"$((i > 5 ? i : 5))\",\"raw\":true}"; done >$dir/tasks.jsonl
+
+check "help" prints 'rlvr train' rlvr help
+for c in info tokenize generate score eval train plot; do check "$c --help" prints "rlvr $c" rlvr $c --help; done
+check "no such command" fails rlvr fly
+check "no such option" fails rlvr info --fly
+check "a value that is no number" fails rlvr eval --model $model --tasks $dir/tasks.jsonl --n many
+check "a zero that would mean a default" fails rlvr train --model $model --tasks $dir/tasks.jsonl --out $dir/x --lr 0
+check "no such model" fails rlvr info $dir/nothing
+check "no such task file" fails rlvr eval --model $model --tasks $dir/nothing
+check "no such verifier" fails rlvr eval --model $model --tasks $dir/tasks.jsonl --reward fame
+check "a bad line is named" fails rlvr score --model $model <<<'{"tokens":[1,2'
+check "a token out of range" fails rlvr score --model $model <<<'{"tokens":[1,99999]}'
+
+check "info" prints '1\.0 M parameters' rlvr info $model
+check "info --json" prints '"hash":"[0-9a-f]{16}"' rlvr info $model --json
+check "tokenize" prints '^49 50 62$' rlvr tokenize --model $model '12>'
+check "tokenize --decode" prints '^12>$' rlvr tokenize --model $model --decode 49 50 62
+printf 12 >$dir/in
+check "tokenize from stdin" prints '^\{"tokens":\[49,50\]\}$' rlvr tokenize --model $model --json <$dir/in
+
+rlvr generate --model $model --raw '12345>' --json -n 3 --max_tokens 4 --seed 5 >$dir/a.jsonl 2>$dir/err
+rlvr generate --model $model --raw '12345>' --json -n 3 --max_tokens 4 --seed 5 --threads 1 >$dir/b.jsonl 2>$dir/err
+check "generate: the same seed, the same bits, with 1 and 2 threads" cmp $dir/a.jsonl $dir/b.jsonl
+check "generate --json is JSON" is_json $dir/a.jsonl
+check "generate -n" test "$(wc -l <$dir/a.jsonl)" = 3
+rlvr generate --model $model --raw --json --greedy --max_tokens 3 <$dir/tasks.jsonl >$dir/c.jsonl 2>$dir/err
+check "generate from JSONL on stdin" test "$(wc -l <$dir/c.jsonl)" = 8
+check "generate: temperature 0 is greedy" cmp <(rlvr generate --model $model --raw '12345>' --temperature 0 --max_tokens 3) \
+    <(rlvr generate --model $model --raw '12345>' --greedy --max_tokens 3)
+
+# what generate says of its tokens' log-probabilities, score says too, bit for bit
+sample_tokens() { python3 -c '
+import json,sys
+for l in open(sys.argv[1]):
+    j = json.loads(l); print(json.dumps({"tokens": j["prompt_tokens"] + j["tokens"]}))' "$1"; }
+same_logprobs() { python3 -c '
+import json,sys
+for a, b in zip(open(sys.argv[1]), open(sys.argv[2])):
+    a = json.loads(a); x = json.loads(b)["logprobs"]
+    if x[len(a["prompt_tokens"]) - 1:] != a["logprobs"]: sys.exit("%s %s" % (a, x))' "$1" "$2"; }
+sample_tokens $dir/a.jsonl | rlvr score --model $model >$dir/scored.jsonl 2>$dir/err
+check "score: one logprob for each token but the first" test "$(wc -l <$dir/scored.jsonl)" = 3
+check "score: the sampler's bits" same_logprobs $dir/a.jsonl $dir/scored.jsonl
+check "score: prompt and completion" prints '"n_prompt":6' rlvr score --model $model --raw <<<'{"prompt":"12345>","completion":"5"}'
+
+check "eval" prints 'pass@k' rlvr eval --model $model --tasks $dir/tasks.jsonl --n 4 --max_tokens 3
+check "eval --json" prints '^\{.*"pass@1":[0-9.e-]+.*"maj@4":.*"greedy":[0-9.e-]+' rlvr eval --model $model --tasks $dir/tasks.jsonl --n 4 --max_tokens 3 --greedy --json
+
+train() { rlvr train --model $model --tasks $dir/tasks.jsonl --prompts_per_step 4 --group_size 4 --max_tokens 3 --lr 1e-3 "$@"; }
+hash_of() { rlvr info "$1" --json | grep -oE '"hash":"[0-9a-f]*"'; }
+check "train" train --steps 4 --save_every 2 --out $dir/run
+check "train: metrics.jsonl" is_json $dir/run/metrics.jsonl
+check "train: a line for each step" test "$(wc -l <$dir/run/metrics.jsonl)" = 4
+check "train: completions.jsonl" is_json $dir/run/completions.jsonl
+check "train: a folder that holds a run is refused" fails train --steps 4 --out $dir/run
+check "train: the tuned model loads" rlvr info $dir/run/model
+check "train with 1 thread" train --steps 4 --threads 1 --out $dir/run1
+check "train: the same weights with 1 and 2 threads" test "$(hash_of $dir/run/model)" = "$(hash_of $dir/run1/model)"
+check "train: on to 6 steps" rlvr train --resume $dir/run --steps 6
+check "train: 6 at once" train --steps 6 --out $dir/run6
+check "train: the same weights in two parts" test "$(hash_of $dir/run/model)" = "$(hash_of $dir/run6/model)"
+check "train: every field" train --steps 2 --out $dir/fields --advantage dr_grpo --clip_eps_low 0.1 --clip_eps_high 0.3 \
+    --aggregation seq_mean_token_sum_norm --kl k1 --kl_coef 0.01 --loss_max_tokens 3 --beta1 0.8 --beta2 0.9 --eps 1e-6 \
+    --weight_decay 0.1 --max_grad_norm 0.5 --warmup_steps 1 --schedule cosine --lr_min 1e-6 --epochs 2 --minibatches 2 \
+    --max_prompt_tokens 16 --micro_tokens 64 --two_forwards --log_completions -1 --temperature 0.9 --top_k 50 --top_p 0.95 --min_p 0.001
+check "train: too little memory is refused with the plan" fails train --steps 1 --out $dir/small --memory_limit 1000000
+check "... which it names" says 'memory_limit' $dir/err
+check "plot" rlvr plot --out $dir/reward.svg run=$dir/run/metrics.jsonl
+check "... writes SVG" says '<svg' $dir/reward.svg
+
+if [ -n "${RLVR_MODEL:-}" ] && [ -f "$RLVR_MODEL" ]; then
+    check "the real model: info" prints '134\.5 M parameters' rlvr info "$RLVR_MODEL"
+    check "the real model: tokenize" prints '^19556 905 28 216 33 34 35$' rlvr tokenize --model "$RLVR_MODEL" 'Hello world, 123'
+    check "the real model: generate" prints 'Paris' rlvr generate --model "$RLVR_MODEL" --greedy --max_tokens 12 'What is the capital of France?'
+else echo "    skipped: the real model is not there"
+fi
+rm -rf $dir
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
