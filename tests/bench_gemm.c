@@ -1,16 +1,22 @@
-/* GEMM beside OpenBLAS, interleaved, at the shapes of a training step of SmolLM2 with 1024 rows: y = x W^T, dX = dY W,
-   dW += dY^T X. OpenBLAS (libopenblas.so.0) is loaded at run time with the core type that is fastest here, found by trying.
-   bench_gemm [THREADS] prints a table whose lines end in `ratio R`: ours / OpenBLAS, above 1 is faster. */
+/* GEMM beside OpenBLAS, in turn, best of several, at the shapes of SmolLM2-135M: y = x W^T, dX = dY W, dW += dY^T X with
+   1024 rows, y = x W^T with fewer. OpenBLAS (libopenblas.so.0) is loaded at run time with the core type that is fastest,
+   found by trying. Lines end in `ratio R`: ours / OpenBLAS, above 1 is faster. Before them the speed of multiply-adds alone,
+   behind them what decoding's matrix products make of the memory.   bench_gemm [THREADS] */
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include <dlfcn.h>
 #include <sys/wait.h>
 
-enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112, ROUNDS = 9 };
-typedef void (*sgemm_fn)(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b,
-                         int ldb, float beta, float *c, int ldc);
+enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112, ROUNDS = 7 };
+typedef void (*sgemm_fn)(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
+                         const float *b, int ldb, float beta, float *c, int ldc);
 
-typedef struct shape { const char *name; int m, n, k; float *x, *w, *y; /* (m,k) (n,k) (m,n) */ float *packed, *dpacked, *scratch; } shape;
+typedef struct shape {
+    const char *name;
+    int m, n, k;
+    float *x, *w, *y;                        /* (m, k) (n, k) (m, n) */
+    float *packed, *dpacked, *scratch;
+} shape;
 
 static float *floats(int64_t n)
 {
@@ -80,16 +86,122 @@ static double try_core(const shape *s, const char *core, const char *threads)
     return result;
 }
 
-static int by_value(const void *a, const void *b)
+/* ---- what the machine could do ---- */
+
+#define PEAK(isa, attributes, n_acc)      /* n_acc chains of v_fma in registers: as many as hide its latency */            \
+attributes static void peak_##isa(void *arg, int64_t begin, int64_t end, int thread)                                       \
+{                                                                                                                          \
+    rlvr__vf_##isa acc[n_acc], a = rlvr__v_set1_##isa(0.5f), b = rlvr__v_set1_##isa(1.0f);                                 \
+    RLVR__UNROLL for (int i = 0; i < n_acc; i++) acc[i] = rlvr__v_set1_##isa((float)i);                                    \
+    for (int64_t n = begin * 100000; n < end * 100000; n++)                                                                \
+        RLVR__UNROLL for (int i = 0; i < n_acc; i++) acc[i] = rlvr__v_fma_##isa(acc[i], a, b);                             \
+    RLVR__UNROLL for (int i = 1; i < n_acc; i++) acc[0] = rlvr__v_add_##isa(acc[0], acc[i]);                               \
+    ((float *)arg)[thread] = rlvr__v_hsum_##isa(acc[0]);                                                                   \
+}
+#ifdef RLVR__HAS_AVX
+PEAK(avx512, __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"))), 24)
+PEAK(avx2, __attribute__((target("avx2,fma"))), 6)
+#endif
+#ifdef RLVR__HAS_NEON
+PEAK(neon, , 6)
+#endif
+
+static double peak(rlvr_ctx *ctx)      /* GFLOP/s of all threads, best of many; 0: no kernel for it */
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    rlvr_loop_fn fn = NULL;
+    int n_acc = 6;
+    float *sink = floats(ctx->n_threads);
+    double best = 0;
+#ifdef RLVR__HAS_AVX
+    if (!strncmp(rlvr__kernels_name(ctx->kernels), "AVX-512", 7)) { fn = peak_avx512; n_acc = 24; }
+    else if (!strncmp(rlvr__kernels_name(ctx->kernels), "AVX2", 4)) fn = peak_avx2;
+#endif
+#ifdef RLVR__HAS_NEON
+    fn = peak_neon;
+#endif
+    for (int i = 0; fn && i < 30; i++) {
+        int64_t pieces = 16 * ctx->n_threads;
+        double t = rlvr__now();
+        rlvr__parallel(ctx, pieces, 1, fn, sink);
+        best = fmax(best, (double)pieces * 1e5 * n_acc * 32 / (rlvr__now() - t) * 1e-9);
+    }
+    free(sink);
+    return best;
+}
+
+typedef struct memory { const uint64_t *p; uint64_t *sum; } memory;
+
+static void read_loop(void *arg, int64_t begin, int64_t end, int thread)      /* pieces of 64 KiB */
+{
+    const memory *m = (const memory *)arg;
+    uint64_t s[8] = {0};
+    for (int64_t i = begin * 8192; i < end * 8192; i += 8) {
+        __builtin_prefetch(m->p + i + 1024);
+        for (int j = 0; j < 8; j++) s[j] += m->p[i + j];
+    }
+    for (int j = 0; j < 8; j++) m->sum[thread * 8] += s[j];
+}
+
+/* The matrix products of one decoding step, all layers and the head, with M rows: how fast their weights are read. */
+static void decode(rlvr_ctx *ctx)
+{
+    static const int product[5][2] = {{960, 576}, {576, 576}, {3072, 576}, {576, 1536}, {49152, 576}};
+    static const int rows[] = {1, 2, 4, 8, 16, 32, 64};
+    int64_t layer = 0, head = (int64_t)49152 * 576, total;
+    for (int i = 0; i < 4; i++) layer += (int64_t)product[i][0] * product[i][1];
+    total = 30 * layer + head;
+    float *w = RLVR__NEW(ctx, float, total), *x = floats(64 * 1536), *y = floats((int64_t)64 * 49152);
+    memory m;
+    double read = 1e9;
+    if (!w) exit(1);
+    for (int64_t i = 0; i < total; i++) w[i] = (float)(i % 7) - 3;
+    m.p = (const uint64_t *)(const void *)w;
+    m.sum = (uint64_t *)(void *)floats(16 * ctx->n_threads);
+    for (int i = 0; i < 9; i++) {
+        double t = rlvr__now();
+        rlvr__parallel(ctx, total * 4 / 65536, 16, read_loop, &m);
+        read = fmin(read, rlvr__now() - t);
+    }
+    printf("# memory read alone: %.1f GB/s\n", 4e-9 * (double)total / read);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        double best = 1e9;
+        for (int turn = 0; turn < 7; turn++) {
+            double t = rlvr__now();
+            const float *p = w;
+            for (int j = 0; j < 4 * 30 + 1; j++) {
+                const int *nk = product[j < 120 ? j % 4 : 4];
+                rlvr__gemm_fwd(ctx, y, nk[0], x, nk[1], p, rows[i], nk[0], nk[1], false);
+                p += (int64_t)nk[0] * nk[1];
+            }
+            best = fmin(best, rlvr__now() - t);
+        }
+        printf("decode products M %2d: %6.2f ms  %5.1f GB/s  %6.1f GFLOP/s  %7.1f rows/s at most\n", rows[i], best * 1e3,
+               4e-9 * (double)total / best, 2e-9 * (double)total * rows[i] / best, rows[i] / best);
+        fflush(stdout);
+    }
+    rlvr__free(ctx, w);
+    free(x); free(y); free((void *)m.sum);
+}
+
+/* One line: best of several turns of each side. */
+static double compare(const shape *s, int kind, rlvr_ctx *ctx, sgemm_fn sgemm, int rounds, double most)
+{
+    static const char *const kinds[] = {"fwd", "dX", "dW"};
+    double a = 0, b = 0;
+    for (int r = 0; r < rounds; r++) {
+        a = fmax(a, speed(s, kind, ctx, NULL));
+        b = fmax(b, speed(s, kind, NULL, sgemm));
+    }
+    printf("gemm %-3s %-13s %4d %5d %4d  %6.1f GFLOP/s (%3.0f %% of peak)  OpenBLAS %6.1f GFLOP/s  ratio %.2f\n",
+           kinds[kind], s->name, s->m, s->n, s->k, a, most > 0 ? 100 * a / most : 0, b, a / b);
+    fflush(stdout);
+    return a / b;
 }
 
 int main(int argc, char **argv)
 {
     static const char *const cores[] = {"", "SKYLAKEX", "ZEN", "HASWELL"};
-    static const char *const kinds[] = {"forward", "dX", "dW"};
+    static const int few[] = {1, 8, 32, 64, 256};
     shape shapes[] = {{"q, k, v", 1024, 960, 576, 0, 0, 0, 0, 0, 0}, {"attention out", 1024, 576, 576, 0, 0, 0, 0, 0, 0},
                       {"gate, up", 1024, 3072, 576, 0, 0, 0, 0, 0, 0}, {"down", 1024, 576, 1536, 0, 0, 0, 0, 0, 0},
                       {"lm-head", 1024, 8192, 576, 0, 0, 0, 0, 0, 0}};
@@ -117,29 +229,25 @@ int main(int argc, char **argv)
     rlvr_ctx *ctx = rlvr_open(&d);
     if (!ctx || !sgemm) return 1;
     printf("# %s; OpenBLAS core type %s\n", rlvr_describe(ctx), cores[best][0] ? cores[best] : "as it detects");
-    double log_sum = 0;
+    double fma_peak = peak(ctx), log_sum = 0;
+    printf("# multiply-adds alone: %.1f GFLOP/s at %s threads; columns: M N K\n", fma_peak, threads);
     for (int i = 0; i < n_shapes; i++) {
         shape *s = &shapes[i];
         s->packed = floats(rlvr__packed_floats(s->n, s->k));
         s->dpacked = floats(rlvr__packed_floats(s->n, s->k));
         s->scratch = floats(rlvr__gemm_scratch_floats(ctx, s->m, s->n, s->k));
         rlvr__pack(s->w, s->packed, s->n, s->k);
-        for (int kind = 0; kind < 3; kind++) {
-            double a[ROUNDS], b[ROUNDS];
-            for (int r = 0; r < ROUNDS; r++) {
-                a[r] = speed(s, kind, ctx, NULL);
-                b[r] = speed(s, kind, NULL, sgemm);
-            }
-            qsort(a, ROUNDS, sizeof *a, by_value);
-            qsort(b, ROUNDS, sizeof *b, by_value);
-            double ratio = a[ROUNDS / 2] / b[ROUNDS / 2];
-            printf("gemm %-13s %-7s %4d x %4d x %4d  ours %6.1f GFLOP/s  OpenBLAS %6.1f GFLOP/s  ratio %.2f\n", s->name, kinds[kind],
-                   s->m, s->n, s->k, a[ROUNDS / 2], b[ROUNDS / 2], ratio);
-            fflush(stdout);
-            log_sum += log(ratio);
-        }
+        for (int kind = 0; kind < 3; kind++) log_sum += log(compare(s, kind, ctx, sgemm, ROUNDS, fma_peak));
     }
-    printf("gemm geometric mean of %d shapes, %s threads  ratio %.2f\n", n_shapes * 3, threads, exp(log_sum / (n_shapes * 3)));
+    printf("gemm geometric mean of %d products of 1024 rows, %s threads  ratio %.2f\n", n_shapes * 3, threads,
+           exp(log_sum / (n_shapes * 3)));
+    for (int i = 0; i < n_shapes; i++)
+        for (int m = 0; m < 5; m++) {
+            shape s = shapes[i];
+            s.m = few[m];
+            compare(&s, 0, ctx, sgemm, 3, fma_peak);
+        }
+    decode(ctx);
     rlvr_close(ctx);
     return 0;
 }

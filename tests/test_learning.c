@@ -321,8 +321,8 @@ static void softmax_logprobs(const double *logits, const int *token, int n, doub
 static void test_softmax(void)
 {
     batch b;
-    double logits[TOKENS * VOCAB], logprob[TOKENS], worst = 0;
-    int token[TOKENS];
+    double logits[TOKENS * VOCAB] = {0}, logprob[TOKENS] = {0}, worst = 0;
+    int token[TOKENS] = {0};
     memset(&b, 0, sizeof b);
     b.n_seq = 4;
     b.d.kl_coef = 0.1f;

@@ -8,7 +8,7 @@ build/03_scratch --quick --out $dir/made >$dir/made.log 2>&1
 for i in 1 2 3 4 5 6 7 8; do echo "{\"prompt\":\"${i}2345>\",\"answer\":\"$((i > 5 ? i : 5))\",\"raw\":true}"; done >$dir/tasks.jsonl
 
 train() {
-    build/rlvr train --model $dir/made/model --tasks $dir/tasks.jsonl --steps 40 --save_every 3 --prompts_per_step 8 --group_size 8 \
+    ${exec_it:-} build/rlvr train --model $dir/made/model --tasks $dir/tasks.jsonl --steps 40 --save_every 3 --prompts_per_step 8 --group_size 8 \
         --max_tokens 4 --lr 1e-3 --log_completions 2 "$@"
 }
 hash_of() { build/rlvr info "$1" --json 2>/dev/null | grep -oE '"hash":"[0-9a-f]*"'; }
@@ -24,7 +24,7 @@ steps() { grep -oE '"step":[0-9]+' "$1/metrics.jsonl" | tr '\n' ' '; }
 
 for i in 1 2 3 4 5 6 7 8 9 10; do
     run=$dir/run$i
-    train --out $run >$dir/run$i.log 2>&1 &
+    (exec_it=exec; train --out $run) >$dir/run$i.log 2>&1 &      # exec: what is killed is the program, not a shell around it
     pid=$!
     ms=$((RANDOM * 32768 + RANDOM))
     ms=$((ms % took))
