@@ -86,7 +86,8 @@ check "train: every field" train --steps 2 --out $dir/fields --advantage dr_grpo
     --weight_decay 0.1 --max_grad_norm 0.5 --warmup_steps 1 --schedule cosine --lr_min 1e-6 --epochs 2 --minibatches 2 \
     --max_prompt_tokens 16 --micro_tokens 64 --two_forwards --log_completions -1 --temperature 0.9 --top_k 50 --top_p 0.95 --min_p 0.001
 check "train: too little memory is refused with the plan" fails train --steps 1 --out $dir/small --memory_limit 1000000
-check "... which it names" says 'memory_limit' $dir/err
+cp $dir/err $dir/small.err      # check writes to out and err anew
+check "... which it names" says 'memory_limit' $dir/small.err
 check "plot" rlvr plot --out $dir/reward.svg run=$dir/run/metrics.jsonl
 check "... writes SVG" says '<svg' $dir/reward.svg
 

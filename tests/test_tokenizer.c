@@ -238,6 +238,62 @@ static void test_merges(void)
     rlvr__tokenizer_free(t);
 }
 
+/* A byte without a token is gone before merging; of two equal merges the last one counts: both as the tokenizers library has
+   it. Short words and long ones. */
+static void test_odd_vocabularies(void)
+{
+    static const char drop[] = "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"model\":{\"vocab\":"
+                               "{\"a\":0,\"c\":1,\"ac\":2},\"merges\":[\"a c\"]}}";
+    static const char twice[] = "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"model\":{\"vocab\":"
+                                "{\"a\":0,\"b\":1,\"c\":2,\"ab\":3,\"bc\":4},\"merges\":[\"a b\",\"b c\",\"a b\"]}}";
+    rlvr__tokenizer *d = rlvr__tokenizer_from_json(ctx, "drop", drop, sizeof drop - 1);
+    rlvr__tokenizer *t = rlvr__tokenizer_from_json(ctx, "twice", twice, sizeof twice - 1);
+    char s[90];
+    for (int i = 0; i < 90; i++) s[i] = "abc"[i % 3];
+    for (int words = 1; d && t && words <= 30; words++) {
+        int *ids, n = rlvr__tok_encode(d, s, (size_t)words * 3, true, &ids), right = 0;
+        for (int i = 0; i < n; i++) right += ids[i] == 2;
+        CHECK(n == words && right == words);
+        rlvr__free(ctx, ids);
+        n = rlvr__tok_encode(t, s, (size_t)words * 3, true, &ids);
+        right = 0;
+        for (int i = 0; i < n; i++) right += ids[i] == (i % 2 ? 4 : 0);
+        CHECK(n == 2 * words && right == n);
+        rlvr__free(ctx, ids);
+    }
+    CHECK(d && t);
+    rlvr__tokenizer_free(d);
+    rlvr__tokenizer_free(t);
+}
+
+/* As the library cuts them; | stands between words. */
+static void test_words(void)
+{
+    static const char *const want[] = {
+        "it|'s| they|'re| I|'m| we|'ll| he|'d| I|'ve| don|'t", "IT|'|S", "'s|ain", "'| sad", "'re|st", "''|s|'t", " '|s", "'|l|'ll|l",
+        "'d|'d|d", "'ve|x", "'m|m", "'\xe2\x80\x99|s", "a|  | b", "a| \n| b| ", "a| \n", "\n\n| x", "\t|\t|x", "  ",
+        "a|\xc2\xa0|\xc2\xa0|b", "a| |\xe3\x80\x80|b", "x|1|y|22| 33", "1\xc2\xb2\xc2\xbd| \xe2\x91\xa0", "\xc3\xa9\xe6\x97\xa5| \xed\x95\x9c",
+        "a|.|b|!?| ...", "_|a|_|1|-", "e|\xcc\x81|x", " \xcc\x81", "a|\xe2\x80\x8b|b",
+        "a|\xff.\xc3|b",      /* no UTF-8: like punctuation */
+    };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        char text[128], got[256];
+        size_t len = 0, out = 0;
+        for (const char *c = want[i]; *c; c++)
+            if (*c != '|') text[len++] = *c;
+        for (size_t at = 0; at < len;) {
+            size_t end = rlvr__word_end(text, len, at);
+            if (!CHECK(end > at && end <= len)) break;
+            if (at) got[out++] = '|';
+            memcpy(got + out, text + at, end - at);
+            out += end - at;
+            at = end;
+        }
+        got[out] = 0;
+        CHECK_STR(got, want[i]);
+    }
+}
+
 /* Bytes of every kind, most of them no UTF-8. */
 static void test_bytes_in(void)
 {
@@ -932,7 +988,7 @@ static void test_memory(void)
     s.live = 0;
     s.left = INT64_MAX;
     rlvr_ctx *c = rlvr_open(&d);
-    int64_t base = s.live, fails = 0, leaks = 0, mute = 0;
+    int64_t base = s.live, fails = 0, leaks = 0, mute = 0, unnoticed = 0;
     bool done = false;
     for (int64_t k = 0; c && !done && k < 10000; k++) {
         s.left = k;
@@ -940,10 +996,11 @@ static void test_memory(void)
         done = use_all(c, json, n, folder);
         fails += !done;
         leaks += s.live != base;
+        unnoticed += done && s.left < 0;
         mute += !done && !strstr(rlvr_last_error(c), "memory");
     }
     CHECK(done && fails > 60);
-    CHECK(!leaks && !mute);
+    CHECK(!leaks && !mute && !unnoticed);
     REPORT("%lld allocations, each failed once", (long long)fails);
     rlvr_close(c);
     CHECK(s.live == 0);
@@ -977,6 +1034,8 @@ int main(void)
     test_letters();
     test_small();
     test_merges();
+    test_odd_vocabularies();
+    test_words();
     test_bytes_in();
     test_stream();
     test_byte_tokenizer();
