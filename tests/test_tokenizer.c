@@ -979,7 +979,7 @@ static void test_memory(void)
     snprintf(path, sizeof path, "%s/tokenizer.json", folder);
     write_text(path, json, n);
     rlvr__tokenizer_free(load_with(folder, "{\"eos_token\": \"<|end|>\"}", "<|im_start|>system\nA<|im_end|>"));
-    scarce s;
+    scarce s = {0, 0, false};
     rlvr_desc d;
     memset(&d, 0, sizeof d);
     d.quiet = true;
