@@ -8800,6 +8800,15 @@ static rlvr_result rlvr__plan(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory *p)
     }
 }
 
+static void rlvr__plan_refused(rlvr_trainer *t, const rlvr_memory *p)
+{
+    rlvr__fail(t->ctx, RLVR_ERROR_MEMORY, "the trainer needs %.2f GB (weights %.2f, gradients %.2f, AdamW %.2f, reference %.2f, KV cache %.2f, "
+               "activations %.2f, scratch %.2f), memory_limit is %.2f GB; lower prompts_per_step, group_size or max_tokens",
+               (double)p->total * 1e-9, (double)p->weights * 1e-9, (double)p->gradients * 1e-9, (double)p->optimizer * 1e-9,
+               (double)p->reference * 1e-9, (double)p->kv_cache * 1e-9, (double)p->activations * 1e-9,
+               (double)p->scratch * 1e-9, (double)p->limit * 1e-9);
+}
+
 rlvr_result rlvr_memory_plan(rlvr_model *m, const rlvr_trainer_desc *d, rlvr_memory *plan)
 {
     rlvr_trainer t;
@@ -8809,7 +8818,10 @@ rlvr_result rlvr_memory_plan(rlvr_model *m, const rlvr_trainer_desc *d, rlvr_mem
     t.m = m;
     t.desc = *d;
     rlvr_result r = rlvr__trainer_defaults(m->ctx, &t.desc);
-    return r == RLVR_OK ? rlvr__plan(&t, &sizes, plan) : r;
+    if (r != RLVR_OK) return r;
+    r = rlvr__plan(&t, &sizes, plan);
+    if (r != RLVR_OK) rlvr__plan_refused(&t, plan);
+    return r;
 }
 
 static rlvr_result rlvr__forest_init(rlvr_ctx *ctx, rlvr__forest *p, int64_t rows, int64_t lists, int64_t targets)
@@ -8892,13 +8904,7 @@ rlvr_trainer *rlvr_trainer_open(rlvr_model *m, const rlvr_trainer_desc *desc)
     rlvr_result r = rlvr__trainer_defaults(ctx, &t->desc);
     if (r == RLVR_OK) {
         r = rlvr__plan(t, &sizes, &t->plan);
-        const rlvr_memory *p = &t->plan;
-        if (r != RLVR_OK)
-            rlvr__fail(ctx, r, "rlvr_trainer_open: needs %.2f GB (weights %.2f, gradients %.2f, AdamW %.2f, reference %.2f, KV cache %.2f, "
-                       "activations %.2f, scratch %.2f), memory_limit is %.2f GB; lower prompts_per_step, group_size or max_tokens",
-                       (double)p->total * 1e-9, (double)p->weights * 1e-9, (double)p->gradients * 1e-9, (double)p->optimizer * 1e-9,
-                       (double)p->reference * 1e-9, (double)p->kv_cache * 1e-9, (double)p->activations * 1e-9,
-                       (double)p->scratch * 1e-9, (double)p->limit * 1e-9);
+        if (r != RLVR_OK) rlvr__plan_refused(t, &t->plan);
     }
     if (r == RLVR_OK) r = rlvr__trainer_alloc(t, &sizes);
     if (r == RLVR_OK && t->desc.out_dir) r = rlvr__logs_open(t);
