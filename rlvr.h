@@ -1185,13 +1185,6 @@ const char *rlvr_describe(rlvr_ctx *ctx)
 #define RLVR__NO_CONTRACT , optimize("fp-contract=off")
 #endif
 
-#ifdef __clang__
-#define RLVR__PASS_WARNINGS
-#else      /* gcc 12 takes undefined operands inside its own intrinsics for ours; popped after the last pass, in section 9 */
-#define RLVR__PASS_WARNINGS _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
-#pragma GCC diagnostic push
-#endif
-
 /* The vocabulary (undefined again after the last pass). Lane i of a result depends on lane i of the arguments. v_max(a, b)
    is a > b ? a : b, v_min likewise: a NaN in b stays and one in a does not. Sums over lanes are a tree: lanes i and i+8,
    then +4, +2, +1. */
@@ -1462,7 +1455,6 @@ static RLVR__UNUSED int64_t rlvr__gemm_scratch_floats(rlvr_ctx *ctx, int64_t M, 
 
 #else
 /* ---- the kernel pass: from here to the end of section 9's kernels, once for each instruction set ---- */
-RLVR__PASS_WARNINGS
 
 #undef RLVR__SUFFIX
 #undef RLVR__TARGET
@@ -3129,9 +3121,40 @@ static RLVR__UNUSED void rlvr__zero(rlvr_ctx *ctx, float *p, int64_t n) { rlvr__
 #include RLVR_SELF
 #undef RLVR__KERNEL_PASS
 #endif
+
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop
 #endif
+
+/* The passes are over: the vocabulary's short names must not reach the program. */
+#undef vf
+#undef v_load
+#undef v_loadn
+#undef v_store
+#undef v_storen
+#undef v_set1
+#undef v_zero
+#undef v_add
+#undef v_sub
+#undef v_mul
+#undef v_div
+#undef v_max
+#undef v_min
+#undef v_fma
+#undef v_fnma
+#undef v_neg
+#undef v_abs
+#undef v_sqrt
+#undef v_round
+#undef v_ldexp
+#undef v_split
+#undef v_select_ge
+#undef v_select_gt
+#undef v_select_eq
+#undef v_hsum
+#undef v_hmax
+#undef v_exp
+#undef v_log
 
 /* The kernels that `cpu` names, or the best (NULL); NULL if this CPU cannot run them. */
 static const rlvr__kernels *rlvr__kernels_choose(const char *cpu)
@@ -4992,7 +5015,8 @@ typedef struct rlvr__tokenizer {
 static void rlvr__tokenizer_free(rlvr__tokenizer *t)
 {
     if (!t) return;
-    void *arrays[] = {t->text, t->begin, t->kind, t->merges, t->pairs, t->trie[0], t->trie[1], t->chat_template, t->system, t->json};
+    void *arrays[] = {t->text, t->begin, t->kind, t->merges, t->pairs, t->trie[0], t->trie[1], t->chat_template, t->system,
+                      t->json};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
     rlvr__free(t->ctx, t);
 }
@@ -5088,8 +5112,8 @@ static rlvr_result rlvr__tok_texts(rlvr__tokenizer *t, const rlvr__tok_source *s
     for (int i = 0; i < s->n; i++) {
         total += s->token[i].n;
         if (!rlvr__is_utf8_text(s->token[i]))
-            return rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tokenizer: the text of token %d is not UTF-8, or has a NUL in it; "
-                              "fetch the file again", s->file, i);
+            return rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tokenizer: the text of token %d is not UTF-8, or has a NUL in "
+                              "it; fetch the file again", s->file, i);
     }
     if (total > UINT32_MAX / 2)
         return rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tokenizer: the tokens take %zu bytes; too many", s->file, total);
@@ -5187,20 +5211,26 @@ static rlvr_result rlvr__tok_merges(rlvr__tokenizer *t, const rlvr__tok_source *
     rlvr__buf key = {t->ctx, NULL, 0, 0, false};
     rlvr__str none = {"", 0};
     rlvr_result r = RLVR_OK;
+    char *keys, *at;                 /* the map keeps pointers to its keys */
+    size_t bytes = 1;
     uint32_t size = 16;
     while (size < 2u * (uint32_t)s->n_merges) size *= 2;
     t->pair_mask = size - 1;
     t->merges = RLVR__NEW(t->ctx, rlvr__merge, s->n_merges + 1);
     t->pairs = RLVR__NEW(t->ctx, rlvr__pair, size);
-    if (!t->merges || !t->pairs || !rlvr__buf_reserve(&key, 256)) return RLVR_ERROR_MEMORY;
+    for (int i = 0; i < s->n; i++) bytes += s->token[i].n + 1;
+    at = keys = RLVR__NEW(t->ctx, char, bytes);
+    if (!t->merges || !t->pairs || !keys || !rlvr__buf_reserve(&key, 256)) {
+        rlvr__free(t->ctx, keys);
+        return RLVR_ERROR_MEMORY;
+    }
     for (uint32_t i = 0; i < size; i++) t->pairs[i].rank = INT_MAX;
     pthread_mutex_lock(&turn);
-    stbds_sh_new_arena(vocab);
     stbds_shdefault(vocab, -1);
     for (int i = 0; i < s->n && s->n_merges; i++) {
-        key.len = 0;
-        rlvr__buf_add(&key, s->token[i].s, s->token[i].n);
-        if (!key.failed) stbds_shput(vocab, key.data, i);
+        if (s->token[i].n) memcpy(at, s->token[i].s, s->token[i].n);
+        stbds_shput(vocab, at, i);
+        at += s->token[i].n + 1;
     }
     for (int i = 0; i < s->n_merges && r == RLVR_OK && !key.failed; i++) {
         rlvr__str a = s->merge[i][0], b = s->merge[i][1];
@@ -5208,11 +5238,12 @@ static rlvr_result rlvr__tok_merges(rlvr__tokenizer *t, const rlvr__tok_source *
         int result = rlvr__vocab_id(&vocab, &key, a, b);
         if (left >= 0 && right >= 0 && result >= 0) rlvr__tok_add_merge(t, left, right, result);
         else if (!key.failed)
-            r = rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tokenizer: merge %d joins \"%.*s\" and \"%.*s\", which are not all "
-                           "tokens; fetch the file again", s->file, i, RLVR__SHOWN(a), RLVR__SHOWN(b));
+            r = rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tokenizer: merge %d joins \"%.*s\" and \"%.*s\", which are not "
+                           "all tokens; fetch the file again", s->file, i, RLVR__SHOWN(a), RLVR__SHOWN(b));
     }
     stbds_shfree(vocab);
     pthread_mutex_unlock(&turn);
+    rlvr__free(t->ctx, keys);
     if (key.failed) r = RLVR_ERROR_MEMORY;
     rlvr__buf_free(&key);
     return r;
@@ -5283,8 +5314,8 @@ static rlvr__tokenizer *rlvr__tokenizer_bytes(rlvr_ctx *ctx, const char *const *
         bool twice = name.n < 2;      /* a single character would be taken for a byte */
         for (int k = 0; k < i && !twice; k++) twice = !strcmp(special[k], special[i]);
         if (!twice && rlvr__is_utf8_text(name)) continue;
-        rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "byte tokenizer: special token %d is \"%.*s\"; each needs a UTF-8 text of its own, of "
-                   "two characters or more", i, RLVR__SHOWN(name));
+        rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "byte tokenizer: special token %d is \"%.*s\"; each needs a UTF-8 text of its "
+                   "own, of two characters or more", i, RLVR__SHOWN(name));
         return NULL;
     }
     if (n_special < 0 || n_special > 1 << 20) {
@@ -5322,14 +5353,14 @@ static bool rlvr__gguf_pre(rlvr_ctx *ctx, const rlvr__tensors *g, const char *fi
     rlvr__str model = rlvr__gguf_str(g, "tokenizer.ggml.model"), pre = rlvr__gguf_str(g, "tokenizer.ggml.pre");
     *digits = rlvr__str_is(pre, "smollm");
     if (!rlvr__str_is(model, "gpt2"))
-        rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.model is \"%.*s\"; this version knows gpt2 (byte-level BPE) "
-                   "alone", file, RLVR__SHOWN(model));
+        rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.model is \"%.*s\"; this version knows gpt2 (byte-level "
+                   "BPE) alone", file, RLVR__SHOWN(model));
     else if (!*digits && !rlvr__str_is(pre, "gpt-2") && rlvr__gguf_find(g, "tokenizer.ggml.pre"))
-        rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.pre is \"%.*s\"; this version knows smollm and gpt-2", file,
-                   RLVR__SHOWN(pre));
+        rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.pre is \"%.*s\"; this version knows smollm and gpt-2",
+                   file, RLVR__SHOWN(pre));
     else if (rlvr__gguf_bool(g, "tokenizer.ggml.add_bos_token", false))
-        rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.add_bos_token is true; this version puts no token in front of "
-                   "a text", file);
+        rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.add_bos_token is true; this version puts no token in "
+                   "front of a text", file);
     else return true;
     return false;
 }
@@ -5415,7 +5446,8 @@ static const char *rlvr__json_pre(const rlvr__json *j, rlvr__pre *p)
     if (p->byte_level) return "pre_tokenizer, something behind ByteLevel";
     if (rlvr__json_is_text(type, "Digits")) {
         p->digits = true;
-        return rlvr__json_bool(rlvr__json_get(j, "individual_digits"), false) ? NULL : "pre_tokenizer.individual_digits, false";
+        if (!rlvr__json_bool(rlvr__json_get(j, "individual_digits"), false)) return "pre_tokenizer.individual_digits, false";
+        return NULL;
     }
     if (!rlvr__json_is_text(type, "ByteLevel")) return "pre_tokenizer, not ByteLevel, nor Digits in front of it";
     p->byte_level = true;
@@ -5440,8 +5472,10 @@ static const char *rlvr__json_beyond(const rlvr__json *root, rlvr__pre *p)
     const char *why = rlvr__json_pre(rlvr__json_get(root, "pre_tokenizer"), p);
     if (why) return why;
     if (!p->byte_level) return "pre_tokenizer, no ByteLevel in it";
-    if (!rlvr__json_absent(post) && !rlvr__json_is_text(rlvr__json_get(post, "type"), level)) return "post_processor, not ByteLevel";
-    if (!rlvr__json_absent(decoder) && !rlvr__json_is_text(rlvr__json_get(decoder, "type"), level)) return "decoder, not ByteLevel";
+    if (!rlvr__json_absent(post) && !rlvr__json_is_text(rlvr__json_get(post, "type"), level))
+        return "post_processor, not ByteLevel";
+    if (!rlvr__json_absent(decoder) && !rlvr__json_is_text(rlvr__json_get(decoder, "type"), level))
+        return "decoder, not ByteLevel";
     RLVR__JSON_EACH(added, rlvr__json_get(root, "added_tokens")) {
         if (rlvr__json_bool(rlvr__json_get(added, "lstrip"), false)) return "added_tokens.lstrip";
         if (rlvr__json_bool(rlvr__json_get(added, "rstrip"), false)) return "added_tokens.rstrip";
@@ -5483,7 +5517,8 @@ static bool rlvr__json_tokens(rlvr_ctx *ctx, const rlvr__json *root, rlvr__tok_s
     const rlvr__json *model = rlvr__json_get(root, "model"), *added = rlvr__json_get(root, "added_tokens");
     const rlvr__json *vocab = rlvr__json_get(model, "vocab"), *merges = rlvr__json_get(model, "merges");
     int64_t most = rlvr__json_count(vocab) + rlvr__json_count(added);
-    if (!rlvr__json_is(vocab, RLVR__JSON_OBJECT) || !rlvr__json_is(merges, RLVR__JSON_ARRAY) || most < 1 || most > INT_MAX / 4) {
+    if (!rlvr__json_is(vocab, RLVR__JSON_OBJECT) || !rlvr__json_is(merges, RLVR__JSON_ARRAY) || most < 1 ||
+        most > INT_MAX / 4) {
         rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s: model.vocab or model.merges is missing; fetch the file again", s->file);
         return false;
     }
@@ -5496,8 +5531,8 @@ static bool rlvr__json_tokens(rlvr_ctx *ctx, const rlvr__json *root, rlvr__tok_s
             if (!rlvr__json_token_at(ctx, item, pass, most, s)) return false;
     for (int k = 0; k < s->n; k++)
         if (!s->token[k].s) {
-            rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: no token has id %d, but later ones are there; this version wants no gaps",
-                       s->file, k);
+            rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: no token has id %d, but later ones are there; this version wants "
+                       "no gaps", s->file, k);
             return false;
         }
     RLVR__JSON_EACH(m, merges) {
@@ -5542,8 +5577,8 @@ static rlvr__tokenizer *rlvr__tokenizer_from_json(rlvr_ctx *ctx, const char *fil
     rlvr__json_free(ctx, root);
     for (int i = 0; t && unk && i < 256; i++)      /* where every byte has a token, none is unknown */
         if (t->byte_token[i] < 0) {
-            rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: model.unk_token is set and byte %d has no token; set it to null, which "
-                       "drops such bytes", file, i);
+            rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: model.unk_token is set and byte %d has no token; set it to null, "
+                       "which drops such bytes", file, i);
             rlvr__tokenizer_free(t);
             t = NULL;
         }
@@ -5561,8 +5596,8 @@ static rlvr_result rlvr__tok_read_config(rlvr__tokenizer *t, const char *path, c
     const rlvr__json *chat = rlvr__json_get(j, "chat_template");
     size_t n;
     if (rlvr__json_bool(rlvr__json_get(j, "add_prefix_space"), false))
-        return rlvr__fail(t->ctx, RLVR_ERROR_UNSUPPORTED, "%s: add_prefix_space is true; this version puts no space in front of a "
-                          "text", path);
+        return rlvr__fail(t->ctx, RLVR_ERROR_UNSUPPORTED, "%s: add_prefix_space is true; this version puts no space in "
+                          "front of a text", path);
     t->bos = rlvr__json_token(t, rlvr__json_get(j, "bos_token"));
     t->eos = rlvr__json_token(t, rlvr__json_get(j, "eos_token"));
     t->pad = rlvr__json_token(t, rlvr__json_get(j, "pad_token"));
@@ -5832,6 +5867,7 @@ static int rlvr__tok_encode(const rlvr__tokenizer *t, const char *text, size_t l
     e.t = t;
     e.parse_special = parse_special;
     *ids = NULL;
+    if (!len) text = "";
     if (len > INT_MAX / 4) {
         rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "a text of %zu bytes is too long to tokenise; split it", len);
         return -1;
@@ -5900,15 +5936,15 @@ RLVR__UNUSED static void rlvr__tok_stream_flush(rlvr__tok_stream *s, rlvr__buf *
 
 /* ---- chat ---- */
 
-/* chatml: <|im_start|>role\ncontent<|im_end|>\n for each message, then the assistant's head: the text that SmolLM2's template
-   makes with add_generation_prompt. A model that has neither a template nor chatml's marks (a base model, a byte tokenizer)
-   gets the contents alone; one with another template is refused. */
+/* chatml: <|im_start|>role\ncontent<|im_end|>\n for each message, then the assistant's head: the text that SmolLM2's
+   template makes with add_generation_prompt. A model that has neither a template nor chatml's marks (a base model, a byte
+   tokenizer) gets the contents alone; one with another template is refused. */
 static rlvr_result rlvr__chat_format(const rlvr__tokenizer *t, const rlvr_message *messages, int n, rlvr__buf *out)
 {
     bool chatml = t->im_start >= 0 && t->im_end >= 0;
     if (t->chat_template && (!chatml || !strstr(t->chat_template, "<|im_start|>")))
-        return rlvr__fail(t->ctx, RLVR_ERROR_UNSUPPORTED, "the model's chat template is not chatml, the one that this version knows; "
-                          "format the prompt yourself and pass it raw");
+        return rlvr__fail(t->ctx, RLVR_ERROR_UNSUPPORTED, "the model's chat template is not chatml, the one that this "
+                          "version knows; format the prompt yourself and pass it raw");
     for (int i = 0; i < n; i++)
         if (!messages[i].role || !messages[i].content)
             return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "message %d: set role and content", i);
@@ -5947,17 +5983,20 @@ static void rlvr__tok_to_json(const rlvr__tokenizer *t, rlvr__buf *b)      /* to
         if (!(t->kind[id] & RLVR__TOKEN_ADDED)) continue;
         rlvr__buf_addf(b, "%s\n    {\"id\": %d, \"content\": ", first ? "" : ",", id);
         rlvr__put_token(b, t, id);
-        rlvr__buf_addf(b, ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": %s, \"special\": %s}",
+        rlvr__buf_addf(b, ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": %s, "
+                       "\"special\": %s}",
                        t->kind[id] & RLVR__TOKEN_LATE ? yes : no, t->kind[id] & RLVR__TOKEN_SPECIAL ? yes : no);
         first = 0;
     }
     const char *level = "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": ";
-    const char *digits = "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": true}, ";
+    const char *digits = "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", "
+                         "\"individual_digits\": true}, ";
     rlvr__buf_addf(b, "\n  ],\n  \"normalizer\": null,\n  \"pre_tokenizer\": %s%s%s}%s,\n  \"post_processor\": null,\n",
                    t->digits ? digits : "", level, t->regex ? yes : no, t->digits ? "]}" : "");
     rlvr__buf_addf(b, "  \"decoder\": %strue},\n  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n"
                    "    \"unk_token\": null,\n    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n"
-                   "    \"fuse_unk\": false,\n    \"byte_fallback\": false,\n    \"ignore_merges\": false,\n    \"vocab\": {", level);
+                   "    \"fuse_unk\": false,\n    \"byte_fallback\": false,\n    \"ignore_merges\": false,\n"
+                   "    \"vocab\": {", level);
     for (int id = 0; id < t->n; id++) {
         rlvr__buf_addf(b, "%s\n      ", id ? "," : "");
         rlvr__put_token(b, t, id);

@@ -7,7 +7,7 @@
 #include <dlfcn.h>
 #include <sys/wait.h>
 
-enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112, ROUNDS = 7 };
+enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112, TURNS = 9 };
 typedef void (*sgemm_fn)(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
                          const float *b, int ldb, float beta, float *c, int ldc);
 
@@ -99,7 +99,7 @@ attributes static void peak_##isa(void *arg, int64_t begin, int64_t end, int thr
     ((float *)arg)[thread] = rlvr__v_hsum_##isa(acc[0]);                                                                   \
 }
 #ifdef RLVR__HAS_AVX
-PEAK(avx512, __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"))), 24)
+PEAK(avx512, __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"))), 12)
 PEAK(avx2, __attribute__((target("avx2,fma"))), 6)
 #endif
 #ifdef RLVR__HAS_NEON
@@ -113,7 +113,7 @@ static double peak(rlvr_ctx *ctx)      /* GFLOP/s of all threads, best of many; 
     float *sink = floats(ctx->n_threads);
     double best = 0;
 #ifdef RLVR__HAS_AVX
-    if (!strncmp(rlvr__kernels_name(ctx->kernels), "AVX-512", 7)) { fn = peak_avx512; n_acc = 24; }
+    if (!strncmp(rlvr__kernels_name(ctx->kernels), "AVX-512", 7)) { fn = peak_avx512; n_acc = 12; }
     else if (!strncmp(rlvr__kernels_name(ctx->kernels), "AVX2", 4)) fn = peak_avx2;
 #endif
 #ifdef RLVR__HAS_NEON
@@ -183,19 +183,25 @@ static void decode(rlvr_ctx *ctx)
     free(x); free(y); free((void *)m.sum);
 }
 
-/* One line: best of several turns of each side. */
-static double compare(const shape *s, int kind, rlvr_ctx *ctx, sgemm_fn sgemm, int rounds, double most)
+typedef struct line { shape s; int kind; double ours, theirs; } line;
+
+/* Best of several turns of each side. A turn goes over all lines, for a machine shared with others is slow for seconds at a
+   time, which would fall on one line alone. */
+static void measure(line *lines, int n, rlvr_ctx *ctx, sgemm_fn sgemm)
+{
+    for (int turn = 0; turn < TURNS; turn++)
+        for (int i = 0; i < n; i++) {
+            line *l = &lines[i];
+            l->ours = fmax(l->ours, speed(&l->s, l->kind, ctx, NULL));
+            l->theirs = fmax(l->theirs, speed(&l->s, l->kind, NULL, sgemm));
+        }
+}
+
+static void print(const line *l, double most)
 {
     static const char *const kinds[] = {"fwd", "dX", "dW"};
-    double a = 0, b = 0;
-    for (int r = 0; r < rounds; r++) {
-        a = fmax(a, speed(s, kind, ctx, NULL));
-        b = fmax(b, speed(s, kind, NULL, sgemm));
-    }
-    printf("gemm %-3s %-13s %4d %5d %4d  %6.1f GFLOP/s (%3.0f %% of peak)  OpenBLAS %6.1f GFLOP/s  ratio %.2f\n",
-           kinds[kind], s->name, s->m, s->n, s->k, a, most > 0 ? 100 * a / most : 0, b, a / b);
-    fflush(stdout);
-    return a / b;
+    printf("gemm %-3s %-13s %4d %5d %4d  %6.1f GFLOP/s (%3.0f %% of peak)  OpenBLAS %6.1f GFLOP/s  ratio %.2f\n", kinds[l->kind],
+           l->s.name, l->s.m, l->s.n, l->s.k, l->ours, most > 0 ? 100 * l->ours / most : 0, l->theirs, l->ours / l->theirs);
 }
 
 int main(int argc, char **argv)
@@ -207,6 +213,8 @@ int main(int argc, char **argv)
                       {"lm-head", 1024, 8192, 576, 0, 0, 0, 0, 0, 0}};
     int n_shapes = (int)(sizeof shapes / sizeof *shapes), best = 0;
     long n_threads = argc > 1 ? atol(argv[1]) : sysconf(_SC_NPROCESSORS_ONLN);
+    static line lines[64];
+    int n_lines = 0;
     char threads[24];
     double most = 0;
     snprintf(threads, sizeof threads, "%ld", n_threads);
@@ -237,16 +245,23 @@ int main(int argc, char **argv)
         s->dpacked = floats(rlvr__packed_floats(s->n, s->k));
         s->scratch = floats(rlvr__gemm_scratch_floats(ctx, s->m, s->n, s->k));
         rlvr__pack(s->w, s->packed, s->n, s->k);
-        for (int kind = 0; kind < 3; kind++) log_sum += log(compare(s, kind, ctx, sgemm, ROUNDS, fma_peak));
+        for (int kind = 0; kind < 3; kind++) {
+            lines[n_lines].s = *s;
+            lines[n_lines++].kind = kind;
+        }
     }
-    printf("gemm geometric mean of %d products of 1024 rows, %s threads  ratio %.2f\n", n_shapes * 3, threads,
-           exp(log_sum / (n_shapes * 3)));
     for (int i = 0; i < n_shapes; i++)
         for (int m = 0; m < 5; m++) {
-            shape s = shapes[i];
-            s.m = few[m];
-            compare(&s, 0, ctx, sgemm, 3, fma_peak);
+            lines[n_lines].s = shapes[i];
+            lines[n_lines++].s.m = few[m];
         }
+    measure(lines, n_lines, ctx, sgemm);
+    for (int i = 0; i < n_lines; i++) {
+        print(&lines[i], fma_peak);
+        if (i < 3 * n_shapes) log_sum += log(lines[i].ours / lines[i].theirs);
+        if (i + 1 == 3 * n_shapes)
+            printf("gemm geometric mean of %d products of 1024 rows, %s threads  ratio %.2f\n", i + 1, threads, exp(log_sum / (i + 1)));
+    }
     decode(ctx);
     rlvr_close(ctx);
     return 0;

@@ -12,7 +12,7 @@ static double median(double *v, int n) { qsort(v, (size_t)n, sizeof *v, by_value
 
 static rlvr_result ask(void *user, uint64_t index, rlvr_task *task)
 {
-    static char prompt[160], answer[8];
+    static char prompt[160], answer[16];
     int n[5], best = 0;
     (void)user;
     for (int i = 0; i < 5; i++) {

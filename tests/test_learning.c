@@ -547,6 +547,8 @@ static void test_schedule(void)
     }
     d.total_steps = 4;      /* over before it began: the least */
     CHECK(rlvr_learning_rate(&d, 4) == 0.1f);
+    d.total_steps = 2;
+    CHECK(rlvr_learning_rate(&d, 3) == 1 && rlvr_learning_rate(&d, 4) == 0.1f && rlvr_learning_rate(&d, 10) == 0.1f);
 }
 
 int main(void)

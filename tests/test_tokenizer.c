@@ -8,6 +8,7 @@
 #define DATA "tests/data/"
 
 static rlvr_ctx *ctx;
+static bool quick;      /* RLVR_TEST_QUICK, where sanitizers make everything slow */
 static uint32_t state = 12345;
 static uint32_t draw(uint32_t n) { state = state * 1664525u + 1013904223u; return (uint32_t)((uint64_t)state * n >> 32); }
 
@@ -465,6 +466,7 @@ static void test_smollm2_gsm8k(rlvr__tokenizer *t, rlvr__tokenizer *u)
     double seconds = 0;
     static const char *const field[2] = {"question", "answer"};
     while (rlvr__lines_next(&it)) {
+        if (quick && line % 16) { line++; continue; }
         rlvr__json *j = rlvr__json_parse(ctx, file, it.text, it.len, it.line);
         uint64_t h = fnv_start, h2 = fnv_start;
         for (int k = 0; k < 2; k++) {
@@ -489,8 +491,8 @@ static void test_smollm2_gsm8k(rlvr__tokenizer *t, rlvr__tokenizer *u)
     CHECK(hash && line == hash->n && line == 7473);
     CHECK(!wrong);
     CHECK(!again && trips == 2 * ((line + 15) / 16));
-    REPORT("%lld GSM8K questions and answers: %lld differences; %.1f MB/s, %lld tokens", (long long)(2 * line), (long long)wrong,
-           (double)bytes / seconds * 1e-6, (long long)tokens);
+    REPORT("%lld GSM8K questions and answers: %lld differences; %.1f MB/s, %lld tokens", (long long)(quick ? trips : 2 * line),
+           (long long)wrong, (double)bytes / seconds * 1e-6, (long long)tokens);
     rlvr__free(ctx, text);
     rlvr__tensors_close(&f.t);
 }
@@ -498,20 +500,20 @@ static void test_smollm2_gsm8k(rlvr__tokenizer *t, rlvr__tokenizer *u)
 /* One word of a million bytes: n log n, where looking through it for each join would take hours. */
 static void test_smollm2_long(rlvr__tokenizer *t)
 {
-    enum { MILLION = 1 << 20 };
-    char *s = RLVR__NEW(ctx, char, MILLION);
+    const int size = quick ? 1 << 17 : 1 << 20;
+    char *s = RLVR__NEW(ctx, char, size);
     static const char *const kind[] = {"one letter", "random letters", "spaces", "random bytes", "digits", "special tokens"};
     for (int k = 0; s && k < 6; k++) {
-        for (int i = 0; i < MILLION; i++)
+        for (int i = 0; i < size; i++)
             s[i] = k == 0 ? 'a' : k == 1 ? (char)('a' + draw(26)) : k == 2 ? ' ' : k == 3 ? (char)draw(256) : k == 4 ? (char)('0' + draw(10)) : "<|im_end|>"[i % 10];
         double start = rlvr__now();
-        int *ids, n = rlvr__tok_encode(t, s, MILLION, true, &ids);
+        int *ids, n = rlvr__tok_encode(t, s, (size_t)size, true, &ids);
         double seconds = rlvr__now() - start;
         CHECK(n > 0);
         CHECK_LE(seconds, 60);
-        REPORT("1 MB of %s: %d tokens, %.2f s", kind[k], n, seconds);
+        REPORT("%.3f MB of %s: %d tokens, %.2f s", size / 1048576.0, kind[k], n, seconds);
         rlvr__free(ctx, ids);
-        CHECK(round_trip(t, s, MILLION, true));
+        CHECK(round_trip(t, s, (size_t)size, true));
     }
     rlvr__free(ctx, s);
 }
@@ -786,7 +788,7 @@ static void test_damaged_json(void)
     size_t n;
     char *text = read_text(DATA "tokenizer_small.json", &n), path[] = "damaged";
     static const char sample[] = "It's <|end|><tool>x, the answer: 42  \xe2\x82";
-    int loaded = 0, bad = 0, rounds = getenv("RLVR_TEST_QUICK") ? 500 : 3000;
+    int loaded = 0, bad = 0, rounds = quick ? 500 : 3000;
     if (!CHECK(text != NULL)) return;
     for (size_t cut = 0; cut < n - 1; cut += 1 + cut / 200) {
         char *exact = (char *)malloc(cut);
@@ -1032,6 +1034,7 @@ static void test_letters(void)
 
 int main(void)
 {
+    quick = getenv("RLVR_TEST_QUICK") != NULL;
     ctx = quiet_ctx();
     if (!CHECK(ctx != NULL)) return test_done();
     const rlvr__block *before = ctx->blocks;
