@@ -25,6 +25,7 @@ mode_help() {
 ./build.sh test [NAME]    every test, or the test files whose name contains NAME; the last line is "N passed, N failed"
 ./build.sh bench          speed beside OpenBLAS, llama.cpp, PyTorch and TRL; each line ends in "ratio R"
 ./build.sh parity         derives the reference figures anew with torch and transformers in a private venv, and compares
+./build.sh results        the main job's table: three seeds, two tasks, two controls, into examples/results/ (an hour and a half)
 ./build.sh fuzz [SECONDS] libFuzzer on every reader of files, 30 s each
 ./build.sh cuda           tells about the CUDA backend
 ./build.sh clean          removes build/
@@ -188,6 +189,12 @@ mode_examples() {
     [ "$examples_failed" = 0 ] || die "$examples_failed examples failed"
 }
 
+mode_results() {
+    mode_build
+    model || die "the main job needs the model"
+    MODEL=$MODEL exec bash examples/results.sh
+}
+
 mode_bench() {
     local source
     mode_build
@@ -250,7 +257,7 @@ mode_test() { . tests/run.sh; test_main "$@"; }
 mode=${1:-main}
 [ $# = 0 ] || shift
 case $mode in
-    main | scratch | build | test | examples | bench | parity | fuzz | cuda | clean | help) "mode_$mode" "$@" ;;
+    main | scratch | build | test | examples | results | bench | parity | fuzz | cuda | clean | help) "mode_$mode" "$@" ;;
     -h | --help) mode_help ;;
     *) mode_help >&2; die "no such mode: $mode" ;;
 esac

@@ -476,6 +476,37 @@ static void test_bad_descriptions(void)
     rlvr_close(ctx);
 }
 
+/* The same on the real model: 64 rollouts of mixed lengths. */
+static void test_real_model(const char *path, int threads)
+{
+    rlvr_task tasks[8];
+    static char prompt[8][64];
+    rlvr_ctx *ctx = open_ctx(threads);
+    rlvr_model *m = rlvr_model_load(ctx, path);
+    CHECK(m != NULL);
+    if (!m) { rlvr_close(ctx); return; }
+    memset(tasks, 0, sizeof tasks);
+    for (int i = 0; i < 8; i++) {
+        snprintf(prompt[i], sizeof prompt[i], i % 2 ? "What is %d * 7?" : "Name the number that follows %d, then stop.", 3 + i);
+        tasks[i].prompt = prompt[i];
+    }
+    rlvr_sampling s;
+    memset(&s, 0, sizeof s);
+    s.max_tokens = 24;
+    s.top_p = 0.95f;
+    s.temperature = 0.8f;
+    s.seed = 11;
+    char what[64];
+    snprintf(what, sizeof what, "SmolLM2, %d thread%s", threads, threads == 1 ? "" : "s");
+    test_on_policy(m, tasks, 8, 8, s, what);
+    rlvr_trainer_desc d = description();
+    d.prompts_per_step = d.group_size = 8;
+    d.sampling = s;
+    d.max_prompt_tokens = 96;
+    test_ratio_one(m, d, what);
+    rlvr_close(ctx);
+}
+
 int main(void)
 {
     rlvr_task tasks[8];
@@ -513,5 +544,9 @@ int main(void)
     test_allocations();
     test_learning();
     test_bad_descriptions();
+    char fallback[512];
+    snprintf(fallback, sizeof fallback, "%s/.cache/rlvr/SmolLM2-135M-Instruct.Q4_1.gguf", getenv("HOME") ? getenv("HOME") : "");
+    const char *path = test_file("RLVR_MODEL", fallback);
+    for (int threads = 1; path && threads <= 2 && !getenv("RLVR_TEST_QUICK"); threads++) test_real_model(path, threads);
     return test_done();
 }
