@@ -111,12 +111,16 @@ static void test_ratio_one(rlvr_model *m, rlvr_trainer_desc d, const char *what)
 {
     for (int two = 0; two < 2; two++) {
         d.two_forwards = two;
-        d.optim.lr = 1e-30f;
         rlvr_trainer *t = rlvr_trainer_open(m, &d);
         CHECK(t != NULL);
         if (!t) { printf("    %s\n", rlvr_last_error(rlvr_model_ctx(m))); return; }
         CHECK(t->plan.one_forward == !two);
+        size_t bytes = (size_t)m->n_floats * sizeof(float);
+        float *sampled = (float *)malloc(bytes);      /* the weights that were sampled from: the update is taken back */
+        memcpy(sampled, m->weights, bytes);
         CHECK(rlvr_train_step(t, NULL) == RLVR_OK);
+        memcpy(m->weights, sampled, bytes);
+        free(sampled);
         rlvr__forest_groups(t, 0, d.prompts_per_step, false);
         rlvr__forest_forward(t);
         int n = t->offset[t->rollouts->n], same = 1, counted = 0;
