@@ -21,7 +21,7 @@
        rlvr_tasks *tasks = rlvr_tasks_load_jsonl(ctx, "tasks.jsonl");     // {"prompt":"...","answer":"..."}
        rlvr_trainer_desc d = {0};
        d.tasks = tasks;
-       d.reward.fn = rlvr_reward_number;                                  // or your own function
+       d.reward.kind = RLVR_REWARD_NUMBER;                                // or .fn, a function of your own
        rlvr_trainer *trainer = rlvr_trainer_open(model, &d);
        rlvr_metrics m;
        for (int step = 0; step < 50 && rlvr_train_step(trainer, &m) == RLVR_OK; step++)
@@ -58,6 +58,9 @@
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses                18 Optimizer >>schedule          19 Trainer >>trainer
     20 Evaluation >>eval              21 Reports >>reports
+    Of section 15: 15.1 exact, number >>numbers, math >>arith >>math-read >>math-equal, 15.5 choice, format, shape >>format,
+    15.6 ifcheck >>ifcheck, 15.7 countdown >>countdown, 15.8 procedural tasks >>proc, 15.9 sandbox >>sandbox, 15.10 code,
+    stdio, process >>code, 15.11 judge >>judge, 15.12 the table and the public calls >>grading
 */
 
 #ifndef RLVR_H
@@ -271,18 +274,81 @@ RLVR_API rlvr_result rlvr_logits(rlvr_model *m, const int *tokens, int n, float 
 
 /* Grades one rollout: *reward and RLVR_OK, or RLVR_REWARD_ERROR. NaN counts as an error; an error is never a zero. */
 typedef rlvr_result (*rlvr_reward_fn)(const rlvr_rollout *r, void *user, float *reward);
-typedef struct rlvr_reward { rlvr_reward_fn fn; void *user; } rlvr_reward;
 
-/* 1 if the completion, trimmed of white space, is the answer; else 0. */
-RLVR_API rlvr_result rlvr_reward_exact(const rlvr_rollout *r, void *user, float *reward);
-/* 1 if the completion's number equals the answer's, as exact decimals; else 0. The number is what follows the last "####",
-   else the last \boxed{}, else the last number. An answer without a number is an error. */
-RLVR_API rlvr_result rlvr_reward_number(const rlvr_rollout *r, void *user, float *reward);
-/* The reward function of a name ("exact", "number"); NULL if there is none. */
-RLVR_API rlvr_reward_fn rlvr_reward_find(const char *name);
+/* The verifiers that come with the library, each described at its section below. One list makes the enum and the names. */
+#define RLVR_REWARDS(X)                                                                            \
+    X(RLVR_REWARD_EXACT,     "exact")      /* the text is the answer                           */  \
+    X(RLVR_REWARD_NUMBER,    "number")     /* the number is the answer's                       */  \
+    X(RLVR_REWARD_MATH,      "math")       /* LaTeX or plain mathematics equal to the answer   */  \
+    X(RLVR_REWARD_CHOICE,    "choice")     /* multiple choice                                  */  \
+    X(RLVR_REWARD_FORMAT,    "format")     /* tags and a small pattern                         */  \
+    X(RLVR_REWARD_COUNTDOWN, "countdown")  /* an expression over given numbers                 */  \
+    X(RLVR_REWARD_PROC,      "proc")       /* a procedural family's own scorer                 */  \
+    X(RLVR_REWARD_CODE,      "code")       /* a Python function against asserts, sandboxed     */  \
+    X(RLVR_REWARD_STDIO,     "stdio")      /* a program against input and output, sandboxed    */  \
+    X(RLVR_REWARD_IFCHECK,   "ifcheck")    /* verifiable instructions                          */  \
+    X(RLVR_REWARD_JUDGE,     "judge")      /* a language model's yes or no, or a rubric of them */ \
+    X(RLVR_REWARD_PROCESS,   "process")    /* an external command, line JSON                   */  \
+    X(RLVR_REWARD_SHAPE,     "shape")      /* length and repetition                            */  \
+    X(RLVR_REWARD_COMPOSE,   "compose")    /* several of these: weights, gates, product, GDPO  */
 
+typedef enum rlvr_reward_kind {
+    RLVR_REWARD_NONE,
+#define RLVR__X(kind, name) kind,
+    RLVR_REWARDS(RLVR__X)
+#undef RLVR__X
+    RLVR_REWARD_KIND_COUNT
+} rlvr_reward_kind;
+
+typedef struct rlvr_reward_desc {
+    rlvr_reward_fn fn;  void *user;      /* a function of your own; kind is then not read */
+    rlvr_reward_kind kind;
+    const char *options;                 /* a JSON object: fields that hold where a task does not carry them itself; NULL: none */
+    const char *name;                    /* in metrics, rewards/NAME/mean; NULL: the kind's */
+    float weight;                        /* as a part; 0: 1 */
+    bool  gate;                          /* as a part: where it earns nothing, the whole earns 0 */
+    const struct rlvr_reward_desc *parts; int n_parts;     /* of RLVR_REWARD_COMPOSE */
+    rlvr_model *model;                   /* of RLVR_REWARD_JUDGE; NULL: the policy itself */
+} rlvr_reward_desc;
+
+#define RLVR_STATUSES(X)                                                                           \
+    X(RLVR_STATUS_EQUAL,    "equal")       /* right                                            */  \
+    X(RLVR_STATUS_UNEQUAL,  "unequal")     /* wrong                                            */  \
+    X(RLVR_STATUS_UNPARSED, "unparsed")    /* nothing that could be an answer was found: a zero */ \
+    X(RLVR_STATUS_PARTIAL,  "partial")     /* between: a score, a share of the tests           */  \
+    X(RLVR_STATUS_BAD_GOLD, "bad_gold")    /* the task is wrong: an error, no zero             */  \
+    X(RLVR_STATUS_LIMIT,    "limit")       /* too large to decide: an error                    */  \
+    X(RLVR_STATUS_ERROR,    "error")       /* the verifier itself failed: an error             */  \
+    X(RLVR_STATUS_PENDING,  "pending")     /* a verdict that another process still works on    */
+
+typedef enum rlvr_status {
+#define RLVR__X(status, name) status,
+    RLVR_STATUSES(RLVR__X)
+#undef RLVR__X
+    RLVR_STATUS_COUNT
+} rlvr_status;
+RLVR_API const char *rlvr_status_text(rlvr_status s);      /* static text, never NULL */
+
+typedef struct rlvr_grade_result {
+    rlvr_status status;
+    float reward;                        /* 0 where status is an error */
+    char  extracted[256];                /* what was taken for the answer, cut where it is longer */
+    char  reason[256];                   /* why the status is what it is; "" where it says all */
+} rlvr_grade_result;
+
+/* The kind of a name ("exact", "number", ...); RLVR_REWARD_NONE if there is none. */
+RLVR_API rlvr_reward_kind rlvr_reward_find(const char *name);
+/* Grades one text against a gold answer (NULL where the kind needs none). RLVR_OK, or RLVR_REWARD_ERROR where there is no
+   verdict: a bad gold, a limit, a verifier that failed; out says which. A desc with fn is for rollouts alone. */
+RLVR_API rlvr_result rlvr_grade(rlvr_ctx *ctx, const rlvr_reward_desc *desc, const char *completion, const char *gold,
+                                rlvr_grade_result *out);
+/* The same of any bytes, for a task: its answer is the gold, and the fields of its JSON are the verifier's. */
+RLVR_API rlvr_result rlvr_grade_task(rlvr_ctx *ctx, const rlvr_reward_desc *desc, const char *completion, size_t len,
+                                     const rlvr_task *task, rlvr_grade_result *out);
+/* Refuses tasks that lack what the verifier needs, with the line and the field in the message. */
+RLVR_API rlvr_result rlvr_reward_check(rlvr_ctx *ctx, const rlvr_reward_desc *desc, const rlvr_tasks *tasks);
 /* Verb 2, grade: fills reward and graded of every rollout. A failure of single rollouts is not a failure of the call. */
-RLVR_API rlvr_result rlvr_grade(rlvr_rollouts *r, const rlvr_reward *reward);
+RLVR_API rlvr_result rlvr_grade_rollouts(rlvr_rollouts *r, const rlvr_reward_desc *desc);
 
 /* ---- advantages ---- */
 
@@ -365,7 +431,7 @@ typedef struct rlvr_trainer_desc {
     /* what is asked: a task list, walked in shuffled epochs, or a generator; neither: rlvr_train_tokens() alone */
     rlvr_tasks  *tasks;
     rlvr_task_fn task_fn;  void *task_user;
-    rlvr_reward  reward;
+    rlvr_reward_desc reward;
     int   prompts_per_step;          /* 0: 8 */
     int   group_size;                /* 0: 8 */
     rlvr_sampling sampling;          /* its seed, step and first_prompt are the trainer's */
@@ -419,7 +485,7 @@ RLVR_API double rlvr_pass_at_k(int n, int c, int k);
 typedef struct rlvr_eval_desc {
     rlvr_sampling sampling;
     int    n;                    /* samples of each task; 0: 1 */
-    rlvr_reward reward;          /* a reward of at least 0.5 is a pass */
+    rlvr_reward_desc reward;     /* a reward of at least 0.5 is a pass */
     bool   greedy;               /* also one greedy completion of each task */
     int    bootstrap;            /* resamples, by prompt; 0: 1000 */
     uint64_t seed;
@@ -7483,8 +7549,65 @@ rlvr_result rlvr_logits(rlvr_model *m, const int *tokens, int n, float *out)
    15. REWARDS                                                                       >>rewards
    ============================================================================================ */
 
-/* A verifier is a rlvr_reward_fn. What follows are two that need no program of the caller's: `exact` compares text, `number`
-   compares numbers as the decimal strings that they are, of any length, never through a float.
+/* A verifier looks at one case and gives its verdict. Section 15 is what they share; 15.1 and on are the verifiers, one family
+   each; 15.12 holds their table and the public calls. */
+
+typedef struct rlvr__case {
+    rlvr_ctx *ctx;
+    const rlvr_reward_desc *desc;
+    const rlvr__json *task, *options;    /* objects: the task's own line, the desc's options; NULL: none */
+    const char *text;  size_t len;       /* the completion, any bytes */
+    const char *gold;  size_t gold_len;  /* NULL: none */
+    const rlvr_rollout *rollout;         /* NULL: a text without a model behind it */
+    rlvr_model *policy;                  /* NULL likewise */
+    rlvr_grade_result *out;              /* the verdict */
+    void *job;                           /* of a pending verdict, its verifier's */
+} rlvr__case;
+
+/* A field of the task, or where it has none of the options; NULL: neither has it. */
+RLVR__UNUSED static const rlvr__json *rlvr__field(const rlvr__case *c, const char *name)
+{
+    const rlvr__json *j = rlvr__json_get(c->task, name);
+    return j ? j : rlvr__json_get(c->options, name);
+}
+
+/* Verdicts: each sets the case's status, reward and reason, so that verifiers read `return rlvr__unequal(c, ...)`. */
+RLVR__PRINTF(4, 5) static void rlvr__verdict(rlvr__case *c, rlvr_status status, float reward, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(c->out->reason, sizeof c->out->reason, format, args);
+    va_end(args);
+    c->out->status = status;
+    c->out->reward = reward;
+}
+
+static void rlvr__extracted(rlvr__case *c, const char *text, size_t n)      /* notes what was taken for the answer */
+{
+    size_t most = sizeof c->out->extracted - 1;
+    if (n > most)
+        for (n = most; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;) n--;      /* no half characters */
+    for (size_t i = 0; i < n; i++) c->out->extracted[i] = text[i] ? text[i] : ' ';
+    c->out->extracted[n] = 0;
+}
+
+static bool rlvr__status_is_error(rlvr_status s) { return s == RLVR_STATUS_BAD_GOLD || s == RLVR_STATUS_LIMIT || s == RLVR_STATUS_ERROR; }
+
+const char *rlvr_status_text(rlvr_status s)
+{
+    static const char *const text[] = {
+#define RLVR__X(status, name) name,
+        RLVR_STATUSES(RLVR__X)
+#undef RLVR__X
+    };
+    return (unsigned)s < RLVR_STATUS_COUNT ? text[s] : "unknown status";
+}
+
+/* ============================================================================================
+   15.1 EXACT, NUMBER                                                               >>numbers
+   ============================================================================================ */
+
+/* `exact` compares text, `number` compares numbers as the decimal strings that they are, of any length, never through a float.
 
    What `number` takes for the number of a text, in this order:
      1. the number that stands right behind the last "####" that has one (so "#### Step 2" is only a heading),
@@ -7909,14 +8032,14 @@ static bool rlvr__number_equal(const rlvr__number *a, const rlvr__number *b)
     return true;
 }
 
-rlvr_result rlvr_reward_number(const rlvr_rollout *r, void *user, float *reward)
+static void rlvr__grade_number(rlvr__case *c)
 {
     rlvr__number gold, given;
-    const char *answer = r->task ? r->task->answer : NULL;
-    (void)user;
-    if (!answer || !rlvr__number_of(answer, strlen(answer), &gold)) return RLVR_REWARD_ERROR;
-    *reward = r->text && rlvr__number_of(r->text, r->text_len, &given) && rlvr__number_equal(&given, &gold) ? 1.0f : 0.0f;
-    return RLVR_OK;
+    if (!rlvr__number_of(c->gold, c->gold_len, &gold)) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "no number can be read from the answer"); return; }
+    if (!rlvr__number_of(c->text, c->len, &given)) { rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, "there is no number"); return; }
+    rlvr__extracted(c, given.begin, (size_t)(given.end - given.begin));
+    bool equal = rlvr__number_equal(&given, &gold);
+    rlvr__verdict(c, equal ? RLVR_STATUS_EQUAL : RLVR_STATUS_UNEQUAL, equal, "%s", "");
 }
 
 static void rlvr__trim(const char **text, size_t *len)      /* of white space, on both sides */
@@ -7926,52 +8049,231 @@ static void rlvr__trim(const char **text, size_t *len)      /* of white space, o
 }
 
 /* An empty answer is an error: it would reward silence. */
-rlvr_result rlvr_reward_exact(const rlvr_rollout *r, void *user, float *reward)
+static void rlvr__grade_exact(rlvr__case *c)
 {
-    (void)user;
-    const char *gold = r->task ? r->task->answer : NULL, *given = r->text;
-    size_t n_gold = gold ? strlen(gold) : 0, n_given = given ? r->text_len : 0;
+    const char *gold = c->gold, *given = c->text;
+    size_t n_gold = c->gold_len, n_given = c->len;
     rlvr__trim(&gold, &n_gold);
     rlvr__trim(&given, &n_given);
-    if (!n_gold) return RLVR_REWARD_ERROR;
-    *reward = n_given == n_gold && memcmp(given, gold, n_gold) == 0 ? 1.0f : 0.0f;
-    return RLVR_OK;
+    if (!n_gold) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the answer is empty"); return; }
+    rlvr__extracted(c, given, n_given);
+    bool equal = n_given == n_gold && memcmp(given, gold, n_gold) == 0;
+    rlvr__verdict(c, equal ? RLVR_STATUS_EQUAL : RLVR_STATUS_UNEQUAL, equal, "%s", "");
 }
+/* ============================================================================================
+   15.2 MATH: EXACT ARITHMETIC                                                        >>arith
+   ============================================================================================ */
 
-rlvr_reward_fn rlvr_reward_find(const char *name)
+/* ============================================================================================
+   15.3 MATH: READING                                                             >>math-read
+   ============================================================================================ */
+
+/* ============================================================================================
+   15.4 MATH: EQUALITY                                                           >>math-equal
+   ============================================================================================ */
+
+/* ============================================================================================
+   15.5 CHOICE, FORMAT, SHAPE                                                        >>format
+   ============================================================================================ */
+
+/* ============================================================================================
+   15.6 IFCHECK                                                                     >>ifcheck
+   ============================================================================================ */
+
+/* ============================================================================================
+   15.7 COUNTDOWN                                                                 >>countdown
+   ============================================================================================ */
+
+/* ============================================================================================
+   15.8 PROCEDURAL TASKS                                                               >>proc
+   ============================================================================================ */
+
+/* ============================================================================================
+   15.9 SANDBOX                                                                     >>sandbox
+   ============================================================================================ */
+
+/* ============================================================================================
+   15.10 CODE, STDIO, PROCESS                                                          >>code
+   ============================================================================================ */
+
+/* ============================================================================================
+   15.11 JUDGE                                                                        >>judge
+   ============================================================================================ */
+
+/* ============================================================================================
+   15.12 GRADING                                                                    >>grading
+   ============================================================================================ */
+
+/* The table of the verifiers. To add one: its row in RLVR_REWARDS, its function in a section above, its row here. */
+typedef struct rlvr__verifier {
+    rlvr_reward_kind kind;
+    bool needs_gold;
+    void (*grade)(rlvr__case *c);        /* the verdict, or RLVR_STATUS_PENDING with c->job set */
+    bool (*poll)(rlvr__case *c, int ms); /* of a pending verdict: waits at most ms for it; true: it is there. NULL: never pending */
+    const char *(*lacks)(rlvr__case *c); /* the field without which no completion can be graded; NULL: none is missing */
+} rlvr__verifier;
+
+static const rlvr__verifier rlvr__verifiers[] = {
+    {RLVR_REWARD_EXACT, true, rlvr__grade_exact, NULL, NULL},
+    {RLVR_REWARD_NUMBER, true, rlvr__grade_number, NULL, NULL},
+};
+
+static const rlvr__verifier *rlvr__verifier_of(rlvr_reward_kind kind)
 {
-    if (name && strcmp(name, "exact") == 0) return rlvr_reward_exact;
-    if (name && strcmp(name, "number") == 0) return rlvr_reward_number;
+    for (size_t i = 0; i < sizeof rlvr__verifiers / sizeof rlvr__verifiers[0]; i++)
+        if (rlvr__verifiers[i].kind == kind) return &rlvr__verifiers[i];
     return NULL;
 }
 
-static void rlvr__grade_warn(rlvr_rollouts *r, const rlvr_reward *reward, const rlvr_task *task, int n_errors)
+static const char *rlvr__reward_name(rlvr_reward_kind kind)
 {
-    const char *answer = task ? task->answer : NULL, *why = "the verifier failed or gave no finite number";
-    bool builtin = reward->fn == rlvr_reward_number || reward->fn == rlvr_reward_exact;
-    if (builtin) why = answer ? "no gold can be read from its answer: " : "it has no answer";
-    rlvr__log(r->ctx, RLVR_LOG_WARN, "%d of %d rollouts could not be graded and are left out; the first is of the task of "
-              "line %lld: %s%.200s", n_errors, rlvr_rollouts_count(r), task ? (long long)task->line : 0LL, why,
-              builtin && answer ? answer : "");
+    static const char *const name[] = {
+        "none",
+#define RLVR__X(kind, name) name,
+        RLVR_REWARDS(RLVR__X)
+#undef RLVR__X
+    };
+    return (unsigned)kind < RLVR_REWARD_KIND_COUNT ? name[kind] : "unknown";
 }
 
-/* Rollouts are graded one after the other, in order, on the calling thread. Those that cannot be graded keep reward 0 and
-   say so in `graded`; one warning for the call names the first of them. */
-rlvr_result rlvr_grade(rlvr_rollouts *r, const rlvr_reward *reward)
+rlvr_reward_kind rlvr_reward_find(const char *name)
 {
-    int n_errors = 0, first = 0;
-    if (!reward || !reward->fn) return rlvr__fail(r->ctx, RLVR_ERROR_ARGUMENT, "rlvr_grade: reward.fn is not set");
-    for (int i = 0; i < rlvr_rollouts_count(r); i++) {
-        rlvr_rollout *o = rlvr_rollouts_get(r, i);
+    for (int k = RLVR_REWARD_NONE + 1; name && k < RLVR_REWARD_KIND_COUNT; k++)
+        if (strcmp(name, rlvr__reward_name((rlvr_reward_kind)k)) == 0) return (rlvr_reward_kind)k;
+    return RLVR_REWARD_NONE;
+}
+
+/* Starts a case: at once, or pending. */
+static void rlvr__case_begin(rlvr__case *c)
+{
+    const rlvr__verifier *v = rlvr__verifier_of(c->desc->kind);
+    memset(c->out, 0, sizeof *c->out);
+    if (c->desc->fn) {
         float value = NAN;      /* what a callback that forgets to write leaves */
-        rlvr_result result = reward->fn(o, reward->user, &value);
-        o->graded = result == RLVR_OK && rlvr__finite((double)value) ? RLVR_OK : RLVR_REWARD_ERROR;
-        o->reward = o->graded == RLVR_OK ? value : 0.0f;
+        rlvr_result r = c->rollout ? c->desc->fn(c->rollout, c->desc->user, &value) : RLVR_REWARD_ERROR;
+        bool ok = r == RLVR_OK && rlvr__finite((double)value);
+        rlvr__verdict(c, !ok ? RLVR_STATUS_ERROR : value >= 1 ? RLVR_STATUS_EQUAL : value > 0 ? RLVR_STATUS_PARTIAL : RLVR_STATUS_UNEQUAL,
+                      ok ? value : 0, "%s", ok ? "" : "the verifier failed or gave no finite number");
+    } else if (!v) rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "there is no verifier \"%s\"", rlvr__reward_name(c->desc->kind));
+    else if (v->needs_gold && !c->gold) rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the task has no answer");
+    else v->grade(c);
+}
+
+static void rlvr__case_wait(rlvr__case *c)
+{
+    while (c->out->status == RLVR_STATUS_PENDING && !rlvr__verifier_of(c->desc->kind)->poll(c, 1000)) {}
+}
+
+static rlvr__json *rlvr__reward_options(rlvr_ctx *ctx, const rlvr_reward_desc *desc, rlvr_result *r)
+{
+    rlvr__json *options = desc->options ? rlvr__json_parse(ctx, "rlvr_reward_desc.options", desc->options, strlen(desc->options), 1) : NULL;
+    if (desc->options && !options) *r = RLVR_ERROR_ARGUMENT;
+    return options;
+}
+
+static rlvr_result rlvr__reward_desc_check(rlvr_ctx *ctx, const char *what, const rlvr_reward_desc *desc)
+{
+    if (!desc || (!desc->fn && desc->kind == RLVR_REWARD_NONE))
+        return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: neither reward.fn nor reward.kind is set", what);
+    if (!desc->fn && !rlvr__verifier_of(desc->kind))
+        return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: reward.kind is %d, which is no verifier", what, (int)desc->kind);
+    return RLVR_OK;
+}
+
+rlvr_result rlvr_grade_task(rlvr_ctx *ctx, const rlvr_reward_desc *desc, const char *completion, size_t len, const rlvr_task *task,
+                            rlvr_grade_result *out)
+{
+    rlvr_result r = rlvr__reward_desc_check(ctx, "rlvr_grade", desc);
+    rlvr__json *options = r == RLVR_OK ? rlvr__reward_options(ctx, desc, &r) : NULL, *fields = NULL;
+    if (r == RLVR_OK && task && task->json && !(fields = rlvr__json_parse(ctx, "rlvr_task.json", task->json, strlen(task->json), task->line)))
+        r = RLVR_ERROR_FORMAT;
+    const char *gold = task ? task->answer : NULL;
+    rlvr__case c = {ctx, desc, fields, options, completion, len, gold, gold ? strlen(gold) : 0, NULL, NULL, out, NULL};
+    if (r == RLVR_OK) {
+        rlvr__case_begin(&c);
+        rlvr__case_wait(&c);
+        if (rlvr__status_is_error(out->status)) r = rlvr__fail(ctx, RLVR_REWARD_ERROR, "%s: %s", rlvr__reward_name(desc->kind), out->reason);
+    }
+    rlvr__json_free(ctx, fields);
+    rlvr__json_free(ctx, options);
+    return r;
+}
+
+rlvr_result rlvr_grade(rlvr_ctx *ctx, const rlvr_reward_desc *desc, const char *completion, const char *gold, rlvr_grade_result *out)
+{
+    rlvr_task task;
+    memset(&task, 0, sizeof task);
+    task.answer = gold;
+    return rlvr_grade_task(ctx, desc, completion, strlen(completion), &task, out);
+}
+
+rlvr_result rlvr_reward_check(rlvr_ctx *ctx, const rlvr_reward_desc *desc, const rlvr_tasks *tasks)
+{
+    rlvr_result r = rlvr__reward_desc_check(ctx, "rlvr_reward_check", desc);
+    if (r != RLVR_OK || desc->fn) return r;
+    const rlvr__verifier *v = rlvr__verifier_of(desc->kind);
+    rlvr__json *options = rlvr__reward_options(ctx, desc, &r);
+    for (int64_t i = 0; r == RLVR_OK && i < rlvr_tasks_count(tasks); i++) {
+        const rlvr_task *task = rlvr_tasks_get(tasks, i);
+        rlvr_grade_result out;
+        rlvr__json *fields = task->json ? rlvr__json_parse(ctx, "rlvr_task.json", task->json, strlen(task->json), task->line) : NULL;
+        rlvr__case c = {ctx, desc, fields, options, "", 0, task->answer, task->answer ? strlen(task->answer) : 0, NULL, NULL, &out, NULL};
+        const char *lacks = v->needs_gold && !c.gold ? "answer" : v->lacks ? v->lacks(&c) : NULL;
+        if (lacks) r = rlvr__fail(ctx, RLVR_ERROR_FORMAT, "the task of line %lld cannot be graded by %s: it needs the field \"%s\"",
+                                  (long long)task->line, rlvr__reward_name(desc->kind), lacks);
+        rlvr__json_free(ctx, fields);
+    }
+    rlvr__json_free(ctx, options);
+    return r;
+}
+
+static void rlvr__grade_warn(rlvr_rollouts *r, const rlvr__case *c, int n_errors)
+{
+    const rlvr_task *task = c->rollout->task;
+    rlvr__log(r->ctx, RLVR_LOG_WARN, "%d of %d rollouts could not be graded and are left out; the first is of the task of "
+              "line %lld: %s%s%.200s", n_errors, rlvr_rollouts_count(r), task ? (long long)task->line : 0LL, c->out->reason,
+              c->gold ? ": " : "", c->gold ? c->gold : "");
+}
+
+/* Rollouts are graded in order on the calling thread; verdicts of other processes are waited for at the end, together. Those
+   that cannot be graded keep reward 0 and say so in `graded`; one warning for the call names the first of them. */
+rlvr_result rlvr_grade_rollouts(rlvr_rollouts *r, const rlvr_reward_desc *desc)
+{
+    int n = rlvr_rollouts_count(r), n_errors = 0, first = 0, n_fields = 0;
+    rlvr_result result = rlvr__reward_desc_check(r->ctx, "rlvr_grade_rollouts", desc);
+    if (result != RLVR_OK) return result;
+    rlvr__json *options = rlvr__reward_options(r->ctx, desc, &result);
+    rlvr__case *cases = RLVR__NEW(r->ctx, rlvr__case, n);
+    rlvr_grade_result *out = RLVR__NEW(r->ctx, rlvr_grade_result, n);
+    rlvr__json **fields = RLVR__NEW(r->ctx, rlvr__json *, n);      /* parsed once where neighbours share a task */
+    if (result == RLVR_OK && (!cases || !out || !fields)) result = RLVR_ERROR_MEMORY;
+    for (int i = 0; result == RLVR_OK && i < n; i++) {
+        const rlvr_rollout *o = rlvr_rollouts_get(r, i);
+        const rlvr_task *task = o->task;
+        const char *gold = task ? task->answer : NULL;
+        bool shared = i > 0 && o[-1].task == task;
+        if (!shared && task && task->json && !desc->fn)
+            fields[n_fields++] = rlvr__json_parse(r->ctx, "rlvr_task.json", task->json, strlen(task->json), task->line);
+        rlvr__case c = {r->ctx, desc, shared ? cases[i - 1].task : task && task->json && n_fields ? fields[n_fields - 1] : NULL, options,
+                        o->text, o->text_len, gold, gold ? strlen(gold) : 0, o, r->m, &out[i], NULL};
+        cases[i] = c;
+        rlvr__case_begin(&cases[i]);
+    }
+    for (int i = 0; result == RLVR_OK && i < n; i++) {
+        rlvr_rollout *o = rlvr_rollouts_get(r, i);
+        rlvr__case_wait(&cases[i]);
+        o->graded = rlvr__status_is_error(out[i].status) ? RLVR_REWARD_ERROR : RLVR_OK;
+        o->reward = o->graded == RLVR_OK ? out[i].reward : 0.0f;
         o->advantage = 0.0f;
         if (o->graded != RLVR_OK && n_errors++ == 0) first = i;
     }
-    if (n_errors) rlvr__grade_warn(r, reward, rlvr_rollouts_get(r, first)->task, n_errors);
-    return RLVR_OK;
+    if (n_errors) rlvr__grade_warn(r, &cases[first], n_errors);
+    for (int i = 0; i < n_fields; i++) rlvr__json_free(r->ctx, fields[i]);
+    rlvr__free(r->ctx, fields);
+    rlvr__free(r->ctx, out);
+    rlvr__free(r->ctx, cases);
+    rlvr__json_free(r->ctx, options);
+    return result;
 }
 /* ============================================================================================
    16. ADVANTAGES                                                                 >>advantages
@@ -8612,7 +8914,7 @@ rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
     rlvr_result r = rlvr__next_tasks(t);
     if (r == RLVR_OK) r = rlvr__step_sample(t);
     double sampled = rlvr__now();
-    if (r == RLVR_OK) r = rlvr_grade(t->rollouts, &t->desc.reward);
+    if (r == RLVR_OK) r = rlvr_grade_rollouts(t->rollouts, &t->desc.reward);
     double graded = rlvr__now();
     if (r != RLVR_OK) return r;
     int n_signal = rlvr_advantages(t->rollouts, t->desc.advantage);
@@ -8764,7 +9066,8 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
                               field[i].low, field[i].high);
     if (d->tasks && d->task_fn) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc: set tasks or task_fn, not both");
     if (d->tasks && rlvr_tasks_count(d->tasks) == 0) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.tasks: the list is empty");
-    if ((d->tasks || d->task_fn) && !d->reward.fn) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.reward.fn: none is set");
+    if ((d->tasks || d->task_fn) && rlvr__reward_desc_check(ctx, "rlvr_trainer_desc", &d->reward) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
+    if (d->tasks && rlvr_reward_check(ctx, &d->reward, d->tasks) != RLVR_OK) return RLVR_ERROR_FORMAT;
     if (d->optim.schedule != RLVR_LR_CONSTANT && d->optim.total_steps <= d->optim.warmup_steps)
         return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.optim.total_steps: the schedule needs more than %d", d->optim.warmup_steps);
     return RLVR_OK;
@@ -9222,7 +9525,7 @@ static void rlvr__eval_task(rlvr__eval *e, const rlvr_eval_desc *d, const rlvr_r
     e->n_graded++;
     for (int i = 0; i < report->n_k; i++)
         report->pass_at_k[i] += rlvr_pass_at_k(graded, right, RLVR__MIN(report->k[i], graded));
-    e->maj += rlvr__majority_passes(group, report->n, d->reward.fn == rlvr_reward_number);
+    e->maj += rlvr__majority_passes(group, report->n, d->reward.kind == RLVR_REWARD_NUMBER && !d->reward.fn);
 }
 
 static void rlvr__eval_greedy(rlvr__eval *e, const rlvr_rollout *o, int64_t task)
@@ -9249,7 +9552,7 @@ static rlvr_result rlvr__eval_pass(rlvr_model *m, const rlvr_task *tasks, int64_
         int count = (int)RLVR__MIN(piece, n_tasks - at);
         s.first_prompt = d->sampling.first_prompt + (uint32_t)at;
         r = rlvr_sample(m, tasks + at, count, n, &s, &rollouts);
-        if (r == RLVR_OK) r = rlvr_grade(rollouts, &d->reward);
+        if (r == RLVR_OK) r = rlvr_grade_rollouts(rollouts, &d->reward);
         for (int t = 0; t < count && r == RLVR_OK; t++) {
             const rlvr_rollout *group = rlvr_rollouts_get(rollouts, t * n);
             if (greedy) rlvr__eval_greedy(e, group, at + t);
@@ -9339,7 +9642,7 @@ rlvr_result rlvr_eval(rlvr_model *m, const rlvr_task *tasks, int64_t n_tasks, co
     report->n = d->n ? d->n : 1;
     report->greedy = report->greedy_low = report->greedy_high = -1;
     if (!tasks || n_tasks < 1) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_eval: there are no tasks");
-    if (!d->reward.fn) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_eval_desc.reward.fn: none is set");
+    if (rlvr__reward_desc_check(rlvr_model_ctx(m), "rlvr_eval_desc", &d->reward) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     if (d->n < 0 || d->n > 32768)
         return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_eval_desc.n: %d is not within 0 .. 32768", d->n);
     if (d->bootstrap < 0)

@@ -100,14 +100,15 @@ static rlvr_result form(const rlvr_rollout *r, void *user, float *reward)      /
 
 static rlvr_result run(rlvr_ctx *ctx, settings *s)
 {
-    static const struct { const char *name; rlvr_reward_fn fn; } rewards[] = {{"number", rlvr_reward_number}, {"random", coin}, {"form", form}};
-    const rlvr_reward judge = {rlvr_reward_number, NULL};
+    static const struct { const char *name; rlvr_reward_desc desc; } rewards[] = {
+        {"number", {.kind = RLVR_REWARD_NUMBER}}, {"random", {.fn = coin}}, {"form", {.fn = form}}};
+    const rlvr_reward_desc judge = {.kind = RLVR_REWARD_NUMBER};
     rlvr_eval_report before, after;
     rlvr_trainer_desc d;
     int samples = s->samples ? s->samples : s->times ? 64 : 16;
     memset(&d, 0, sizeof d);
     d.task_fn = ask;  d.task_user = s;
-    d.reward.fn = rewards[s->reward].fn;  d.reward.user = s;
+    d.reward = rewards[s->reward].desc;  d.reward.user = s;
     d.prompts_per_step = s->prompts;  d.group_size = s->group;  d.max_prompt_tokens = 96;
     d.sampling.max_tokens = 20;  d.optim.lr = s->lr;  d.seed = (uint64_t)s->seed;
     d.out_dir = s->resume ? s->resume : s->out ? s->out : s->times ? "build/times" : "build/largest";

@@ -102,7 +102,7 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
 {
     static const char *const special[] = {"<|end|>"};
     const rlvr_model_desc shape = {257, 64, 128, 4, 4, 2, 32, 512, 0, 0, true, 0, (uint64_t)s->seed};
-    const rlvr_reward judge = {rlvr_reward_exact, NULL};
+    const rlvr_reward_desc judge = {.kind = RLVR_REWARD_EXACT};
     rlvr_eval_report before, after;
     rlvr_trainer_desc d;
     memset(&d, 0, sizeof d);

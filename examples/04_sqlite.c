@@ -108,7 +108,7 @@ static sqlite3 *make_table(void)      /* 40 rows: a wrong comparison gives other
 static rlvr_result run(rlvr_ctx *ctx, settings *s)
 {
     static const char *const stop = ";";
-    const rlvr_reward reward = {judge, s};
+    const rlvr_reward_desc reward = {.fn = judge, .user = s};
     rlvr_eval_report before, after;
     rlvr_trainer_desc d;
     memset(&d, 0, sizeof d);

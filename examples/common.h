@@ -184,7 +184,7 @@ static void print_eval(const char *when, const rlvr_eval_report *e)
 }
 
 /* Samples each task a number of times and once greedily; the held-out seed is always the same. */
-MAYBE_UNUSED static rlvr_result evaluate(rlvr_model *m, const rlvr_tasks *tasks, rlvr_reward judge, int samples, const rlvr_sampling *sampling,
+MAYBE_UNUSED static rlvr_result evaluate(rlvr_model *m, const rlvr_tasks *tasks, rlvr_reward_desc judge, int samples, const rlvr_sampling *sampling,
                                          const char *when, rlvr_eval_report *e)
 {
     rlvr_eval_desc d;

@@ -155,11 +155,12 @@ static rlvr_tasks *open_tasks(rlvr_ctx *ctx, const char *path, bool raw)
     return raw ? copy : tasks;
 }
 
-static bool find_reward(const args *a, rlvr_reward *reward)
+static bool find_reward(const args *a, rlvr_reward_desc *reward)
 {
-    reward->fn = rlvr_reward_find(a->reward);
-    if (!reward->fn) fprintf(stderr, "rlvr: --reward: there is no verifier \"%s\"; exact or number\n", a->reward);
-    return reward->fn != NULL;
+    memset(reward, 0, sizeof *reward);
+    reward->kind = rlvr_reward_find(a->reward);
+    if (!reward->kind) fprintf(stderr, "rlvr: --reward: there is no verifier \"%s\"; exact or number\n", a->reward);
+    return reward->kind != RLVR_REWARD_NONE;
 }
 
 static void put_tokens(rlvr__buf *b, const int *tokens, int n)

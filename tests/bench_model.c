@@ -81,7 +81,7 @@ static double grpo(rlvr_model *m)
     rlvr_trainer_desc d;
     memset(&d, 0, sizeof d);
     d.task_fn = ask;
-    d.reward.fn = rlvr_reward_number;
+    d.reward.kind = RLVR_REWARD_NUMBER;
     d.sampling.max_tokens = 20;
     d.max_prompt_tokens = 96;
     rlvr_trainer *t = rlvr_trainer_open(m, &d);

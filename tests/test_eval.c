@@ -167,10 +167,14 @@ static rlvr_result unsteady(const rlvr_rollout *o, void *user, float *reward)
 {
     int64_t i = o->task->line - 1;
     if (i % 50 == 0 || (i % 5 == 0 && o->index == 1)) return RLVR_REWARD_ERROR;
-    return rlvr_reward_number(o, user, reward);
+    const rlvr_reward_desc number = {NULL, NULL, RLVR_REWARD_NUMBER, NULL, NULL, 0, false, NULL, 0, NULL};
+    rlvr_grade_result out;
+    rlvr_result r = rlvr_grade_task((rlvr_ctx *)user, &number, o->text, o->text_len, o->task, &out);
+    *reward = out.reward;
+    return r;
 }
 
-static rlvr_eval_desc eval_desc(void)
+static rlvr_eval_desc eval_desc(rlvr_ctx *ctx)
 {
     rlvr_eval_desc d;
     memset(&d, 0, sizeof d);
@@ -181,6 +185,7 @@ static rlvr_eval_desc eval_desc(void)
     d.greedy = true;
     d.bootstrap = 200;
     d.reward.fn = unsteady;
+    d.reward.user = ctx;
     return d;
 }
 
@@ -188,7 +193,7 @@ static void test_eval(void)
 {
     rlvr_ctx *ctx = open_ctx();
     rlvr_model *m = digit_model(ctx);
-    rlvr_eval_desc d = eval_desc();
+    rlvr_eval_desc d = eval_desc(ctx);
     rlvr_eval_report r, again;
     rlvr_rollouts *all = NULL, *greedy = NULL;
     rlvr_sampling s = d.sampling;
@@ -196,9 +201,9 @@ static void test_eval(void)
     CHECK(rlvr_eval(m, tasks, N_TASKS, &d, &r) == RLVR_OK);
 
     /* the same rollouts, drawn in one call instead of in pieces, and the same figures counted plainly */
-    CHECK(rlvr_sample(m, tasks, N_TASKS, N, &s, &all) == RLVR_OK && rlvr_grade(all, &d.reward) == RLVR_OK);
+    CHECK(rlvr_sample(m, tasks, N_TASKS, N, &s, &all) == RLVR_OK && rlvr_grade_rollouts(all, &d.reward) == RLVR_OK);
     s.greedy = true;
-    CHECK(rlvr_sample(m, tasks, N_TASKS, 1, &s, &greedy) == RLVR_OK && rlvr_grade(greedy, &d.reward) == RLVR_OK);
+    CHECK(rlvr_sample(m, tasks, N_TASKS, 1, &s, &greedy) == RLVR_OK && rlvr_grade_rollouts(greedy, &d.reward) == RLVR_OK);
     double pass[3] = {0, 0, 0}, greedy_sum = 0, maj = 0, entropy = 0, per_task[N_TASKS];
     int64_t tokens = 0, truncated = 0, errors = 0, counted = 0, greedy_counted = 0, greedy_tokens = 0, mixed = 0;
     const int ks[] = {1, 2, 4, 5};
@@ -253,11 +258,11 @@ static void test_eval(void)
     CHECK(rlvr_eval(m, tasks, N_TASKS, &d, &again) == RLVR_OK);
     again.seconds = r.seconds;
     CHECK(memcmp(&again, &r, sizeof r) == 0);
-    d.reward.fn = rlvr_reward_number;
+    d.reward.kind = RLVR_REWARD_NUMBER;
     d.greedy = false;
     CHECK(rlvr_eval(m, tasks, N_TASKS, &d, &again) == RLVR_OK && again.greedy == -1 && again.n_reward_errors == 0);
     maj = 0;
-    CHECK(rlvr_grade(all, &d.reward) == RLVR_OK);
+    CHECK(rlvr_grade_rollouts(all, &d.reward) == RLVR_OK);
     for (int t = 0; t < N_TASKS; t++) maj += rlvr__majority_passes(rlvr_rollouts_get(all, t * N), N, true);
     CHECK_LE(fabs(again.maj_at_n - maj / N_TASKS), 1e-12);
     d.sampling.seed = 0;      /* none of its own: the evaluation's */
@@ -286,7 +291,7 @@ static void test_eval(void)
     d.sampling.top_p = 2;
     CHECK(rlvr_eval(m, tasks, 1, &d, &r) == RLVR_ERROR_ARGUMENT && strstr(rlvr_last_error(ctx), "top_p"));
     d.sampling.top_p = 0;
-    d.reward.fn = NULL;
+    d.reward.kind = RLVR_REWARD_NONE;
     CHECK(rlvr_eval(m, tasks, 1, &d, &r) == RLVR_ERROR_ARGUMENT && strstr(rlvr_last_error(ctx), "reward.fn"));
     rlvr_rollouts_free(all);
     rlvr_rollouts_free(greedy);
@@ -316,7 +321,7 @@ static void test_memory(void)
         ration r = {-1, 0};
         rlvr_desc desc;
         rlvr_eval_report report;
-        rlvr_eval_desc d = eval_desc();
+        rlvr_eval_desc d = eval_desc(ctx);
         memset(&desc, 0, sizeof desc);
         desc.n_threads = 1;
         desc.quiet = true;

@@ -16,29 +16,26 @@ static void keep_warning(void *user, rlvr_log_level level, const char *text)
 }
 
 /* Grades one completion; -1: an error. The text lies in a block of its own length, so that a sanitizer sees a read past it. */
-static double grade(rlvr_reward_fn fn, const char *text, size_t len, const char *answer)
+static double grade(rlvr_reward_kind kind, const char *text, size_t len, const char *answer)
 {
     rlvr_task task;
-    rlvr_rollout o;
-    char *copy = (char *)malloc(len + 1);
-    float reward = 77;
+    rlvr_reward_desc desc;
+    rlvr_grade_result out;
+    char *copy = (char *)malloc(len ? len : 1);
     memset(&task, 0, sizeof task);
-    memset(&o, 0, sizeof o);
+    memset(&desc, 0, sizeof desc);
     memcpy(copy, text, len);
-    copy[len] = 0;
     task.answer = answer;
-    o.task = &task;
-    o.text = copy;
-    o.text_len = len;
-    rlvr_result r = fn(&o, NULL, &reward);
+    desc.kind = kind;
+    rlvr_result r = rlvr_grade_task(ctx, &desc, copy, len, &task, &out);
     free(copy);
     if (r == RLVR_REWARD_ERROR) return -1;
-    if (r != RLVR_OK || (reward != 0 && reward != 1)) CHECK(!"a verdict of 0, 1 or an error");
-    return (double)reward;
+    if (r != RLVR_OK || (out.reward != 0 && out.reward != 1)) CHECK(!"a verdict of 0, 1 or an error");
+    return (double)out.reward;
 }
 
-static double number(const char *text, const char *answer) { return grade(rlvr_reward_number, text, strlen(text), answer); }
-static double exact(const char *text, const char *answer) { return grade(rlvr_reward_exact, text, strlen(text), answer); }
+static double number(const char *text, const char *answer) { return grade(RLVR_REWARD_NUMBER, text, strlen(text), answer); }
+static double exact(const char *text, const char *answer) { return grade(RLVR_REWARD_EXACT, text, strlen(text), answer); }
 
 static void test_fixture(void)
 {
@@ -55,7 +52,7 @@ static void test_fixture(void)
         const char *answer = rlvr__json_str(rlvr__json_get(j, "answer"), NULL);
         double want = rlvr__json_num(rlvr__json_get(j, "expected"), 99), other = rlvr__json_num(rlvr__json_get(j, "math_verify"), 99);
         bool explained = rlvr__json_get(j, "comment") != NULL;
-        double got = completion && answer ? grade(rlvr_reward_number, completion, len, answer) : 99;
+        double got = completion && answer ? grade(RLVR_REWARD_NUMBER, completion, len, answer) : 99;
         if (got != want) { wrong++; printf("    line %lld: got %g: %.*s\n", (long long)it.line, got, (int)it.len, it.text); }
         CHECK((want == other) == !explained);
         n++;
@@ -85,16 +82,12 @@ static void test_exact(void)
     CHECK(exact("blue", NULL) == -1);
     CHECK(exact("", "") == -1);
     CHECK(exact(" ", " \n ") == -1);
-    CHECK(grade(rlvr_reward_exact, "blue\0ink", 8, "blue") == 0);
+    CHECK(grade(RLVR_REWARD_EXACT, "blue\0ink", 8, "blue") == 0);
     CHECK(number("5", NULL) == -1);
-    CHECK(grade(rlvr_reward_number, "4\0 5", 4, "5") == 1);
-    CHECK(rlvr_reward_find("exact") == rlvr_reward_exact);
-    CHECK(rlvr_reward_find("number") == rlvr_reward_number);
-    CHECK(rlvr_reward_find("numbe") == NULL && rlvr_reward_find("") == NULL && rlvr_reward_find(NULL) == NULL);
-    rlvr_rollout none;
-    float reward;
-    memset(&none, 0, sizeof none);      /* neither task nor text */
-    CHECK(rlvr_reward_number(&none, NULL, &reward) == RLVR_REWARD_ERROR && rlvr_reward_exact(&none, NULL, &reward) == RLVR_REWARD_ERROR);
+    CHECK(grade(RLVR_REWARD_NUMBER, "4\0 5", 4, "5") == 1);
+    CHECK(rlvr_reward_find("exact") == RLVR_REWARD_EXACT);
+    CHECK(rlvr_reward_find("number") == RLVR_REWARD_NUMBER);
+    CHECK(!rlvr_reward_find("numbe") && !rlvr_reward_find("") && !rlvr_reward_find(NULL));
 }
 
 /* ---- exact decimals: random numbers in two spellings against a reference that writes every digit out ---- */
@@ -182,8 +175,8 @@ static void test_hostile(void)
             len += strlen(p);
         }
         text[len] = 0;
-        found += grade(rlvr_reward_number, text, len, "42") == 1;
-        for (size_t cut = 0; round % 64 == 0 && cut < len; cut++) grade(rlvr_reward_number, text, cut, "42");
+        found += grade(RLVR_REWARD_NUMBER, text, len, "42") == 1;
+        for (size_t cut = 0; round % 64 == 0 && cut < len; cut++) grade(RLVR_REWARD_NUMBER, text, cut, "42");
         double as_gold = number("42", text), back = number(text, text);
         if (back != (as_gold == -1 ? -1 : 1) && wrong++ < 5) printf("    not equal to itself: %s\n", text);
     }
@@ -196,7 +189,7 @@ static void test_hostile(void)
         for (; len + n <= (strstr(piece[k], "boxed") ? big / 20 : big); len += n) memcpy(flood + len, piece[k], n);
         flood[len] = 0;
         clock_t before = clock();
-        grade(rlvr_reward_number, flood, len, "42");
+        grade(RLVR_REWARD_NUMBER, flood, len, "42");
         CHECK_LE((double)(clock() - before) / CLOCKS_PER_SEC, 5);
     }
     free(flood);
@@ -234,9 +227,12 @@ static void test_grade(void)
     r.n = r.group_size = 8;
     task[0].line = 12;
     for (int i = 0; i < 8; i++) { items[i].index = i; items[i].task = &task[0]; items[i].reward = 9; items[i].advantage = 9; items[i].text = "4"; items[i].text_len = 1; }
-    rlvr_reward reward = {fickle, &j};
+    rlvr_reward_desc reward;
+    memset(&reward, 0, sizeof reward);
+    reward.fn = fickle;
+    reward.user = &j;
     n_warnings = 0;
-    CHECK(rlvr_grade(&r, &reward) == RLVR_OK);
+    CHECK(rlvr_grade_rollouts(&r, &reward) == RLVR_OK);
     CHECK(j.calls == 8 && n_warnings == 1);
     CHECK(strstr(last_warning, "5 of 8") && strstr(last_warning, "line 12"));
     for (int i = 0; i < 8; i++) {
@@ -249,19 +245,20 @@ static void test_grade(void)
     task[0].answer = "several";
     task[1].answer = "#### 4";
     items[7].task = &task[1];
-    reward.fn = rlvr_reward_number;
+    reward.fn = NULL;
+    reward.kind = RLVR_REWARD_NUMBER;
     reward.user = NULL;
-    CHECK(rlvr_grade(&r, &reward) == RLVR_OK);
+    CHECK(rlvr_grade_rollouts(&r, &reward) == RLVR_OK);
     CHECK(items[0].graded == RLVR_REWARD_ERROR && items[7].graded == RLVR_OK && items[7].reward == 1);
     CHECK(strstr(last_warning, "7 of 8") && strstr(last_warning, "line 12") && strstr(last_warning, "several"));
     task[0].answer = NULL;
-    CHECK(rlvr_grade(&r, &reward) == RLVR_OK && strstr(last_warning, "no answer"));
+    CHECK(rlvr_grade_rollouts(&r, &reward) == RLVR_OK && strstr(last_warning, "no answer"));
     task[0].answer = "4";
     n_warnings = 0;
-    CHECK(rlvr_grade(&r, &reward) == RLVR_OK && n_warnings == 0 && items[0].graded == RLVR_OK && items[0].reward == 1);
-    reward.fn = NULL;
-    CHECK(rlvr_grade(&r, &reward) == RLVR_ERROR_ARGUMENT && strstr(rlvr_last_error(ctx), "reward.fn"));
-    CHECK(rlvr_grade(&r, NULL) == RLVR_ERROR_ARGUMENT);
+    CHECK(rlvr_grade_rollouts(&r, &reward) == RLVR_OK && n_warnings == 0 && items[0].graded == RLVR_OK && items[0].reward == 1);
+    reward.kind = RLVR_REWARD_NONE;
+    CHECK(rlvr_grade_rollouts(&r, &reward) == RLVR_ERROR_ARGUMENT && strstr(rlvr_last_error(ctx), "reward.fn"));
+    CHECK(rlvr_grade_rollouts(&r, NULL) == RLVR_ERROR_ARGUMENT);
 }
 
 int main(void)
