@@ -258,6 +258,7 @@ static void test_eval(void)
     CHECK(rlvr_eval(m, tasks, N_TASKS, &d, &again) == RLVR_OK);
     again.seconds = r.seconds;
     CHECK(memcmp(&again, &r, sizeof r) == 0);
+    d.reward.fn = NULL;
     d.reward.kind = RLVR_REWARD_NUMBER;
     d.greedy = false;
     CHECK(rlvr_eval(m, tasks, N_TASKS, &d, &again) == RLVR_OK && again.greedy == -1 && again.n_reward_errors == 0);
