@@ -352,15 +352,71 @@ RLVR_API rlvr_result rlvr_grade_rollouts(rlvr_rollouts *r, const rlvr_reward_des
 
 /* ---- advantages ---- */
 
+/* The estimators. R: a rollout's reward; mean and std (with N-1): over its group; L: its length in tokens. */
+#define RLVR_ADVANTAGES(X)                                                                         \
+    X(RLVR_ADV_GRPO,            "grpo")             /* (R - mean) / (std + eps): Shao et al. 2024, as TRL */      \
+    X(RLVR_ADV_DR_GRPO,         "dr_grpo")          /* R - mean: Liu et al. 2025 */                               \
+    X(RLVR_ADV_RLOO,            "rloo")             /* R - mean of the others: Ahmadian et al. 2024 */            \
+    X(RLVR_ADV_REINFORCE,       "reinforce")        /* R - mean over the batch: Williams 1992 */                  \
+    X(RLVR_ADV_REINFORCE_PP,    "reinforce_pp")     /* R whitened over the batch's tokens: Hu et al. 2025 */      \
+    X(RLVR_ADV_REINFORCE_PP_BASELINE, "reinforce_pp_baseline") /* R - mean, then whitened over the tokens */      \
+    X(RLVR_ADV_REMAX,           "remax")            /* R - reward of the greedy completion: Li et al. 2023 */     \
+    X(RLVR_ADV_MAXRL,           "maxrl")            /* (R - mean) / mean, 0 where mean <= 0: Tajwar et al. 2026 */ \
+    X(RLVR_ADV_OPO,             "opo")              /* R - sum L R / sum L: Hao et al. 2025 */                    \
+    X(RLVR_ADV_GDPO,            "gdpo")             /* each reward as grpo, weighted sum, whitened: Liu et al. 2026 */ \
+    X(RLVR_ADV_PASS_AT_K,       "pass_at_k")        /* of a set of k that passes if one does: Chen et al. 2025 */
+
 typedef enum rlvr_advantage {
-    RLVR_ADV_GRPO,           /* (R - mean) / (std + 1e-4), std with N-1 (Shao et al. 2024, as TRL) */
-    RLVR_ADV_DR_GRPO         /* R - mean (Liu et al. 2025) */
+#define RLVR__X(kind, name) kind,
+    RLVR_ADVANTAGES(RLVR__X)
+#undef RLVR__X
+    RLVR_ADVANTAGE_COUNT
 } rlvr_advantage;
 
-/* One group's advantages from its rewards; valid[i] false leaves i out (advantage 0). Equal rewards give exactly 0. */
-RLVR_API void rlvr_advantage_group(rlvr_advantage kind, const float *reward, const bool *valid, int n, float *advantage);
-/* Verb 3, advantage: fills advantage of every rollout. Returns the number of groups with signal. */
-RLVR_API int  rlvr_advantages(rlvr_rollouts *r, rlvr_advantage kind);
+/* What an estimator sees: n_groups groups of group_size rollouts, group g's from g * group_size on. A rollout without a
+   reward (valid false, or a reward that is not finite) is in no mean and has advantage 0. */
+typedef struct rlvr_advantage_batch {
+    int n_groups, group_size;
+    const float *reward;             /* (n) with n = n_groups * group_size */
+    const bool  *valid;              /* (n); NULL: all are */
+    const int   *length;             /* (n) tokens; NULL: all the same */
+    const float *greedy;             /* (n_groups) rewards of greedy completions, for remax; else NULL */
+    const float *part;               /* (n_parts, n) the rewards that `reward` is made of, for gdpo; NULL: reward alone */
+    const float *part_weight;        /* (n_parts); NULL: 1 */
+    int n_parts;
+} rlvr_advantage_batch;
+typedef rlvr_result (*rlvr_advantage_fn)(void *user, const rlvr_advantage_batch *b, float *advantage /* (n), zeros */);
+
+typedef struct rlvr_advantage_desc {
+    rlvr_advantage kind;
+    rlvr_advantage_fn fn;  void *user;   /* an estimator of your own; kind is then not read */
+    float eps;                       /* beside a standard deviation; 0: 1e-4 */
+    int   k;                         /* of pass_at_k; 0: half the group */
+    float positive_scale;            /* of advantages above 0; 0: 1; below 0: none is used (NSR, Zhu et al. 2025) */
+    float negative_scale;            /* of advantages below 0, likewise */
+} rlvr_advantage_desc;
+
+/* Advantages (n) of a batch, by any of the estimators, without a model. A group of equal rewards has advantages of exactly 0
+   from every estimator that compares within the group, a batch of equal rewards from all. RLVR_ERROR_ARGUMENT: the estimator
+   lacks what it needs. */
+RLVR_API rlvr_result rlvr_advantage_of(const rlvr_advantage_desc *d, const rlvr_advantage_batch *b, float *advantage);
+RLVR_API const char *rlvr_advantage_name(rlvr_advantage kind);           /* NULL: there is none */
+/* Verb 3, advantage: fills advantage of every rollout. Returns the number of groups with signal; -1 on failure. */
+RLVR_API int  rlvr_advantages(rlvr_rollouts *r, const rlvr_advantage_desc *d);
+
+/* Generalised advantage estimation of one sequence (Schulman et al. 2016) with VAPO's own lambdas (Yue et al. 2025). */
+typedef struct rlvr_gae_desc {
+    float gamma;                     /* 0: 1 */
+    float lambda, lambda_value;      /* for the policy's advantages, for the value's returns; 0: 0.95 and 1 */
+    float length_alpha;              /* VAPO's length-adaptive lambda = 1 - 1 / (alpha n) for the policy; 0: off */
+} rlvr_gae_desc;
+/* reward, value (n) at each token; last_value: of what stands behind the last token, 0 where the text has ended.
+   advantage, returns (n), either may be NULL. */
+RLVR_API void rlvr_gae(const rlvr_gae_desc *d, const float *reward, const float *value, int n, float last_value,
+                       float *advantage, float *returns);
+/* VinePPO (Kazemnejad et al. 2024): step s is tokens begin[s] .. begin[s+1]-1, value[s] the mean reward of completions that
+   were sampled anew from its beginning, value[n_steps] the sequence's own reward. Every token of s gets value[s+1] - value[s]. */
+RLVR_API void rlvr_vine(const float *value, const int *begin, int n_steps, float *advantage);
 
 /* ---- losses ---- */
 
@@ -435,7 +491,7 @@ typedef struct rlvr_trainer_desc {
     int   prompts_per_step;          /* 0: 8 */
     int   group_size;                /* 0: 8 */
     rlvr_sampling sampling;          /* its seed, step and first_prompt are the trainer's */
-    rlvr_advantage advantage;
+    rlvr_advantage_desc advantage;
     rlvr_loss_desc loss;
     rlvr_optim_desc optim;
     int   epochs;                    /* passes over each batch of rollouts; 0: 1 */
@@ -8280,67 +8336,287 @@ rlvr_result rlvr_grade_rollouts(rlvr_rollouts *r, const rlvr_reward_desc *desc)
    ============================================================================================ */
 
 /* Rewards are compared for equality before anything is computed, so that rounding never becomes signal: a group of equal
-   rewards has advantage exactly 0, and so has a group with fewer than two rewards. A reward that is not finite is left out.
-   A group is walked twice, for the mean and for the squares, and then once to write. */
-typedef struct rlvr__group { int n; bool equal; float first; double sum, square; } rlvr__group;
+   rewards has advantage exactly 0, and so has a group with fewer than two rewards. To add an estimator: its row in
+   RLVR_ADVANTAGES, its function here, its row in the table below. */
+typedef struct rlvr__adv { const rlvr_advantage_desc *d; const rlvr_advantage_batch *b; float *out; double eps; } rlvr__adv;
 
-static void rlvr__group_add(rlvr__group *g, float reward)
+/* Numbers with weights (a rollout's tokens, or 1): walked once for the mean, once for the squares. */
+typedef struct rlvr__moments { int n; bool equal; float first; double weight, sum, square; } rlvr__moments;
+
+static bool rlvr__adv_in(const rlvr_advantage_batch *b, const float *x, int i)
 {
-    if (!g->n++) { g->first = reward; g->equal = true; }
-    if (reward != g->first) g->equal = false;
-    g->sum += (double)reward;
+    return (!b->valid || b->valid[i]) && rlvr__finite((double)x[i]);
 }
 
-static void rlvr__group_square(rlvr__group *g, float reward)
+/* Of x[begin .. end), those that are in; by_token: each counts as often as it has tokens. */
+static rlvr__moments rlvr__moments_of(const rlvr_advantage_batch *b, const float *x, int begin, int end, bool by_token)
 {
-    double d = (double)reward - g->sum / g->n;
-    g->square += d * d;
-}
-
-static float rlvr__group_advantage(const rlvr__group *g, rlvr_advantage kind, float reward)
-{
-    if (g->n < 2 || g->equal) return 0;
-    double a = (double)reward - g->sum / g->n;
-    if (kind == RLVR_ADV_GRPO) a /= sqrt(g->square / (g->n - 1)) + 1e-4;
-    return (float)RLVR__MIN(RLVR__MAX(a, -(double)FLT_MAX), (double)FLT_MAX);
-}
-
-void rlvr_advantage_group(rlvr_advantage kind, const float *reward, const bool *valid, int n, float *advantage)
-{
-    rlvr__group g;
-    memset(&g, 0, sizeof g);
-    for (int i = 0; i < n; i++)
-        if ((!valid || valid[i]) && rlvr__finite((double)reward[i])) rlvr__group_add(&g, reward[i]);
-    for (int i = 0; i < n; i++)
-        if ((!valid || valid[i]) && rlvr__finite((double)reward[i])) rlvr__group_square(&g, reward[i]);
-    for (int i = 0; i < n; i++) {
-        bool in = (!valid || valid[i]) && rlvr__finite((double)reward[i]);
-        advantage[i] = in ? rlvr__group_advantage(&g, kind, reward[i]) : 0;
+    rlvr__moments m;
+    memset(&m, 0, sizeof m);
+    m.equal = true;
+    for (int i = begin; i < end; i++) {
+        if (!rlvr__adv_in(b, x, i)) continue;
+        double w = by_token && b->length ? b->length[i] : 1;
+        if (!m.n++) m.first = x[i];
+        if (x[i] != m.first) m.equal = false;
+        m.weight += w;
+        m.sum += w * (double)x[i];
     }
+    for (int i = begin; i < end && m.weight > 0; i++) {
+        double w = by_token && b->length ? b->length[i] : 1, off = (double)x[i] - m.sum / m.weight;
+        if (rlvr__adv_in(b, x, i)) m.square += w * off * off;
+    }
+    return m;
+}
+
+static double rlvr__mean(const rlvr__moments *m) { return m->weight > 0 ? m->sum / m->weight : 0; }
+static double rlvr__std(const rlvr__moments *m) { return m->n > 1 ? sqrt(m->square / (m->n - 1)) : 0; }
+
+static float rlvr__adv_float(double a) { return (float)RLVR__MIN(RLVR__MAX(a, -(double)FLT_MAX), (double)FLT_MAX); }
+
+/* The estimators that compare within a group: each rollout's (R - baseline) / scale. */
+typedef struct rlvr__baseline { double baseline, scale; } rlvr__baseline;
+typedef rlvr__baseline (*rlvr__baseline_fn)(const rlvr__adv *a, const rlvr__moments *group, int begin);
+
+static rlvr__baseline rlvr__adv_grpo(const rlvr__adv *a, const rlvr__moments *g, int begin)
+{
+    rlvr__baseline r = {rlvr__mean(g), rlvr__std(g) + a->eps};
+    (void)begin;
+    return r;
+}
+
+static rlvr__baseline rlvr__adv_dr_grpo(const rlvr__adv *a, const rlvr__moments *g, int begin)
+{
+    rlvr__baseline r = {rlvr__mean(g), 1};
+    (void)a; (void)begin;
+    return r;
+}
+
+/* R - (sum - R) / (n - 1) = (R - mean) n / (n - 1). */
+static rlvr__baseline rlvr__adv_rloo(const rlvr__adv *a, const rlvr__moments *g, int begin)
+{
+    rlvr__baseline r = {rlvr__mean(g), (double)(g->n - 1) / g->n};
+    (void)a; (void)begin;
+    return r;
+}
+
+static rlvr__baseline rlvr__adv_maxrl(const rlvr__adv *a, const rlvr__moments *g, int begin)
+{
+    rlvr__baseline r = {rlvr__mean(g), rlvr__mean(g) > 0 ? rlvr__mean(g) : INFINITY};
+    (void)a; (void)begin;
+    return r;
+}
+
+static rlvr__baseline rlvr__adv_opo(const rlvr__adv *a, const rlvr__moments *g, int begin)
+{
+    rlvr__moments tokens = rlvr__moments_of(a->b, a->b->reward, begin, begin + a->b->group_size, true);
+    rlvr__baseline r = {rlvr__mean(&tokens), 1};
+    (void)g;
+    return r;
+}
+
+static void rlvr__adv_groups(const rlvr__adv *a, const float *x, rlvr__baseline_fn fn)
+{
+    int G = a->b->group_size;
+    for (int begin = 0; begin < a->b->n_groups * G; begin += G) {
+        rlvr__moments g = rlvr__moments_of(a->b, x, begin, begin + G, false);
+        if (g.n < 2 || g.equal) continue;
+        rlvr__baseline r = fn(a, &g, begin);
+        for (int i = begin; i < begin + G; i++)
+            if (rlvr__adv_in(a->b, x, i)) a->out[i] += rlvr__adv_float(((double)x[i] - r.baseline) / r.scale);
+    }
+}
+
+/* Whitens what stands in out over the batch's tokens. Rollouts of groups without signal keep their 0 and are in no mean. */
+static void rlvr__adv_whiten(const rlvr__adv *a)
+{
+    const rlvr_advantage_batch *b = a->b;
+    int n = b->n_groups * b->group_size;
+    double weight = 0, sum = 0, square = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < n; i++) {
+            double w = b->length ? b->length[i] : 1, off = (double)a->out[i] - (pass ? sum / weight : 0);
+            if (a->out[i] == 0) continue;
+            if (pass) square += w * off * off;
+            else { weight += w; sum += w * off; }
+        }
+    for (int i = 0; i < n && weight > 0; i++)
+        if (a->out[i] != 0) a->out[i] = rlvr__adv_float(((double)a->out[i] - sum / weight) / (sqrt(square / weight) + a->eps));
+}
+
+/* R - mean of the batch; whitened: over its tokens, divided by their standard deviation. */
+static void rlvr__adv_batch(const rlvr__adv *a, bool whiten)
+{
+    int n = a->b->n_groups * a->b->group_size;
+    rlvr__moments m = rlvr__moments_of(a->b, a->b->reward, 0, n, whiten);
+    if (m.n < 2 || m.equal || !(m.weight > 0)) return;
+    for (int i = 0; i < n; i++)
+        if (rlvr__adv_in(a->b, a->b->reward, i))
+            a->out[i] = rlvr__adv_float(((double)a->b->reward[i] - rlvr__mean(&m)) / (whiten ? sqrt(m.square / m.weight) + a->eps : 1));
+}
+
+static rlvr_result rlvr__run_grpo(const rlvr__adv *a)    { rlvr__adv_groups(a, a->b->reward, rlvr__adv_grpo); return RLVR_OK; }
+static rlvr_result rlvr__run_dr_grpo(const rlvr__adv *a) { rlvr__adv_groups(a, a->b->reward, rlvr__adv_dr_grpo); return RLVR_OK; }
+static rlvr_result rlvr__run_rloo(const rlvr__adv *a)    { rlvr__adv_groups(a, a->b->reward, rlvr__adv_rloo); return RLVR_OK; }
+static rlvr_result rlvr__run_maxrl(const rlvr__adv *a)   { rlvr__adv_groups(a, a->b->reward, rlvr__adv_maxrl); return RLVR_OK; }
+static rlvr_result rlvr__run_opo(const rlvr__adv *a)     { rlvr__adv_groups(a, a->b->reward, rlvr__adv_opo); return RLVR_OK; }
+static rlvr_result rlvr__run_reinforce(const rlvr__adv *a)    { rlvr__adv_batch(a, false); return RLVR_OK; }
+static rlvr_result rlvr__run_reinforce_pp(const rlvr__adv *a) { rlvr__adv_batch(a, true); return RLVR_OK; }
+
+static rlvr_result rlvr__run_reinforce_pp_baseline(const rlvr__adv *a)
+{
+    rlvr__adv_groups(a, a->b->reward, rlvr__adv_dr_grpo);
+    rlvr__adv_whiten(a);
+    return RLVR_OK;
+}
+
+static rlvr_result rlvr__run_remax(const rlvr__adv *a)
+{
+    const rlvr_advantage_batch *b = a->b;
+    if (!b->greedy) return RLVR_ERROR_ARGUMENT;
+    for (int i = 0; i < b->n_groups * b->group_size; i++)
+        if (rlvr__adv_in(b, b->reward, i) && rlvr__finite((double)b->greedy[i / b->group_size]))
+            a->out[i] = rlvr__adv_float((double)b->reward[i] - (double)b->greedy[i / b->group_size]);
+    return RLVR_OK;
+}
+
+/* The parts' weighted z-scores are summed one part after the other, then whitened. */
+static rlvr_result rlvr__run_gdpo(const rlvr__adv *a)
+{
+    const rlvr_advantage_batch *b = a->b;
+    int n = b->n_groups * b->group_size, G = b->group_size;
+    for (int p = 0; p < (b->part ? b->n_parts : 1); p++) {
+        const float *x = b->part ? b->part + (int64_t)p * n : b->reward;
+        double weight = b->part && b->part_weight ? (double)b->part_weight[p] : 1;
+        for (int begin = 0; begin < n; begin += G) {
+            rlvr__moments g = rlvr__moments_of(b, x, begin, begin + G, false);
+            for (int i = begin; i < begin + G && g.n > 1 && !g.equal; i++)
+                if (rlvr__adv_in(b, x, i)) a->out[i] += rlvr__adv_float(weight * ((double)x[i] - rlvr__mean(&g)) / (rlvr__std(&g) + a->eps));
+        }
+    }
+    rlvr__adv_whiten(a);
+    return RLVR_OK;
+}
+
+/* C(n - c, k) / C(n, k): chance that k of n hold none of c. */
+static double rlvr__none_of(int n, int c, int k)
+{
+    double p = 1;
+    for (int i = 0; i < k; i++) p *= n - c - i > 0 ? (double)(n - c - i) / (n - i) : 0;
+    return p;
+}
+
+/* A rollout stands in sets of k; a set earns 1 if one in it is right (a reward of at least 0.5). With m the mean over all
+   sets and s = sqrt(m (1 - m)): a right one's sets all earn 1, a wrong one's what is right among the others gives. */
+static rlvr_result rlvr__run_pass_at_k(const rlvr__adv *a)
+{
+    const rlvr_advantage_batch *b = a->b;
+    int G = b->group_size;
+    for (int begin = 0; begin < b->n_groups * G; begin += G) {
+        int n = 0, right = 0;
+        for (int i = begin; i < begin + G; i++)
+            if (rlvr__adv_in(b, b->reward, i)) { n++; right += b->reward[i] >= 0.5f; }
+        int k = RLVR__MIN(a->d->k > 0 ? a->d->k : RLVR__MAX(1, n / 2), n);
+        if (n < 2 || right == 0 || n - right < k) continue;      /* every set earns the same */
+        double mean = 1 - rlvr__none_of(n, right, k), s = sqrt(mean * (1 - mean));
+        double wrong = 1 - rlvr__none_of(n - 1, right, k - 1);
+        for (int i = begin; i < begin + G; i++)
+            if (rlvr__adv_in(b, b->reward, i)) a->out[i] = rlvr__adv_float(((b->reward[i] >= 0.5f ? 1 : wrong) - mean) / s);
+    }
+    return RLVR_OK;
+}
+
+static const struct { rlvr_advantage kind; rlvr_result (*run)(const rlvr__adv *a); } rlvr__estimators[] = {
+    {RLVR_ADV_GRPO, rlvr__run_grpo}, {RLVR_ADV_DR_GRPO, rlvr__run_dr_grpo}, {RLVR_ADV_RLOO, rlvr__run_rloo},
+    {RLVR_ADV_REINFORCE, rlvr__run_reinforce}, {RLVR_ADV_REINFORCE_PP, rlvr__run_reinforce_pp},
+    {RLVR_ADV_REINFORCE_PP_BASELINE, rlvr__run_reinforce_pp_baseline}, {RLVR_ADV_REMAX, rlvr__run_remax},
+    {RLVR_ADV_MAXRL, rlvr__run_maxrl}, {RLVR_ADV_OPO, rlvr__run_opo}, {RLVR_ADV_GDPO, rlvr__run_gdpo},
+    {RLVR_ADV_PASS_AT_K, rlvr__run_pass_at_k},
+};
+
+const char *rlvr_advantage_name(rlvr_advantage kind)
+{
+    static const char *const name[] = {
+#define RLVR__X(kind, name) name,
+        RLVR_ADVANTAGES(RLVR__X)
+#undef RLVR__X
+    };
+    return (unsigned)kind < RLVR_ADVANTAGE_COUNT ? name[kind] : NULL;
+}
+
+rlvr_result rlvr_advantage_of(const rlvr_advantage_desc *d, const rlvr_advantage_batch *b, float *advantage)
+{
+    rlvr__adv a = {d, b, advantage, d->eps == 0 ? 1e-4 : (double)d->eps};
+    rlvr_result r = RLVR_ERROR_ARGUMENT;
+    int n = b->n_groups * b->group_size;
+    if (b->n_groups < 0 || b->group_size < 1 || !(a.eps > 0)) return r;
+    memset(advantage, 0, (size_t)n * sizeof(float));
+    if (d->fn) r = d->fn(d->user, b, advantage);
+    for (size_t k = 0; !d->fn && k < sizeof rlvr__estimators / sizeof rlvr__estimators[0]; k++)
+        if (rlvr__estimators[k].kind == d->kind) r = rlvr__estimators[k].run(&a);
+    for (int i = 0; i < n && r == RLVR_OK; i++) {
+        float scale = advantage[i] > 0 ? d->positive_scale : d->negative_scale;
+        if (!rlvr__adv_in(b, b->reward, i) || scale < 0) advantage[i] = 0;
+        else if (scale > 0) advantage[i] *= scale;
+    }
+    return r;
 }
 
 static bool rlvr__has_reward(const rlvr_rollout *o) { return o->graded == RLVR_OK && rlvr__finite((double)o->reward); }
 
 /* A group has signal if an advantage in it is not 0. */
-int rlvr_advantages(rlvr_rollouts *r, rlvr_advantage kind)
+int rlvr_advantages(rlvr_rollouts *r, const rlvr_advantage_desc *d)
 {
     int size = rlvr_rollouts_group_size(r), n = rlvr_rollouts_count(r), n_signal = 0;
-    for (int first = 0; first < n; first += size) {
-        rlvr_rollout *o = rlvr_rollouts_get(r, first);
+    float *reward = RLVR__NEW(r->ctx, float, 2 * (size_t)n);
+    bool *valid = RLVR__NEW(r->ctx, bool, n);
+    int *length = RLVR__NEW(r->ctx, int, n);
+    rlvr_advantage_batch b = {n / size, size, reward, valid, length, NULL, NULL, NULL, 0};
+    rlvr_result result = reward && valid && length ? RLVR_OK : RLVR_ERROR_MEMORY;
+    for (int i = 0; result == RLVR_OK && i < n; i++) {
+        const rlvr_rollout *o = rlvr_rollouts_get(r, i);
+        reward[i] = o->reward;
+        valid[i] = rlvr__has_reward(o);
+        length[i] = o->n_tokens;
+    }
+    if (result == RLVR_OK && (result = rlvr_advantage_of(d, &b, reward + n)) != RLVR_OK)
+        rlvr__fail(r->ctx, result, "rlvr_advantages: %s lacks what it needs, or a field of rlvr_advantage_desc is wrong",
+                   d->fn ? "your estimator" : rlvr_advantage_name(d->kind) ? rlvr_advantage_name(d->kind) : "the estimator");
+    for (int first = 0; result == RLVR_OK && first < n; first += size) {
         bool signal = false;
-        rlvr__group g;
-        memset(&g, 0, sizeof g);
-        for (int i = 0; i < size; i++)
-            if (rlvr__has_reward(&o[i])) rlvr__group_add(&g, o[i].reward);
-        for (int i = 0; i < size; i++)
-            if (rlvr__has_reward(&o[i])) rlvr__group_square(&g, o[i].reward);
-        for (int i = 0; i < size; i++) {
-            o[i].advantage = rlvr__has_reward(&o[i]) ? rlvr__group_advantage(&g, kind, o[i].reward) : 0;
-            signal |= o[i].advantage != 0;
+        for (int i = first; i < first + size; i++) {
+            rlvr_rollout *o = rlvr_rollouts_get(r, i);
+            o->advantage = reward[n + i];
+            signal |= o->advantage != 0;
         }
         n_signal += signal;
     }
-    return n_signal;
+    rlvr__free(r->ctx, reward);
+    rlvr__free(r->ctx, valid);
+    rlvr__free(r->ctx, length);
+    return result == RLVR_OK ? n_signal : -1;
+}
+
+void rlvr_gae(const rlvr_gae_desc *d, const float *reward, const float *value, int n, float last_value, float *advantage, float *returns)
+{
+    double gamma = d->gamma == 0 ? 1 : (double)d->gamma, lambda = d->lambda == 0 ? (double)0.95f : (double)d->lambda;
+    double lambda_value = d->lambda_value == 0 ? 1 : (double)d->lambda_value, next = (double)last_value, policy = 0, target = 0;
+    if (d->length_alpha > 0) lambda = RLVR__MAX(0.0, 1 - 1 / ((double)d->length_alpha * n));
+    for (int i = n - 1; i >= 0; i--) {
+        double delta = (double)reward[i] + gamma * next - (double)value[i];
+        policy = delta + gamma * lambda * policy;
+        target = delta + gamma * lambda_value * target;
+        if (advantage) advantage[i] = (float)policy;
+        if (returns) returns[i] = (float)(target + (double)value[i]);
+        next = (double)value[i];
+    }
+}
+
+void rlvr_vine(const float *value, const int *begin, int n_steps, float *advantage)
+{
+    for (int s = 0; s < n_steps; s++)
+        for (int i = begin[s]; i < begin[s + 1]; i++)
+            advantage[i] = value[s + 1] == value[s] ? 0 : value[s + 1] - value[s];
 }
 
 /* ============================================================================================
@@ -8917,7 +9193,8 @@ rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
     if (r == RLVR_OK) r = rlvr_grade_rollouts(t->rollouts, &t->desc.reward);
     double graded = rlvr__now();
     if (r != RLVR_OK) return r;
-    int n_signal = rlvr_advantages(t->rollouts, t->desc.advantage);
+    int n_signal = rlvr_advantages(t->rollouts, &t->desc.advantage);
+    if (n_signal < 0) return RLVR_ERROR_ARGUMENT;
     rlvr__measure(t, n_signal, m);
     r = rlvr__step_learn(t, n_signal, m);
     if (r != RLVR_OK) return r;
@@ -9053,7 +9330,7 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
         {"prompts_per_step", (double)d->prompts_per_step, 1, 65536}, {"group_size", (double)d->group_size, 1, 65536},
         {"epochs", (double)d->epochs, 1, 1000}, {"minibatches", (double)d->minibatches, 1, (double)d->prompts_per_step},
         {"max_prompt_tokens", (double)d->max_prompt_tokens, 1, 1 << 24}, {"micro_tokens", (double)d->micro_tokens, 0, 1 << 28},
-        {"advantage", (double)d->advantage, 0, RLVR_ADV_DR_GRPO}, {"loss.aggregation", (double)d->loss.aggregation, 0, RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM},
+        {"advantage.kind", (double)d->advantage.kind, 0, RLVR_ADVANTAGE_COUNT - 1}, {"loss.aggregation", (double)d->loss.aggregation, 0, RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM},
         {"loss.kl", (double)d->loss.kl, 0, RLVR_KL_K2}, {"loss.clip_eps_low", (double)d->loss.clip_eps_low, 1e-6, 1},
         {"loss.clip_eps_high", (double)d->loss.clip_eps_high, 1e-6, 1e6}, {"loss.kl_coef", (double)d->loss.kl_coef, 0, 1e6},
         {"optim.lr", (double)d->optim.lr, 0, 1e3}, {"optim.beta1", (double)d->optim.beta1, 0, 0.999999}, {"optim.beta2", (double)d->optim.beta2, 0, 0.9999999},

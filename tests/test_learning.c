@@ -65,6 +65,16 @@ static rlvr_result run(const batch *b, float *dlogprob, rlvr_loss_stats *stats)
                             b->masked ? b->mask : NULL, 0, 0, dlogprob, stats);
 }
 
+/* Advantages of one group, by an estimator's defaults. */
+static void group_advantage(rlvr_advantage kind, const float *reward, const bool *valid, int n, float *out)
+{
+    rlvr_advantage_desc d;
+    rlvr_advantage_batch b = {1, n, reward, valid, NULL, reward, NULL, NULL, 0};
+    memset(&d, 0, sizeof d);
+    d.kind = kind;
+    CHECK(rlvr_advantage_of(&d, &b, out) == RLVR_OK);
+}
+
 /* ---- outside truth ---- */
 
 static int fill_floats(const rlvr__json *j, const char *name, float *out)
@@ -117,7 +127,7 @@ static void advantage_case(const rlvr__json *j)
     for (int i = 0; i < n; i++) valid[i] = !isnan(reward[i]);
     for (int kind = 0; kind < 2; kind++) {
         fill_floats(j, kind == RLVR_ADV_GRPO ? "grpo" : "dr_grpo", want);
-        rlvr_advantage_group((rlvr_advantage)kind, reward, valid, n, got);
+        group_advantage((rlvr_advantage)kind, reward, valid, n, got);
         for (int i = 0; i < n; i++)
             worst_advantage = fmax(worst_advantage, fabs((double)(got[i] - want[i])) / fmax(1e-30, fabs((double)want[i])));
     }
@@ -460,6 +470,202 @@ static void test_bad_input(void)
 
 /* ---- advantages ---- */
 
+static int advantages(rlvr_rollouts *r, rlvr_advantage kind)
+{
+    rlvr_advantage_desc d;
+    memset(&d, 0, sizeof d);
+    d.kind = kind;
+    return rlvr_advantages(r, &d);
+}
+
+/* C(n, k) as a double, counted by Pascal's rule. */
+static double choose(int n, int k) { return k < 0 || k > n ? 0 : k == 0 ? 1 : choose(n - 1, k - 1) + choose(n - 1, k); }
+
+/* Each estimator once more, as its formula is written, over all of the batch; in[i]: it has a reward. */
+static void naive_advantages(rlvr_advantage kind, const rlvr_advantage_batch *b, const bool *in, int k, double *out)
+{
+    int n = b->n_groups * b->group_size, G = b->group_size, n_in = 0;
+    double batch_sum = 0, tokens = 0, token_sum = 0, token_square = 0;
+    for (int i = 0; i < n; i++) {
+        out[i] = 0;
+        if (!in[i]) continue;
+        n_in++;
+        batch_sum += (double)b->reward[i];
+        tokens += b->length[i];
+        token_sum += b->length[i] * (double)b->reward[i];
+    }
+    for (int i = 0; i < n; i++) token_square += in[i] ? b->length[i] * pow((double)b->reward[i] - token_sum / tokens, 2) : 0;
+    for (int i = 0; i < n; i++) {
+        int first = i / G * G, m = 0, right = 0;
+        double sum = 0, square = 0, length = 0, weighted = 0, R = (double)b->reward[i];
+        bool equal = true;
+        for (int j = first; j < first + G; j++) {
+            if (!in[j]) continue;
+            m++;
+            sum += (double)b->reward[j];
+            length += b->length[j];
+            weighted += b->length[j] * (double)b->reward[j];
+            right += b->reward[j] >= 0.5f;
+            equal &= b->reward[j] == b->reward[i];
+        }
+        for (int j = first; j < first + G; j++) square += in[j] ? pow((double)b->reward[j] - sum / m, 2) : 0;
+        if (!in[i]) continue;
+        if (kind == RLVR_ADV_REMAX) { out[i] = R - (double)b->greedy[i / G]; continue; }
+        if (kind == RLVR_ADV_REINFORCE) { out[i] = R - batch_sum / n_in; continue; }
+        if (kind == RLVR_ADV_REINFORCE_PP) { out[i] = (R - token_sum / tokens) / (sqrt(token_square / tokens) + 1e-4); continue; }
+        if (equal) continue;
+        switch (kind) {
+        case RLVR_ADV_GRPO: out[i] = (R - sum / m) / (sqrt(square / (m - 1)) + 1e-4); break;
+        case RLVR_ADV_RLOO: out[i] = R - (sum - R) / (m - 1); break;
+        case RLVR_ADV_MAXRL: out[i] = sum > 0 ? (R - sum / m) / (sum / m) : 0; break;
+        case RLVR_ADV_OPO: out[i] = R - weighted / length; break;
+        case RLVR_ADV_PASS_AT_K: {      /* sets of k that hold i, and all sets, counted */
+            int K = k < m ? k : m;
+            double all = 1 - choose(m - right, K) / choose(m, K), own = R >= 0.5 ? 1 : 1 - choose(m - right - 1, K - 1) / choose(m - 1, K - 1);
+            out[i] = all > 0 && all < 1 ? (own - all) / sqrt(all * (1 - all)) : 0;
+            break;
+        }
+        default: out[i] = R - sum / m;      /* dr_grpo, and what is whitened below */
+        }
+    }
+    if (kind != RLVR_ADV_REINFORCE_PP_BASELINE) return;
+    double sum = 0, square = 0, weight = 0;
+    for (int i = 0; i < n; i++) if (out[i] != 0) { weight += b->length[i]; sum += b->length[i] * out[i]; }
+    for (int i = 0; i < n; i++) square += out[i] != 0 ? b->length[i] * pow(out[i] - sum / weight, 2) : 0;
+    for (int i = 0; i < n; i++) if (out[i] != 0) out[i] = (out[i] - sum / weight) / (sqrt(square / weight) + 1e-4);
+}
+
+static void test_estimators(void)
+{
+    enum { GROUPS = 5, SIZE = 6, N = GROUPS * SIZE };
+    float reward[N], greedy[GROUPS], got[N];
+    double want[N], worst = 0;
+    int length[N], n_cases = 0;
+    bool valid[N];
+    for (int kind = 0; kind < RLVR_ADVANTAGE_COUNT; kind++)
+        for (int round = 0; round < 60; round++) {
+            rlvr_advantage_desc d;
+            rlvr_advantage_batch b = {GROUPS, SIZE, reward, valid, length, greedy, NULL, NULL, 0};
+            memset(&d, 0, sizeof d);
+            d.kind = (rlvr_advantage)kind;
+            d.k = round % 4 + 1;
+            for (int i = 0; i < N; i++) {
+                reward[i] = round % 3 == 0 ? (float)uniform(-2, 2) : (float)dice(2);
+                length[i] = 1 + dice(30);
+                valid[i] = dice(8) > 0;
+            }
+            for (int i = 0; i < SIZE; i++) reward[i] = reward[0];      /* a group without signal in every batch */
+            for (int g = 0; g < GROUPS; g++) greedy[g] = (float)dice(2);
+            if (kind == RLVR_ADV_GDPO) continue;      /* of its own below */
+            CHECK(rlvr_advantage_of(&d, &b, got) == RLVR_OK);
+            naive_advantages(d.kind, &b, valid, d.k, want);
+            for (int i = 0; i < N; i++) worst = fmax(worst, fabs((double)got[i] - want[i]) / fmax(1, fabs(want[i])));
+            for (int i = 0; i < N; i++) CHECK(valid[i] || got[i] == 0);
+            /* scales, and a sign that is not used */
+            d.negative_scale = 0.5f;
+            d.positive_scale = -1;
+            float scaled[N];
+            CHECK(rlvr_advantage_of(&d, &b, scaled) == RLVR_OK);
+            for (int i = 0; i < N; i++) CHECK(scaled[i] == (got[i] > 0 ? 0 : 0.5f * got[i]));
+            n_cases++;
+        }
+    CHECK_LE(worst, 3e-7);
+    REPORT("advantages: %d batches of %d estimators against their formulas, off by %.1e", n_cases, (int)RLVR_ADVANTAGE_COUNT - 1, worst);
+}
+
+/* Vectors by hand and from the papers; equal rewards; 0.95 x 7 and 0. */
+static void test_estimator_vectors(void)
+{
+    const float two[] = {1, 1, 0, 0}, one[] = {1, 0, 0, 0, 0, 0, 0, 0}, near[] = {0.95f, 0.95f, 0.95f, 0.95f, 0.95f, 0.95f, 0.95f, 0};
+    float a[16], parts[2][8];
+    group_advantage(RLVR_ADV_GRPO, two, NULL, 4, a);
+    CHECK_LE(fabs((double)a[0] - 0.8659), 5e-5);
+    CHECK_LE(fabs((double)a[3] + 0.8659), 5e-5);
+    group_advantage(RLVR_ADV_GRPO, one, NULL, 8, a);
+    CHECK_LE(fabs((double)a[0] - 2.474), 5e-4);
+    CHECK_LE(fabs((double)a[1] + 0.3535), 5e-5);
+    group_advantage(RLVR_ADV_RLOO, two, NULL, 4, a);
+    CHECK_LE(fabs((double)a[0] - 2.0 / 3), 1e-7);
+    group_advantage(RLVR_ADV_MAXRL, one, NULL, 8, a);      /* 1 / p - 1, and -1 */
+    CHECK(a[0] == 7 && a[1] == -1);
+    group_advantage(RLVR_ADV_PASS_AT_K, two, NULL, 4, a);      /* k = 2: 5 of 6 pairs pass, of a wrong one's pairs 2 of 3 */
+    CHECK_LE(fabs((double)a[0] - (1 - 5.0 / 6) / sqrt(5.0 / 36)), 1e-6);
+    CHECK_LE(fabs((double)a[3] - (2.0 / 3 - 5.0 / 6) / sqrt(5.0 / 36)), 1e-6);
+    for (int kind = 0; kind < RLVR_ADVANTAGE_COUNT; kind++) {
+        float same[8];
+        for (int i = 0; i < 8; i++) same[i] = 0.1f;
+        group_advantage((rlvr_advantage)kind, same, NULL, 8, a);      /* greedy is the first of them: equal too */
+        for (int i = 0; i < 8; i++) CHECK(a[i] == 0);
+        group_advantage((rlvr_advantage)kind, near, NULL, 8, a);
+        for (int i = 0; i < 8; i++) CHECK(rlvr__finite((double)a[i]) && fabsf(a[i]) < 10);
+        CHECK(kind == RLVR_ADV_REMAX || kind == RLVR_ADV_PASS_AT_K || (a[0] > 0 && a[7] < 0));
+        CHECK(rlvr_advantage_name((rlvr_advantage)kind) != NULL);
+    }
+    CHECK(rlvr_advantage_name(RLVR_ADVANTAGE_COUNT) == NULL);
+
+    /* GDPO: two rewards that GRPO of their sum could not tell apart (1 + 0 and 0 + 1) are told apart by how rare each is */
+    rlvr_advantage_desc d;
+    float sum[8], weight[] = {1, 1};
+    memset(&d, 0, sizeof d);
+    d.kind = RLVR_ADV_GDPO;
+    for (int i = 0; i < 8; i++) { parts[0][i] = i == 0; parts[1][i] = i > 0 && i < 5; sum[i] = parts[0][i] + parts[1][i]; }
+    rlvr_advantage_batch b = {1, 8, sum, NULL, NULL, NULL, parts[0], weight, 2};
+    CHECK(rlvr_advantage_of(&d, &b, a) == RLVR_OK);
+    double z0[] = {7 / sqrt(8.0), -1 / sqrt(8.0)}, z1 = 0.5 / sqrt(2.0 / 7), raw[8], square = 0;
+    for (int i = 0; i < 8; i++) {
+        raw[i] = z0[i > 0] + (i > 0 && i < 5 ? z1 : -z1);
+        square += raw[i] * raw[i] / 8;
+    }
+    for (int i = 0; i < 8; i++) CHECK_LE(fabs((double)a[i] - raw[i] / sqrt(square)), 2e-3);
+    CHECK(a[0] > 1.5f * a[1] && a[1] > 0 && a[7] < 0);
+    for (int i = 0; i < 8; i++) parts[0][i] = 0.3f;      /* a part without signal adds exactly nothing */
+    weight[0] = 5;
+    CHECK(rlvr_advantage_of(&d, &b, a) == RLVR_OK && a[1] == a[4] && a[0] == a[7]);
+
+    /* what cannot be */
+    d.kind = RLVR_ADV_REMAX;
+    CHECK(rlvr_advantage_of(&d, &b, a) == RLVR_ERROR_ARGUMENT);
+    d.kind = (rlvr_advantage)99;
+    CHECK(rlvr_advantage_of(&d, &b, a) == RLVR_ERROR_ARGUMENT);
+}
+
+static void test_gae(void)
+{
+    double worst = 0;
+    for (int round = 0; round < 200; round++) {
+        float reward[12], value[12], advantage[12], returns[12];
+        int n = 1 + dice(12);
+        rlvr_gae_desc d = {(float)uniform(0.5, 1), (float)uniform(0.1, 1), (float)uniform(0.1, 1), 0};
+        double last = round % 2 ? uniform(-1, 1) : 0, lambda = (double)d.lambda;
+        if (round % 5 == 0) { d.length_alpha = 0.5f; lambda = fmax(0, 1 - 2.0 / n); }
+        for (int i = 0; i < n; i++) { reward[i] = (float)uniform(-1, 1); value[i] = (float)uniform(-1, 1); }
+        rlvr_gae(&d, reward, value, n, (float)last, advantage, returns);
+        for (int i = 0; i < n; i++) {      /* the sum of (gamma lambda)^k delta_k, term by term */
+            double sum = 0, target = 0;
+            for (int k = i; k < n; k++) {
+                double next = k + 1 < n ? (double)value[k + 1] : (double)(float)last;
+                double delta = (double)reward[k] + (double)d.gamma * next - (double)value[k];
+                sum += pow((double)d.gamma * lambda, k - i) * delta;
+                target += pow((double)d.gamma * (double)d.lambda_value, k - i) * delta;
+            }
+            worst = fmax(worst, fabs((double)advantage[i] - sum));
+            worst = fmax(worst, fabs((double)returns[i] - (double)value[i] - target));
+        }
+    }
+    CHECK_LE(worst, 1e-6);
+    const rlvr_gae_desc plain = {0, 0, 0, 0};      /* gamma 1, lambda for the value 1: returns are what is still to come */
+    const float reward[] = {0, 0, 1}, value[] = {0.5f, 0.25f, 0.75f};
+    float returns[3];
+    rlvr_gae(&plain, reward, value, 3, 0, NULL, returns);
+    for (int i = 0; i < 3; i++) CHECK_LE(fabs((double)returns[i] - 1), 1e-7);
+    const float steps[] = {0.5f, 0.5f, 1, 0};
+    const int begin[] = {0, 2, 3, 6};
+    float a[6];
+    rlvr_vine(steps, begin, 3, a);
+    CHECK(a[0] == 0 && a[1] == 0 && a[2] == 0.5f && a[3] == -1 && a[5] == -1);
+    REPORT("GAE against the sum it stands for: off by %.1e", worst);
+}
+
 static void test_advantages(void)
 {
     float reward[16], a[16];
@@ -468,30 +674,29 @@ static void test_advantages(void)
         const float same[] = {0, 1, -3.7f, 0.95f, 0.1f, 1e30f, 1e-40f, FLT_MAX};
         for (int k = 0; k < 8; k++) {      /* equal rewards: exactly 0, whatever the mean rounds to */
             for (int i = 0; i < 7; i++) { reward[i] = same[k]; a[i] = 9; }
-            rlvr_advantage_group((rlvr_advantage)kind, reward, NULL, 7, a);
+            group_advantage((rlvr_advantage)kind, reward, NULL, 7, a);
             for (int i = 0; i < 7; i++) CHECK(a[i] == 0);
         }
         reward[0] = 0.0f;
         reward[1] = -0.0f;
-        rlvr_advantage_group((rlvr_advantage)kind, reward, NULL, 2, a);
+        group_advantage((rlvr_advantage)kind, reward, NULL, 2, a);
         CHECK(a[0] == 0 && a[1] == 0);
-        rlvr_advantage_group((rlvr_advantage)kind, reward, NULL, 0, a);
-        rlvr_advantage_group((rlvr_advantage)kind, reward, NULL, 1, a);      /* alone */
+        group_advantage((rlvr_advantage)kind, reward, NULL, 1, a);      /* alone */
         CHECK(a[0] == 0);
         /* one valid, or valid ones equal: the invalid reward is not looked at, NaN or not */
         for (int i = 0; i < 4; i++) { reward[i] = (float)i; valid[i] = i == 2; a[i] = 9; }
         reward[0] = NAN;
-        rlvr_advantage_group((rlvr_advantage)kind, reward, valid, 4, a);
+        group_advantage((rlvr_advantage)kind, reward, valid, 4, a);
         for (int i = 0; i < 4; i++) CHECK(a[i] == 0);
         /* a NaN that nobody marked is left out too */
         reward[0] = NAN; reward[1] = 1; reward[2] = 3; reward[3] = INFINITY;
-        rlvr_advantage_group((rlvr_advantage)kind, reward, NULL, 4, a);
+        group_advantage((rlvr_advantage)kind, reward, NULL, 4, a);
         CHECK(a[0] == 0 && a[3] == 0 && a[1] < 0 && a[2] == -a[1]);
         /* bounded and finite at the ends of float, centred everywhere */
         const float ends[] = {1e-45f, 1e-38f, 1e-10f, 1, 1e30f, FLT_MAX};
         for (int k = 0; k < 6; k++) {
             for (int i = 0; i < 8; i++) reward[i] = i == 5 ? -ends[k] : ends[k];
-            rlvr_advantage_group((rlvr_advantage)kind, reward, NULL, 8, a);
+            group_advantage((rlvr_advantage)kind, reward, NULL, 8, a);
             double sum = 0, largest = 0;
             for (int i = 0; i < 8; i++) { CHECK(rlvr__finite((double)a[i])); sum += (double)a[i]; largest = fmax(largest, fabs((double)a[i])); }
             if (kind == RLVR_ADV_GRPO) CHECK_LE(largest, 7 / sqrt(8.0) + 1e-6);
@@ -500,10 +705,10 @@ static void test_advantages(void)
     }
     /* 0.95 x 7 and 0: by hand */
     for (int i = 0; i < 8; i++) reward[i] = i == 7 ? 0 : 0.95f;
-    rlvr_advantage_group(RLVR_ADV_GRPO, reward, NULL, 8, a);
+    group_advantage(RLVR_ADV_GRPO, reward, NULL, 8, a);
     double R = (double)0.95f, mean = R * 7 / 8, std = sqrt((7 * (R / 8) * (R / 8) + mean * mean) / 7);
     for (int i = 0; i < 8; i++) CHECK_LE(fabs((double)a[i] - ((double)reward[i] - mean) / (std + 1e-4)), 1e-6);
-    rlvr_advantage_group(RLVR_ADV_DR_GRPO, reward, NULL, 8, a);
+    group_advantage(RLVR_ADV_DR_GRPO, reward, NULL, 8, a);
     for (int i = 0; i < 8; i++) CHECK_LE(fabs((double)a[i] - ((double)reward[i] - mean)), 1e-7);
 
     /* over rollouts: groups apart, errors out, signal counted */
@@ -517,12 +722,12 @@ static void test_advantages(void)
     r.n = 12;
     r.group_size = 4;
     for (int i = 0; i < 12; i++) { items[i].reward = rewards[i]; items[i].advantage = 9; items[i].graded = i == 6 ? RLVR_REWARD_ERROR : RLVR_OK; }
-    CHECK(rlvr_advantages(&r, RLVR_ADV_GRPO) == 1);      /* the second group's only 0 is an error */
-    rlvr_advantage_group(RLVR_ADV_GRPO, rewards, NULL, 4, a);
+    CHECK(advantages(&r, RLVR_ADV_GRPO) == 1);      /* the second group's only 0 is an error */
+    group_advantage(RLVR_ADV_GRPO, rewards, NULL, 4, a);
     for (int i = 0; i < 12; i++) CHECK(items[i].advantage == (i < 4 ? a[i] : 0));
     items[6].graded = RLVR_OK;
     items[3].graded = RLVR_REWARD_ERROR;
-    CHECK(rlvr_advantages(&r, RLVR_ADV_DR_GRPO) == 2);
+    CHECK(advantages(&r, RLVR_ADV_DR_GRPO) == 2);
     CHECK_LE(fabs((double)items[0].advantage - 2.0 / 3), 1e-7);
     CHECK(items[3].advantage == 0 && items[6].advantage == -0.75f && items[4].advantage == 0.25f);
 }
@@ -564,6 +769,9 @@ int main(void)
     test_exactness();
     test_bad_input();
     test_advantages();
+    test_estimators();
+    test_estimator_vectors();
+    test_gae();
     test_schedule();
     rlvr_close(ctx);
     return test_done();
