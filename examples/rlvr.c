@@ -347,6 +347,102 @@ static rlvr_result generate(rlvr_ctx *ctx, args *a)
     return interrupted ? RLVR_STOPPED : result;
 }
 
+/* ---- advantage ---- */
+
+/* The numbers of a list, or one number n_one times; null is NaN. Returns how many there are; -1: the field is something else. */
+static int read_floats(rlvr_ctx *ctx, const rlvr__json *j, int n_one, float **out)
+{
+    int n = 0;
+    bool one = rlvr__json_is(j, RLVR__JSON_NUMBER);
+    *out = NULL;
+    if (!j) return 0;
+    if ((!one && !rlvr__json_is(j, RLVR__JSON_ARRAY)) || !(*out = RLVR__NEW(ctx, float, (one ? n_one : rlvr__json_count(j)) + 1))) return -1;
+    for (; one && n < n_one; n++) (*out)[n] = (float)rlvr__json_num(j, 0);
+    if (!one)
+        RLVR__JSON_EACH(item, j) {
+            if (item->type != RLVR__JSON_NUMBER && item->type != RLVR__JSON_NULL) return -1;
+            (*out)[n++] = item->type == RLVR__JSON_NULL ? NAN : (float)item->number;
+        }
+    return n;
+}
+
+/* One line: {"estimator":"grpo","rewards":[1,1,0,0]}, and where wanted group_size, lengths, greedy, parts with part_weights, eps,
+   k, positive_scale, negative_scale. Returns what is wrong with it; NULL: nothing, and the answer stands in b. */
+static const char *advantage_line(rlvr_ctx *ctx, const rlvr__json *j, rlvr__buf *b)
+{
+    rlvr_advantage_desc d;
+    rlvr_advantage_batch batch;
+    const char *name = rlvr__json_str(rlvr__json_get(j, "estimator"), NULL);
+    float *reward, *length, *greedy, *weight, *part = NULL;
+    memset(&d, 0, sizeof d);
+    memset(&batch, 0, sizeof batch);
+    for (int k = 0; k < RLVR_ADVANTAGE_COUNT && name; k++, d.kind = (rlvr_advantage)k)
+        if (!strcmp(rlvr_advantage_name((rlvr_advantage)k), name)) break;
+    if (!name || d.kind == RLVR_ADVANTAGE_COUNT) return "\"estimator\" is none of grpo, dr_grpo, rloo, reinforce, reinforce_pp, "
+        "reinforce_pp_baseline, remax, maxrl, opo, gdpo, pass_at_k";
+    int n = read_floats(ctx, rlvr__json_get(j, "rewards"), 1, &reward);
+    if (n < 1) return "\"rewards\" must be a list of numbers (null: no reward)";
+    batch.group_size = (int)rlvr__json_int(rlvr__json_get(j, "group_size"), n);
+    if (batch.group_size < 1 || n % batch.group_size) return "\"group_size\" does not divide the number of rewards";
+    batch.n_groups = n / batch.group_size;
+    int n_length = read_floats(ctx, rlvr__json_get(j, "lengths"), n, &length);
+    int n_greedy = read_floats(ctx, rlvr__json_get(j, "greedy"), batch.n_groups, &greedy);
+    if (n_length && n_length != n) return "\"lengths\" must have a number for each reward";
+    if (n_greedy && n_greedy != batch.n_groups) return "\"greedy\" must have a number for each group";
+    const rlvr__json *parts = rlvr__json_get(j, "parts");
+    if (parts) {
+        batch.n_parts = (int)rlvr__json_count(parts);
+        part = RLVR__NEW(ctx, float, (size_t)batch.n_parts * (size_t)n + 1);
+        int p = 0;
+        RLVR__JSON_EACH(row, parts) {
+            float *values;
+            if (!part || read_floats(ctx, row, n, &values) != n) return "\"parts\" must be lists as long as \"rewards\"";
+            memcpy(part + (size_t)p++ * (size_t)n, values, (size_t)n * sizeof(float));
+        }
+        if (read_floats(ctx, rlvr__json_get(j, "part_weights"), batch.n_parts, &weight) > 0) batch.part_weight = weight;
+    }
+    int *tokens = RLVR__NEW(ctx, int, n);
+    float *out = RLVR__NEW(ctx, float, n);
+    if (!tokens || !out) return "out of memory";
+    for (int i = 0; i < n_length; i++) tokens[i] = (int)length[i];
+    batch.reward = reward;
+    batch.length = n_length ? tokens : NULL;
+    batch.greedy = greedy;
+    batch.part = part;
+    d.eps = (float)rlvr__json_num(rlvr__json_get(j, "eps"), 0);
+    d.k = (int)rlvr__json_int(rlvr__json_get(j, "k"), 0);
+    d.positive_scale = (float)rlvr__json_num(rlvr__json_get(j, "positive_scale"), 0);
+    d.negative_scale = (float)rlvr__json_num(rlvr__json_get(j, "negative_scale"), 0);
+    if (rlvr_advantage_of(&d, &batch, out) != RLVR_OK) return "the estimator lacks what it needs (remax: \"greedy\"), or eps is not above 0";
+    rlvr__buf_addf(b, "{\"advantages\":");
+    put_floats(b, out, n);
+    rlvr__buf_addf(b, "}\n");
+    return NULL;
+}
+
+static rlvr_result advantage(rlvr_ctx *ctx, args *a)
+{
+    rlvr_result r = RLVR_OK;
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t len;
+    (void)ctx;
+    a->threads = 1;
+    for (int64_t number = 1; r == RLVR_OK && (len = getline(&line, &cap, stdin)) >= 0; number++) {
+        if (strspn(line, " \t\r\n") == (size_t)len) continue;
+        rlvr_ctx *own = open_ctx(a);           /* what a line needs goes with it */
+        rlvr__json *j = own ? rlvr__json_parse(own, "stdin", line, (size_t)len, number) : NULL;
+        rlvr__buf b = {own, NULL, 0, 0, false};
+        const char *wrong = j ? advantage_line(own, j, &b) : NULL;
+        if (wrong) fprintf(stderr, "rlvr: stdin:%lld: %s\n", (long long)number, wrong);
+        if (!j || wrong) r = RLVR_ERROR_FORMAT;
+        else if (!print_buf(&b)) r = RLVR_ERROR_IO;
+        rlvr_close(own);
+    }
+    free(line);
+    return r;
+}
+
 /* ---- score ---- */
 
 /* The tokens of a line: given, or of its prompt (or messages) and completion. Returns their number, -1 on failure. */
@@ -540,6 +636,7 @@ static const command commands[] = {
      {GROUP(model_options), GROUP(tasks_options), GROUP(eval_options), GROUP(sampling_options), GROUP(raw_options), GROUP(json_options), GROUP(machine_options)}},
     {"train", "--model F --tasks T --out DIR", "reinforcement learning from a verifier", run_training,
      {GROUP(model_options), GROUP(tasks_options), GROUP(train_options), GROUP(sampling_options), GROUP(raw_options), GROUP(machine_options)}},
+    {"advantage", "< LINES", "advantages: JSONL {\"estimator\":\"grpo\",\"rewards\":[1,1,0,0]} in, {\"advantages\":[...]} out", advantage, {{NULL, 0}}},
     {"plot", "--out F.svg NAME=metrics.jsonl ...", "curves of training runs", plot, {GROUP(plot_options)}},
 };
 

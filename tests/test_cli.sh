@@ -22,7 +22,7 @@ check "a model is made" test -f $model/model.safetensors
 for i in 1 2 3 4 5 6 7 8; do echo "{\"prompt\":\"${i}2345>\",\"answer\":\"$((i > 5 ? i : 5))\",\"raw\":true}"; done >$dir/tasks.jsonl
 
 check "help" prints 'rlvr train' rlvr help
-for c in info tokenize generate score eval train plot; do check "$c --help" prints "rlvr $c" rlvr $c --help; done
+for c in info tokenize generate score eval train advantage plot; do check "$c --help" prints "rlvr $c" rlvr $c --help; done
 check "no such command" fails rlvr fly
 check "no such option" fails rlvr info --fly
 check "a value that is no number" fails rlvr eval --model $model --tasks $dir/tasks.jsonl --n many
@@ -33,6 +33,9 @@ check "no such verifier" fails rlvr eval --model $model --tasks $dir/tasks.jsonl
 check "a bad line is named" fails rlvr score --model $model <<<'{"tokens":[1,2'
 check "a token out of range" fails rlvr score --model $model <<<'{"tokens":[1,99999]}'
 
+check "advantage" prints '^\{"advantages":\[0\.8658754[0-9]*,0\.8658754' rlvr advantage <<<'{"estimator":"grpo","rewards":[1,1,0,0]}'
+check "advantage of groups" prints '^\{"advantages":\[0\.5,-0\.5,0,0\]\}$' rlvr advantage <<<'{"estimator":"dr_grpo","rewards":[1,0,1,1],"group_size":2}'
+check "advantage: a line without rewards" fails rlvr advantage <<<'{"estimator":"grpo"}'
 check "info" prints '1\.0 M parameters' rlvr info $model
 check "info --json" prints '"hash":"[0-9a-f]{16}"' rlvr info $model --json
 check "tokenize" prints '^49 50 62$' rlvr tokenize --model $model '12>'
