@@ -420,36 +420,109 @@ RLVR_API void rlvr_vine(const float *value, const int *begin, int n_steps, float
 
 /* ---- losses ---- */
 
+/* Surrogates of one token, with r = exp(logprob - old_logprob) and A its advantage (negated: losses are minimised). */
+#define RLVR_LOSSES(X)                                                                             \
+    X(RLVR_LOSS_CLIP,       "clip")         /* min(r A, clip(r, 1 - low, 1 + high) A): Schulman et al. 2017 */    \
+    X(RLVR_LOSS_REINFORCE,  "reinforce")    /* logprob A: Williams 1992 */                                        \
+    X(RLVR_LOSS_GSPO,       "gspo")         /* clip with s = exp(mean_t log r) for r: Zheng et al. 2025 */        \
+    X(RLVR_LOSS_GSPO_TOKEN, "gspo_token")   /* the value of s, the gradient of each token's own r */              \
+    X(RLVR_LOSS_CISPO,      "cispo")        /* [clip(r)] A logprob, nothing through []: MiniMax 2025 */           \
+    X(RLVR_LOSS_SAPO,       "sapo")         /* 4/tau sigmoid(tau (r - 1)) A: Qwen 2025 */
+
+typedef enum rlvr_loss_kind {
+#define RLVR__X(kind, name) kind,
+    RLVR_LOSSES(RLVR__X)
+#undef RLVR__X
+    RLVR_LOSS_KIND_COUNT
+} rlvr_loss_kind;
+
 typedef enum rlvr_aggregation {
     RLVR_AGG_TOKEN_MEAN,             /* sum over all tokens / their number (DAPO) */
     RLVR_AGG_SEQ_MEAN_TOKEN_MEAN,    /* mean over sequences of the token mean (GRPO) */
-    RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM /* sum / (sequences * max_tokens) (Dr. GRPO) */
+    RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM,/* sum / (sequences * max_tokens) (Dr. GRPO) */
+    RLVR_AGG_SEQ_MEAN_TOKEN_SUM,     /* sum / sequences */
+    RLVR_AGG_COUNT
 } rlvr_aggregation;
-typedef enum rlvr_kl { RLVR_KL_K3, RLVR_KL_K1, RLVR_KL_K2 } rlvr_kl;   /* Schulman 2020; x = logprob - ref_logprob */
+
+/* Estimators of KL(policy || reference) (Schulman 2020) with x = logprob - ref_logprob, held within -20 .. 20. As a term of
+   the loss, k1 has a gradient of mean zero, and k2's mean gradient is that of the divergence. */
+typedef enum rlvr_kl { RLVR_KL_K3 /* exp(-x) - 1 + x */, RLVR_KL_K1 /* x */, RLVR_KL_K2 /* x^2 / 2 */, RLVR_KL_COUNT } rlvr_kl;
+
+/* Weights for rollouts of an older or another engine's policy, w = exp(old_logprob - behaviour_logprob): of a token, or of
+   its sequence (the product), cut at is_cap (truncated importance sampling) or 0 above it (masked). */
+typedef enum rlvr_correction {
+    RLVR_IS_NONE, RLVR_IS_TOKEN_TRUNCATE, RLVR_IS_TOKEN_MASK, RLVR_IS_SEQUENCE_TRUNCATE, RLVR_IS_SEQUENCE_MASK, RLVR_IS_COUNT
+} rlvr_correction;
+
+/* A surrogate of your own: its value (to be minimised) and its slope in logprob. */
+typedef struct rlvr_token { double logprob, old_logprob, ratio, advantage; } rlvr_token;
+typedef void (*rlvr_token_loss_fn)(void *user, const rlvr_token *t, double *value, double *slope);
 
 typedef struct rlvr_loss_desc {
-    float clip_eps_low, clip_eps_high;   /* 0: 0.2; high 0: the same as low */
+    float clip_eps_low, clip_eps_high;   /* 0: 0.2, the same as low; cispo: 1 and 4 */
     rlvr_aggregation aggregation;
     rlvr_kl kl;
     float kl_coef;                       /* 0: no reference model */
     int   max_tokens;                    /* the constant of seq_mean_token_sum_norm; 0 in a trainer: the sampling's */
+    rlvr_loss_kind kind;
+    rlvr_token_loss_fn fn;  void *user;  /* kind is then not read */
+    float dual_clip;                     /* clip and gspo with A < 0: the loss is at most -dual_clip A (Ye et al. 2020); 0: off, else > 1 */
+    float sapo_tau_positive, sapo_tau_negative;    /* 0: 1 and 1.05 */
+    rlvr_correction correction;          /* needs behaviour_logprob */
+    float is_cap;                        /* 0: 2 */
+    float stale_kl;                      /* sequences of A < 0 whose mean old_logprob - logprob is above it have no surrogate
+                                            (DeepSeek-V3.2); 0: off */
+    float entropy_coef;                  /* entropy is rewarded: the loss gets -entropy_coef times its aggregated value */
+    float nll_coef;                      /* likelihood of right rollouts: -nll_coef times the mean logprob of `right` (VAPO) */
+    float demo_gamma;                    /* demonstrations: p / (p + gamma) for r (LUFFY, Yan et al. 2025); 0: 0.1 */
+    float kl_cov_coef;                   /* on `selected` tokens: times |logprob - old_logprob| (KL-Cov, Cui et al. 2025); else, where
+                                            it is 0, those tokens have no surrogate gradient (Clip-Cov) */
 } rlvr_loss_desc;
+
+/* Sequence s has tokens offset[s] .. offset[s+1]-1 of n = offset[n_seq]. NULL where it is said what that means. */
+typedef struct rlvr_loss_batch {
+    int n_seq;
+    const int   *offset;
+    const float *logprob, *old_logprob;  /* (n) */
+    const float *ref_logprob;            /* (n); NULL: kl_coef must be 0 */
+    const float *behaviour_logprob;      /* (n); NULL: correction must be none */
+    const float *advantage;              /* (n_seq) */
+    const float *token_advantage;        /* (n) instead of it, as GAE makes them; NULL: none */
+    const float *entropy;                /* (n) of the policy's distributions; NULL: entropy is left out of the value of the loss */
+    const unsigned char *mask;           /* (n); NULL: every token counts */
+    const unsigned char *right, *demo;   /* (n_seq): right for nll_coef, demonstrations; NULL: none */
+    const unsigned char *selected;       /* (n): rlvr_covariance_select(); NULL: none */
+    int64_t n_seq_total, n_tokens_total, n_right_total;    /* of the whole batch, where this is one micro-batch; 0: of this call.
+                                            right: tokens of right sequences */
+} rlvr_loss_batch;
 
 typedef struct rlvr_loss_stats {
     double loss, policy_loss, kl;        /* kl: token mean of the estimator */
     double clip_low, clip_high;          /* fraction of tokens whose gradient the clip has cut, by side */
     double ratio_max;
+    double correction;                   /* token mean of the weights */
     int64_t n_tokens;                    /* tokens under the mask */
+    int64_t n_stale;                     /* sequences that stale_kl has taken out */
 } rlvr_loss_stats;
 
-/* Verb 4, loss: PPO's clipped surrogate (Schulman et al. 2017) with per-sequence advantages. Sequence s has tokens
-   offset[s] .. offset[s+1]-1; arrays of n = offset[n_seq] tokens; mask NULL: every token counts. ref_logprob may be NULL if
-   kl_coef is 0. Writes dloss/dlogprob of each token. n_seq_total, n_tokens_total: of the whole batch when this is one
-   micro-batch of it (0: of this call). A non-finite input is RLVR_ERROR_NUMERIC and writes zeros. */
-RLVR_API rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, int n_seq, const int *offset, const float *logprob,
-                                      const float *old_logprob, const float *ref_logprob, const float *advantage,
-                                      const unsigned char *mask, int64_t n_seq_total, int64_t n_tokens_total,
-                                      float *dlogprob, rlvr_loss_stats *stats);
+/* Verb 4, loss: surrogate, divergence, entropy and likelihood, aggregated. Writes dloss/dlogprob (n) of each token, and
+   dloss/dentropy (n) where dentropy is not NULL. A non-finite input is RLVR_ERROR_NUMERIC and writes zeros; fields that do not
+   go together are RLVR_ERROR_ARGUMENT, and rlvr_loss_problem() says why. */
+RLVR_API rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, const rlvr_loss_batch *b, float *dlogprob, float *dentropy,
+                                      rlvr_loss_stats *stats);
+/* What is wrong with the fields of d (b NULL: with those alone); NULL: nothing. Static text. */
+RLVR_API const char *rlvr_loss_problem(const rlvr_loss_desc *d, const rlvr_loss_batch *b);
+RLVR_API const char *rlvr_loss_name(rlvr_loss_kind kind);                /* NULL: there is none */
+/* Marks in selected (n) the `share` of the masked tokens with the largest covariance (logprob - mean)(A - mean) (Cui et al.
+   2025). Returns how many. token_advantage (n), mask (n) or NULL; scratch (2 n) is overwritten. */
+RLVR_API int  rlvr_covariance_select(const float *logprob, const float *token_advantage, const unsigned char *mask, int n,
+                                     float share, float *scratch, unsigned char *selected);
+/* The divergence as a part of the reward instead: reward[i] -= coef * estimator of token i. */
+RLVR_API void rlvr_kl_reward(rlvr_kl kl, float coef, const float *logprob, const float *ref_logprob, int n, float *reward);
+/* The coefficient for the next step: grown or shrunk towards kl == target, by at most 20 % of n / horizon (Ziegler et al. 2019). */
+RLVR_API float rlvr_adapt_kl(float coef, double kl, double target, double n, double horizon);
+/* The entropy coefficient for the next step: up by delta while entropy is below target, else down, never below 0 (Skywork-OR1). */
+RLVR_API float rlvr_adapt_entropy(float coef, double entropy, double target, float delta);
 
 /* ---- optimizer ---- */
 
@@ -8623,10 +8696,8 @@ void rlvr_vine(const float *value, const int *begin, int n_steps, float *advanta
    17. LOSSES                                                                         >>losses
    ============================================================================================ */
 
-/* One token of the policy loss. With r = exp(logprob - old), which is exactly 1 where both have the same bits:
-     surrogate = -min(r A, clip(r, 1 - low, 1 + high) A);   slope in logprob -r A, or 0 where the clip is the smaller one.
-   A tie at the clip's border belongs to the unclipped side. With x = logprob - ref:
-     k1 = x, slope 1;   k2 = x^2/2, slope x;   k3 = exp(-x) - 1 + x, slope 1 - exp(-x). */
+/* One token of the policy loss. r is exactly 1 where logprob and old_logprob have the same bits. A tie at the clip's border
+   belongs to the unclipped side. */
 typedef struct rlvr__token_loss {
     double surrogate, slope, kl, kl_slope, ratio;
     int clipped;                     /* -1 below, 1 above */
@@ -8635,22 +8706,73 @@ typedef struct rlvr__token_loss {
 /* A call's settings, and its sums: the losses with each token's weight, kl as a plain sum. */
 typedef struct rlvr__loss {
     const rlvr_loss_desc *d;
-    double low, high, coef, policy, penalty, kl;
-    int64_t n_seq, n_tokens, n_low, n_high;      /* of the whole batch; clipped in this call */
+    const rlvr_loss_batch *b;
+    double low, high, policy, penalty, kl, entropy, nll, correction;
+    int64_t n_seq, n_tokens, n_right, n_low, n_high;      /* of the whole batch; clipped in this call */
 } rlvr__loss;
 
-static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob, double old, double ref, double A)
+static double rlvr__kl_of(rlvr_kl kind, double x, double *slope)
+{
+    double held = RLVR__MIN(RLVR__MAX(x, -20.0), 20.0);
+    bool inside = held == x;
+    *slope = !inside ? 0 : kind == RLVR_KL_K1 ? 1 : kind == RLVR_KL_K2 ? held : -expm1(-held);
+    return kind == RLVR_KL_K1 ? held : kind == RLVR_KL_K2 ? 0.5 * held * held : expm1(-held) + held;
+}
+
+/* The pessimistic of r A and clip(r) A, and with dual_clip at most -c A where A < 0. slope: in log r. */
+static void rlvr__clip_loss(const rlvr__loss *l, rlvr__token_loss *t, double r, double A)
+{
+    t->clipped = A > 0 && r > 1 + l->high ? 1 : A < 0 && r < 1 - l->low ? -1 : 0;
+    double used = t->clipped > 0 ? 1 + l->high : t->clipped < 0 ? 1 - l->low : r, most = (double)l->d->dual_clip;
+    if (most > 0 && A < 0 && r > most) { used = most; t->clipped = 1; }
+    t->surrogate = A == 0 ? 0 : -A * used;
+    t->slope = t->clipped || A == 0 ? 0 : -A * r;
+}
+
+static void rlvr__cispo_loss(const rlvr__loss *l, rlvr__token_loss *t, double logprob, double A)
+{
+    double held = RLVR__MIN(RLVR__MAX(t->ratio, 1 - l->low), 1 + l->high);
+    t->clipped = t->ratio > 1 + l->high ? 1 : t->ratio < 1 - l->low ? -1 : 0;
+    t->slope = A == 0 ? 0 : -A * held;
+    t->surrogate = A == 0 ? 0 : t->slope * logprob;
+}
+
+static void rlvr__sapo_loss(const rlvr__loss *l, rlvr__token_loss *t, double A)
+{
+    double positive = l->d->sapo_tau_positive == 0 ? 1 : (double)l->d->sapo_tau_positive;
+    double negative = l->d->sapo_tau_negative == 0 ? (double)1.05f : (double)l->d->sapo_tau_negative;
+    double tau = A > 0 ? positive : negative, gate = 1 / (1 + exp(-tau * (t->ratio - 1)));
+    t->surrogate = A == 0 ? 0 : -A * 4 / tau * gate;
+    t->slope = A == 0 ? 0 : -A * 4 * gate * (1 - gate) * t->ratio;
+}
+
+/* s: the sequence's ratio (gspo). */
+static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob, double old, double s, double A, bool demo)
 {
     rlvr__token_loss t;
-    double x = logprob - ref;
+    memset(&t, 0, sizeof t);
     t.ratio = exp(logprob - old);
-    t.clipped = A > 0 && t.ratio > 1 + l->high ? 1 : A < 0 && t.ratio < 1 - l->low ? -1 : 0;
-    t.surrogate = A == 0 ? 0 : -A * (t.clipped > 0 ? 1 + l->high : t.clipped < 0 ? 1 - l->low : t.ratio);
-    t.slope = t.clipped || A == 0 ? 0 : -A * t.ratio;
-    t.kl = t.kl_slope = 0;
-    if (l->coef == 0) return t;
-    t.kl = l->d->kl == RLVR_KL_K1 ? x : l->d->kl == RLVR_KL_K2 ? 0.5 * x * x : expm1(-x) + x;
-    t.kl_slope = l->d->kl == RLVR_KL_K1 ? 1 : l->d->kl == RLVR_KL_K2 ? x : -expm1(-x);
+    if (demo) {      /* a text that nobody sampled: p / (p + gamma) takes the ratio's place */
+        double gamma = l->d->demo_gamma == 0 ? (double)0.1f : (double)l->d->demo_gamma, p = exp(logprob);
+        t.surrogate = A == 0 ? 0 : -A * p / (p + gamma);
+        t.slope = A == 0 ? 0 : -A * p * gamma / ((p + gamma) * (p + gamma));
+        return t;
+    }
+    if (l->d->fn) {
+        rlvr_token token = {logprob, old, t.ratio, A};
+        l->d->fn(l->d->user, &token, &t.surrogate, &t.slope);
+        return t;
+    }
+    switch (l->d->kind) {
+    case RLVR_LOSS_REINFORCE:
+        t.slope = A == 0 ? 0 : -A;
+        t.surrogate = A == 0 ? 0 : -A * logprob;
+        break;
+    case RLVR_LOSS_GSPO: case RLVR_LOSS_GSPO_TOKEN: rlvr__clip_loss(l, &t, s, A); break;
+    case RLVR_LOSS_CISPO: rlvr__cispo_loss(l, &t, logprob, A); break;
+    case RLVR_LOSS_SAPO: rlvr__sapo_loss(l, &t, A); break;
+    default: rlvr__clip_loss(l, &t, t.ratio, A);
+    }
     return t;
 }
 
@@ -8662,84 +8784,235 @@ static int64_t rlvr__count_masked(const unsigned char *mask, int from, int to)
     return n;
 }
 
-/* Tokens from .. to of one sequence. False: something in them is not finite. */
-static bool rlvr__loss_of_sequence(rlvr__loss *l, int from, int to, const float *logprob, const float *old_logprob,
-                                   const float *ref_logprob, double A, const unsigned char *mask, float *dlogprob,
-                                   rlvr_loss_stats *stats)
+/* What a whole sequence decides: its ratio, its correction, whether it is stale. */
+typedef struct rlvr__sequence {
+    int from, to;
+    int64_t tokens;
+    double weight, ratio, correction;
+    bool demo, right, stale;
+} rlvr__sequence;
+
+static rlvr__sequence rlvr__sequence_of(const rlvr__loss *l, int seq)
 {
-    int64_t tokens = rlvr__count_masked(mask, from, to);
-    double weight = 1.0 / ((double)l->n_seq * (double)l->d->max_tokens);
-    if (l->d->aggregation == RLVR_AGG_TOKEN_MEAN) weight = 1.0 / (double)l->n_tokens;
-    if (l->d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_MEAN) weight = 1.0 / ((double)l->n_seq * (double)tokens);
-    for (int i = from; i < to; i++) {
-        if (mask && !mask[i]) continue;
-        double now = (double)logprob[i], old = (double)old_logprob[i], ref = l->coef != 0 ? (double)ref_logprob[i] : 0;
-        rlvr__token_loss t = rlvr__loss_of_token(l, now, old, ref, A);
-        dlogprob[i] = (float)(weight * (t.slope + l->coef * t.kl_slope));
-        if (!rlvr__finite(now) || !rlvr__finite(old) || !rlvr__finite(ref) || !rlvr__finite(A)) return false;
-        if (!rlvr__finite(t.surrogate) || !rlvr__finite(t.kl) || !rlvr__finite((double)dlogprob[i])) return false;
-        l->policy += weight * t.surrogate;
-        l->penalty += weight * t.kl;
+    const rlvr_loss_batch *b = l->b;
+    rlvr__sequence s;
+    double log_ratio = 0, off = 0, cap = l->d->is_cap == 0 ? 2 : (double)l->d->is_cap;
+    memset(&s, 0, sizeof s);
+    s.from = b->offset[seq];
+    s.to = b->offset[seq + 1];
+    s.tokens = rlvr__count_masked(b->mask, s.from, s.to);
+    s.weight = 1.0 / (double)l->n_seq;
+    if (l->d->aggregation == RLVR_AGG_TOKEN_MEAN) s.weight = 1.0 / (double)l->n_tokens;
+    if (l->d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_MEAN) s.weight = 1.0 / ((double)l->n_seq * (double)s.tokens);
+    if (l->d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM) s.weight = 1.0 / ((double)l->n_seq * (double)l->d->max_tokens);
+    s.demo = b->demo && b->demo[seq];
+    s.right = b->right && b->right[seq];
+    for (int i = s.from; i < s.to; i++) {
+        if (b->mask && !b->mask[i]) continue;
+        log_ratio += (double)b->logprob[i] - (double)b->old_logprob[i];
+        if (l->d->correction != RLVR_IS_NONE) off += (double)b->old_logprob[i] - (double)b->behaviour_logprob[i];
+    }
+    s.ratio = s.tokens ? exp(log_ratio / (double)s.tokens) : 1;
+    s.stale = l->d->stale_kl > 0 && s.tokens && b->advantage && b->advantage[seq] < 0 && -log_ratio / (double)s.tokens > (double)l->d->stale_kl;
+    s.correction = exp(off);
+    if (l->d->correction == RLVR_IS_SEQUENCE_TRUNCATE) s.correction = RLVR__MIN(s.correction, cap);
+    else if (l->d->correction != RLVR_IS_SEQUENCE_MASK || s.correction > cap) s.correction = l->d->correction == RLVR_IS_SEQUENCE_MASK ? 0 : 1;
+    return s;
+}
+
+/* The weight of token i for what another policy has sampled. */
+static double rlvr__correction_of(const rlvr__loss *l, const rlvr__sequence *s, int i)
+{
+    double cap = l->d->is_cap == 0 ? 2 : (double)l->d->is_cap;
+    if (l->d->correction != RLVR_IS_TOKEN_TRUNCATE && l->d->correction != RLVR_IS_TOKEN_MASK) return s->correction;
+    double w = exp((double)l->b->old_logprob[i] - (double)l->b->behaviour_logprob[i]);
+    return w <= cap ? w : l->d->correction == RLVR_IS_TOKEN_TRUNCATE ? cap : 0;
+}
+
+/* One sequence's tokens. False: something in them is not finite. */
+static bool rlvr__loss_of_sequence(rlvr__loss *l, int seq, float *dlogprob, float *dentropy, rlvr_loss_stats *stats)
+{
+    const rlvr_loss_batch *b = l->b;
+    const rlvr_loss_desc *d = l->d;
+    rlvr__sequence s = rlvr__sequence_of(l, seq);
+    bool together = d->kind == RLVR_LOSS_GSPO && !d->fn && !s.demo;      /* the ratio's slope is every token's */
+    double shared = 0;
+    stats->n_stale += s.stale;
+    for (int i = s.from; i < s.to; i++) {
+        if (b->mask && !b->mask[i]) continue;
+        double now = (double)b->logprob[i], old = (double)b->old_logprob[i], ref = d->kl_coef != 0 ? (double)b->ref_logprob[i] : 0;
+        double A = (double)(b->token_advantage ? b->token_advantage[i] : b->advantage[seq]), grad = 0;
+        rlvr__token_loss t = rlvr__loss_of_token(l, now, old, s.ratio, A, s.demo);
+        double w = s.demo ? 1 : rlvr__correction_of(l, &s, i), push = s.stale ? 0 : w * t.slope;
+        bool selected = b->selected && b->selected[i];
+        if (d->kl_coef != 0) t.kl = rlvr__kl_of(d->kl, now - ref, &t.kl_slope);
+        if (selected && d->kl_cov_coef == 0) push = 0;
+        if (together) shared += push;
+        else grad = push;
+        if (selected && d->kl_cov_coef != 0) {
+            l->policy += s.weight * (double)d->kl_cov_coef * fabs(now - old);
+            grad += (double)d->kl_cov_coef * (now > old ? 1 : now < old ? -1 : 0);
+        }
+        grad = s.weight * (grad + (double)d->kl_coef * t.kl_slope);
+        if (s.right && d->nll_coef != 0) { grad -= (double)d->nll_coef / (double)l->n_right; l->nll -= now / (double)l->n_right; }
+        dlogprob[i] = (float)grad;
+        if (dentropy) dentropy[i] = (float)(-(double)d->entropy_coef * s.weight);
+        if (!rlvr__finite(now) || !rlvr__finite(old) || !rlvr__finite(ref) || !rlvr__finite(A) || !rlvr__finite(w)) return false;
+        if (!rlvr__finite(t.surrogate) || !rlvr__finite(t.kl) || !rlvr__finite(grad) || !rlvr__finite(shared)) return false;
+        if (!s.stale) l->policy += s.weight * w * t.surrogate;
+        l->penalty += s.weight * t.kl;
         l->kl += t.kl;
+        if (b->entropy) l->entropy += s.weight * (double)b->entropy[i];
+        l->correction += w;
         l->n_low += t.clipped < 0;
         l->n_high += t.clipped > 0;
         stats->ratio_max = RLVR__MAX(stats->ratio_max, t.ratio);
     }
+    for (int i = s.from; together && i < s.to; i++)
+        if (!b->mask || b->mask[i]) dlogprob[i] += (float)(s.weight * shared / (double)s.tokens);
     return true;
 }
 
-static bool rlvr__loss_check(const rlvr__loss *l, int n_seq, const float *ref_logprob)
+const char *rlvr_loss_problem(const rlvr_loss_desc *d, const rlvr_loss_batch *b)
 {
-    const rlvr_loss_desc *d = l->d;
-    if (d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM && d->max_tokens < 1) return false;
-    return n_seq >= 0 && l->low > 0 && l->high > 0 && rlvr__finite(l->coef) && (l->coef == 0 || ref_logprob) &&
-           (unsigned)d->aggregation <= RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM && (unsigned)d->kl <= RLVR_KL_K2;
+    bool gspo = !d->fn && (d->kind == RLVR_LOSS_GSPO || d->kind == RLVR_LOSS_GSPO_TOKEN);
+    bool clips = !d->fn && (d->kind == RLVR_LOSS_CLIP || gspo);
+    if ((unsigned)d->kind >= RLVR_LOSS_KIND_COUNT) return "kind is no loss";
+    if ((unsigned)d->aggregation >= RLVR_AGG_COUNT) return "aggregation is none there is";
+    if ((unsigned)d->kl >= RLVR_KL_COUNT) return "kl is no estimator";
+    if ((unsigned)d->correction >= RLVR_IS_COUNT) return "correction is none there is";
+    if (!(d->clip_eps_low >= 0) || !(d->clip_eps_high >= 0)) return "clip_eps_low and clip_eps_high must be above 0";
+    if (!rlvr__finite((double)d->kl_coef)) return "kl_coef is not finite";
+    if (!rlvr__finite((double)d->entropy_coef) || !rlvr__finite((double)d->nll_coef)) return "entropy_coef and nll_coef must be finite";
+    if (d->dual_clip != 0 && !clips) return "dual_clip goes with clip and gspo";
+    if (d->dual_clip != 0 && !(d->dual_clip > 1)) return "dual_clip must be above 1";
+    if (!(d->is_cap >= 0) || !(d->stale_kl >= 0) || !(d->demo_gamma >= 0)) return "is_cap, stale_kl and demo_gamma cannot be below 0";
+    if (!(d->sapo_tau_positive >= 0) || !(d->sapo_tau_negative >= 0)) return "a temperature of sapo cannot be below 0";
+    if (!b) return NULL;
+    if (d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM && d->max_tokens < 1) return "seq_mean_token_sum_norm needs max_tokens";
+    if (b->n_seq < 0) return "n_seq is below 0";
+    if (d->kl_coef != 0 && !b->ref_logprob) return "kl_coef needs ref_logprob";
+    if (d->correction != RLVR_IS_NONE && !b->behaviour_logprob) return "correction needs behaviour_logprob";
+    if (!b->advantage && !b->token_advantage) return "neither advantage nor token_advantage is there";
+    if (gspo && d->kind == RLVR_LOSS_GSPO && b->token_advantage) return "gspo has one advantage a sequence; gspo_token takes token_advantage";
+    if (d->stale_kl > 0 && !b->advantage) return "stale_kl needs advantage";
+    for (int s = 0; s < b->n_seq; s++)
+        if (b->offset[s] < 0 || b->offset[s + 1] < b->offset[s]) return "offset must not fall";
+    return NULL;
+}
+
+const char *rlvr_loss_name(rlvr_loss_kind kind)
+{
+    static const char *const name[] = {
+#define RLVR__X(kind, name) name,
+        RLVR_LOSSES(RLVR__X)
+#undef RLVR__X
+    };
+    return (unsigned)kind < RLVR_LOSS_KIND_COUNT ? name[kind] : NULL;
 }
 
 /* The mask is the only source of every denominator: a token outside it is not looked at, a sequence without a token inside
-   it is not counted. Each token's gradient depends on its own values and the totals alone, so that micro-batches with the
+   it is not counted. Each token's gradient depends on its own sequence and the totals alone, so that micro-batches with the
    whole batch's totals give the same bits as one call, and their losses add up to its loss. Fractions and means in stats are
-   over this call's tokens; kl is measured where kl_coef is not 0. Only dlogprob[offset[0] .. offset[n_seq]-1] is written. */
-rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, int n_seq, const int *offset, const float *logprob,
-                             const float *old_logprob, const float *ref_logprob, const float *advantage,
-                             const unsigned char *mask, int64_t n_seq_total, int64_t n_tokens_total, float *dlogprob,
-                             rlvr_loss_stats *stats)
+   over this call's tokens; kl is measured where kl_coef is not 0. Only elements offset[0] .. offset[n_seq]-1 are written. */
+rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, const rlvr_loss_batch *b, float *dlogprob, float *dentropy, rlvr_loss_stats *stats)
 {
     rlvr_loss_stats local, *out = stats ? stats : &local;
     rlvr__loss l;
+    bool cispo = !d->fn && d->kind == RLVR_LOSS_CISPO;
     memset(&l, 0, sizeof l);
     memset(out, 0, sizeof *out);
+    if (b->n_seq < 1 || rlvr_loss_problem(d, b)) {
+        bool sound = b->n_seq > 0 && b->offset[0] >= 0;
+        for (int s = 0; sound && s < b->n_seq; s++) sound = b->offset[s + 1] >= b->offset[s];
+        if (sound) memset(dlogprob + b->offset[0], 0, (size_t)(b->offset[b->n_seq] - b->offset[0]) * sizeof(float));
+        return rlvr_loss_problem(d, b) ? RLVR_ERROR_ARGUMENT : RLVR_OK;
+    }
     l.d = d;
-    l.low = d->clip_eps_low == 0 ? (double)0.2f : (double)d->clip_eps_low;
-    l.high = d->clip_eps_high == 0 ? l.low : (double)d->clip_eps_high;
-    l.coef = (double)d->kl_coef;
-    for (int s = 0; s < n_seq; s++) {
-        if (offset[s] < 0 || offset[s + 1] < offset[s]) return RLVR_ERROR_ARGUMENT;
-        int64_t tokens = rlvr__count_masked(mask, offset[s], offset[s + 1]);
+    l.b = b;
+    l.low = d->clip_eps_low == 0 ? cispo ? 1 : (double)0.2f : (double)d->clip_eps_low;
+    l.high = d->clip_eps_high == 0 ? cispo ? 4 : l.low : (double)d->clip_eps_high;
+    for (int s = 0; s < b->n_seq; s++) {
+        int64_t tokens = rlvr__count_masked(b->mask, b->offset[s], b->offset[s + 1]);
         l.n_tokens += tokens;
         l.n_seq += tokens > 0;
+        l.n_right += b->right && b->right[s] ? tokens : 0;
     }
     int64_t n_tokens = l.n_tokens;
-    size_t bytes = n_seq > 0 ? (size_t)(offset[n_seq] - offset[0]) * sizeof(float) : 0;
-    if (bytes) memset(dlogprob + offset[0], 0, bytes);
-    if (!rlvr__loss_check(&l, n_seq, ref_logprob)) return RLVR_ERROR_ARGUMENT;
+    size_t bytes = (size_t)(b->offset[b->n_seq] - b->offset[0]) * sizeof(float);
+    memset(dlogprob + b->offset[0], 0, bytes);
+    if (dentropy) memset(dentropy + b->offset[0], 0, bytes);
     if (!n_tokens) return RLVR_OK;
-    if (n_seq_total > 0) l.n_seq = n_seq_total;
-    if (n_tokens_total > 0) l.n_tokens = n_tokens_total;
-    for (int s = 0; s < n_seq; s++)
-        if (!rlvr__loss_of_sequence(&l, offset[s], offset[s + 1], logprob, old_logprob, ref_logprob, (double)advantage[s],
-                                    mask, dlogprob, out)) {
-            memset(dlogprob + offset[0], 0, bytes);
+    if (b->n_seq_total > 0) l.n_seq = b->n_seq_total;
+    if (b->n_tokens_total > 0) l.n_tokens = b->n_tokens_total;
+    if (b->n_right_total > 0) l.n_right = b->n_right_total;
+    for (int s = 0; s < b->n_seq; s++)
+        if (!rlvr__loss_of_sequence(&l, s, dlogprob, dentropy, out)) {
+            memset(dlogprob + b->offset[0], 0, bytes);
+            if (dentropy) memset(dentropy + b->offset[0], 0, bytes);
             memset(out, 0, sizeof *out);
             return RLVR_ERROR_NUMERIC;
         }
     out->n_tokens = n_tokens;
     out->policy_loss = l.policy;
-    out->loss = l.policy + l.coef * l.penalty;
+    out->loss = l.policy + (double)d->kl_coef * l.penalty - (double)d->entropy_coef * l.entropy + (double)d->nll_coef * l.nll;
     out->kl = l.kl / (double)n_tokens;
     out->clip_low = (double)l.n_low / (double)n_tokens;
     out->clip_high = (double)l.n_high / (double)n_tokens;
+    out->correction = l.correction / (double)n_tokens;
     return RLVR_OK;
+}
+
+static int rlvr__by_size(const void *a, const void *b)      /* the largest first */
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x < y) - (x > y);
+}
+
+int rlvr_covariance_select(const float *logprob, const float *token_advantage, const unsigned char *mask, int n, float share,
+                           float *scratch, unsigned char *selected)
+{
+    double mean = 0, mean_advantage = 0;
+    int64_t in = rlvr__count_masked(mask, 0, n);
+    int want = (int)((double)share * (double)in + 0.5), found = 0;
+    for (int i = 0; i < n; i++) {
+        selected[i] = 0;
+        if (mask && !mask[i]) continue;
+        mean += (double)logprob[i] / (double)in;
+        mean_advantage += (double)token_advantage[i] / (double)in;
+    }
+    for (int i = 0; i < n; i++) scratch[i] = (float)(((double)logprob[i] - mean) * ((double)token_advantage[i] - mean_advantage));
+    float *sorted = scratch + n;
+    int m = 0;
+    for (int i = 0; i < n; i++)
+        if (!mask || mask[i]) sorted[m++] = scratch[i];
+    if (want < 1) return 0;
+    qsort(sorted, (size_t)m, sizeof *sorted, rlvr__by_size);
+    float least = sorted[want - 1];      /* all above it, then those equal to it in order, until there are enough */
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < n && found < want; i++) {
+            if ((mask && !mask[i]) || !(scratch[i] > 0) || (pass ? scratch[i] != least : !(scratch[i] > least))) continue;
+            selected[i] = 1;
+            found++;
+        }
+    return found;
+}
+
+void rlvr_kl_reward(rlvr_kl kl, float coef, const float *logprob, const float *ref_logprob, int n, float *reward)
+{
+    double slope;
+    for (int i = 0; i < n; i++) reward[i] -= (float)((double)coef * rlvr__kl_of(kl, (double)logprob[i] - (double)ref_logprob[i], &slope));
+}
+
+float rlvr_adapt_kl(float coef, double kl, double target, double n, double horizon)
+{
+    double error = RLVR__MIN(RLVR__MAX(kl / target - 1, -0.2), 0.2);
+    return (float)((double)coef * (1 + error * n / horizon));
+}
+
+float rlvr_adapt_entropy(float coef, double entropy, double target, float delta)
+{
+    return RLVR__MAX(0.0f, entropy < target ? coef + delta : coef - delta);
 }
 
 /* ============================================================================================
@@ -8799,9 +9072,9 @@ struct rlvr_trainer {
     rlvr__dist *dist;                              /* (head_rows) */
     /* flat arrays over all completion tokens of a step */
     int   *offset;                                 /* (rollouts + 1) */
-    float *logprob, *old_logprob, *ref_logprob, *dlogprob, *advantage;
-    float *target_value, *target_logprob;          /* (cap_targets) */
-    unsigned char *mask;
+    float *logprob, *old_logprob, *ref_logprob, *entropy, *dlogprob, *dentropy, *advantage;
+    float *target_value, *target_logprob, *row_entropy;    /* (cap_targets) */
+    unsigned char *mask, *right;                   /* right: (rollouts) */
     float *token_weight, *token_logprob;           /* of rlvr_train_tokens() */
     int64_t cap_token_weight, cap_token_logprob;
     /* everything that a checkpoint holds besides weights and moments */
@@ -8855,11 +9128,14 @@ static void rlvr__forest_target(rlvr__forest *p, int row, int position, int toke
     p->target_begin[p->n_head] = (int)p->n_targets;
 }
 
+static bool rlvr__is_right(const rlvr_rollout *o) { return o->graded == RLVR_OK && o->reward >= 0.5f; }
+
 /* Does rollout i of the batch take part in this step's gradient? */
 static bool rlvr__takes_part(const rlvr_trainer *t, int i)
 {
     const rlvr_rollout *o = &t->rollouts->items[i];
-    return o->graded == RLVR_OK && (o->advantage != 0 || t->desc.loss.kl_coef != 0);
+    const rlvr_loss_desc *d = &t->desc.loss;
+    return o->graded == RLVR_OK && (o->advantage != 0 || d->kl_coef != 0 || d->entropy_coef != 0 || (d->nll_coef != 0 && rlvr__is_right(o)));
 }
 
 /* Token rows of one group: its prompt (without the shared beginning) and its rollouts' tokens but the last. 0: no part. */
@@ -8942,17 +9218,23 @@ static void rlvr__forest_logprobs(rlvr_trainer *t, const rlvr__policy *policy, f
     for (int64_t i = 0; i < t->forest.n_targets; i++) out[t->forest.source[i]] = t->target_value[i];
 }
 
-/* Adds the gradient of a loss whose derivative by each token's log-probability is dlogprob (flat); logprob (flat) receives
-   the log-probabilities themselves, where not NULL. */
-static void rlvr__forest_backward(rlvr_trainer *t, const rlvr__policy *policy, const float *dlogprob, bool decoded, float *logprob)
+/* Adds the gradient of a loss whose derivatives by each token's log-probability and entropy are dlogprob and dentropy (flat;
+   dentropy NULL: none); logprob (flat) receives the log-probabilities themselves, where not NULL. */
+static void rlvr__forest_backward(rlvr_trainer *t, const rlvr__policy *policy, const float *dlogprob, const float *dentropy, bool decoded,
+                                  float *logprob)
 {
     rlvr__forest *p = &t->forest;
     rlvr__store *s = rlvr__train_store(t);
     rlvr__head h = rlvr__forest_head(p);
     rlvr__rows r = rlvr__forest_rows(p);
     for (int64_t i = 0; i < p->n_targets; i++) t->target_value[i] = dlogprob[p->source[i]];
+    for (int64_t i = 0; dentropy && i < p->n_head; i++) {      /* rollouts that share a row share its distribution */
+        t->row_entropy[i] = 0;
+        for (int k = p->target_begin[i]; k < p->target_begin[i + 1]; k++) t->row_entropy[i] += dentropy[p->source[k]];
+    }
     memset(t->grads.dx, 0, (size_t)(p->n_rows * t->m->info.d_model) * sizeof(float));
-    rlvr__head_backward(s, &t->grads, &h, p->head_at, policy, t->dist, t->target_value, NULL, logprob ? t->target_logprob : NULL);
+    rlvr__head_backward(s, &t->grads, &h, p->head_at, policy, t->dist, t->target_value, dentropy ? t->row_entropy : NULL,
+                        logprob ? t->target_logprob : NULL);
     for (int64_t i = 0; logprob && i < p->n_targets; i++) logprob[p->source[i]] = t->target_logprob[i];
     rlvr__backward(s, &t->grads, &r, decoded ? p->act : NULL, p->tree_begin, (int)p->n_trees);
 }
@@ -9049,7 +9331,9 @@ static void rlvr__flatten(rlvr_trainer *t)
         t->offset[i + 1] = at + o->n_tokens;
         t->advantage[i] = o->advantage;
         memcpy(t->old_logprob + at, o->logprobs, (size_t)o->n_tokens * sizeof(float));
+        memcpy(t->entropy + at, o->entropy, (size_t)o->n_tokens * sizeof(float));
         memset(t->mask + at, o->graded == RLVR_OK, (size_t)o->n_tokens);
+        t->right[i] = rlvr__is_right(o);
     }
     memcpy(t->logprob + 0, t->old_logprob, (size_t)t->offset[r->n] * sizeof(float));
     memcpy(t->ref_logprob, t->old_logprob, (size_t)t->offset[r->n] * sizeof(float));
@@ -9070,10 +9354,15 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
 {
     rlvr_rollouts *r = t->rollouts;
     int G = r->group_size, n_seq = 0, end;
-    int64_t n_tokens = 0;
+    int64_t n_tokens = 0, n_right = 0;
     bool whole = t->plan.one_forward;
-    for (int i = first * G; i < last * G; i++)
-        if (r->items[i].graded == RLVR_OK) { n_seq++; n_tokens += r->items[i].n_tokens; }
+    float *dentropy = t->desc.loss.entropy_coef != 0 ? t->dentropy : NULL;
+    for (int i = first * G; i < last * G; i++) {
+        if (r->items[i].graded != RLVR_OK) continue;
+        n_seq++;
+        n_tokens += r->items[i].n_tokens;
+        n_right += t->right[i] ? r->items[i].n_tokens : 0;
+    }
     rlvr__zero_gradients(t);
     rlvr_loss_stats sum;
     memset(&sum, 0, sizeof sum);
@@ -9091,12 +9380,21 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         if (!decoded || !whole) rlvr__forest_forward(t);
         if (!decoded) rlvr__forest_logprobs(t, &r->policy, t->logprob);
         rlvr_loss_stats stats;
-        int seq = from * G, base = t->offset[seq];
-        for (int i = seq; i <= end * G; i++) t->offset[i] -= base;
-        rlvr_result result = rlvr_policy_loss(&t->desc.loss, (end - from) * G, t->offset + seq, t->logprob + base, t->old_logprob + base,
-                                              t->ref_logprob + base, t->advantage + seq, t->mask + base, n_seq, n_tokens,
-                                              t->dlogprob + base, &stats);
-        for (int i = seq; i <= end * G; i++) t->offset[i] += base;
+        rlvr_loss_batch batch;
+        memset(&batch, 0, sizeof batch);
+        batch.n_seq = (end - from) * G;
+        batch.offset = t->offset + from * G;
+        batch.logprob = t->logprob;
+        batch.old_logprob = t->old_logprob;
+        batch.ref_logprob = t->ref_logprob;
+        batch.advantage = t->advantage + from * G;
+        batch.mask = t->mask;
+        batch.n_seq_total = n_seq;
+        batch.n_tokens_total = n_tokens;
+        batch.entropy = t->entropy;
+        batch.right = t->right + from * G;
+        batch.n_right_total = n_right;
+        rlvr_result result = rlvr_policy_loss(&t->desc.loss, &batch, t->dlogprob, dentropy, &stats);
         if (result != RLVR_OK) {
             metrics->skipped = true;
             t->n_skipped++;
@@ -9107,7 +9405,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         sum.kl += stats.kl * (double)stats.n_tokens;
         sum.clip_low += stats.clip_low * (double)stats.n_tokens;
         sum.clip_high += stats.clip_high * (double)stats.n_tokens;
-        rlvr__forest_backward(t, &r->policy, t->dlogprob, decoded && whole, NULL);
+        rlvr__forest_backward(t, &r->policy, t->dlogprob, dentropy, decoded && whole, NULL);
     }
     rlvr__apply(t, metrics);
     double share = n_tokens ? 1.0 / (double)n_tokens : 0;
@@ -9124,7 +9422,9 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     int n = t->rollouts->n_tasks, parts = t->desc.minibatches;
     double updates = 0;
     rlvr__flatten(t);
-    if (!n_signal && t->desc.loss.kl_coef == 0) {
+    bool pull = t->desc.loss.kl_coef != 0 || t->desc.loss.entropy_coef != 0;      /* a gradient without any advantage */
+    for (int i = 0; i < t->rollouts->n && t->desc.loss.nll_coef != 0; i++) pull |= t->right[i] != 0;
+    if (!n_signal && !pull) {
         metrics->skipped = true;
         t->n_skipped++;
         return RLVR_OK;
@@ -9271,7 +9571,7 @@ rlvr_result rlvr_grad_tokens(rlvr_trainer *t, const int *tokens, const int *offs
         seq = rlvr__forest_sequences(t, tokens, offset, seq, n_seq, weight);
         if (!t->forest.n_targets) continue;
         rlvr__forest_forward(t);
-        rlvr__forest_backward(t, &policy, weight, false, logprob);
+        rlvr__forest_backward(t, &policy, weight, NULL, false, logprob);
     }
     return RLVR_OK;
 }
@@ -9315,8 +9615,6 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
     if (d->epochs == 0) d->epochs = 1;
     if (d->minibatches == 0) d->minibatches = 1;
     if (d->max_prompt_tokens == 0) d->max_prompt_tokens = 256;
-    if (d->loss.clip_eps_low == 0) d->loss.clip_eps_low = 0.2f;
-    if (d->loss.clip_eps_high == 0) d->loss.clip_eps_high = d->loss.clip_eps_low;
     if (d->loss.max_tokens == 0) d->loss.max_tokens = d->sampling.max_tokens;
     if (d->optim.lr == 0) d->optim.lr = 1e-5f;
     if (d->optim.beta1 == 0) d->optim.beta1 = 0.9f;
@@ -9330,9 +9628,8 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
         {"prompts_per_step", (double)d->prompts_per_step, 1, 65536}, {"group_size", (double)d->group_size, 1, 65536},
         {"epochs", (double)d->epochs, 1, 1000}, {"minibatches", (double)d->minibatches, 1, (double)d->prompts_per_step},
         {"max_prompt_tokens", (double)d->max_prompt_tokens, 1, 1 << 24}, {"micro_tokens", (double)d->micro_tokens, 0, 1 << 28},
-        {"advantage.kind", (double)d->advantage.kind, 0, RLVR_ADVANTAGE_COUNT - 1}, {"loss.aggregation", (double)d->loss.aggregation, 0, RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM},
-        {"loss.kl", (double)d->loss.kl, 0, RLVR_KL_K2}, {"loss.clip_eps_low", (double)d->loss.clip_eps_low, 1e-6, 1},
-        {"loss.clip_eps_high", (double)d->loss.clip_eps_high, 1e-6, 1e6}, {"loss.kl_coef", (double)d->loss.kl_coef, 0, 1e6},
+        {"advantage.kind", (double)d->advantage.kind, 0, RLVR_ADVANTAGE_COUNT - 1},
+        {"loss.clip_eps_low", (double)d->loss.clip_eps_low, 0, 1}, {"loss.clip_eps_high", (double)d->loss.clip_eps_high, 0, 1e6}, {"loss.kl_coef", (double)d->loss.kl_coef, 0, 1e6},
         {"optim.lr", (double)d->optim.lr, 0, 1e3}, {"optim.beta1", (double)d->optim.beta1, 0, 0.999999}, {"optim.beta2", (double)d->optim.beta2, 0, 0.9999999},
         {"optim.eps", (double)d->optim.eps, 1e-30, 1}, {"optim.weight_decay", (double)d->optim.weight_decay, 0, 1e3},
         {"optim.schedule", (double)d->optim.schedule, 0, RLVR_LR_LINEAR}, {"optim.warmup_steps", (double)d->optim.warmup_steps, 0, INT_MAX},
@@ -9341,6 +9638,10 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
         if (!(field[i].value >= field[i].low && field[i].value <= field[i].high))
             return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.%s: %g is not within %g .. %g", field[i].name, field[i].value,
                               field[i].low, field[i].high);
+    const char *problem = rlvr_loss_problem(&d->loss, NULL);
+    if (!problem && d->loss.correction != RLVR_IS_NONE) problem = "correction is for rollouts of another policy; the trainer's are its own";
+    if (!problem && d->advantage.kind == RLVR_ADV_REMAX && !d->advantage.fn) problem = "advantage remax needs greedy completions, which the trainer does not make";
+    if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.loss: %s", problem);
     if (d->tasks && d->task_fn) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc: set tasks or task_fn, not both");
     if (d->tasks && rlvr_tasks_count(d->tasks) == 0) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.tasks: the list is empty");
     if ((d->tasks || d->task_fn) && rlvr__reward_desc_check(ctx, "rlvr_trainer_desc", &d->reward) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
@@ -9379,7 +9680,7 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
     p->reference = t->desc.loss.kl_coef != 0 ? floats : 0;
     p->kv_cache = kv;
     p->activations = act;
-    p->scratch = scratch + g.bytes + z->tokens * 40 + (z->rollouts + 64) * (z->max_context * 8 + 256);
+    p->scratch = scratch + g.bytes + z->tokens * 52 + (z->rollouts + 64) * (z->max_context * 8 + 256);
     p->total = p->weights + p->gradients + p->optimizer + p->reference + p->kv_cache + p->activations + p->scratch;
     p->limit = t->desc.memory_limit;
     return p->total <= p->limit ? RLVR_OK : RLVR_ERROR_MEMORY;
@@ -9485,18 +9786,20 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     t->dist = RLVR__NEW(ctx, rlvr__dist, z->head_rows);
     t->target_value = RLVR__NEW(ctx, float, targets);
     t->target_logprob = RLVR__NEW(ctx, float, targets);
-    if (!m->grads || !t->moment1 || !t->moment2 || !t->dist || !t->target_value || !t->target_logprob) return RLVR_ERROR_MEMORY;
+    t->row_entropy = RLVR__NEW(ctx, float, targets);
+    if (!m->grads || !t->moment1 || !t->moment2 || !t->dist || !t->target_value || !t->target_logprob || !t->row_entropy) return RLVR_ERROR_MEMORY;
     if (t->desc.loss.kl_coef != 0) {
         if (!(t->reference = RLVR__NEW(ctx, float, m->n_floats))) return RLVR_ERROR_MEMORY;
         memcpy(t->reference, m->weights, (size_t)m->n_floats * sizeof(float));
     }
     if (!z->sampling) return RLVR_OK;
-    float **flat[] = {&t->logprob, &t->old_logprob, &t->ref_logprob, &t->dlogprob};
+    float **flat[] = {&t->logprob, &t->old_logprob, &t->ref_logprob, &t->dlogprob, &t->entropy, &t->dentropy};
     for (size_t i = 0; i < sizeof flat / sizeof *flat; i++)
         if (!(*flat[i] = RLVR__NEW(ctx, float, z->tokens))) return RLVR_ERROR_MEMORY;
     t->advantage = RLVR__NEW(ctx, float, z->rollouts);
     t->offset = RLVR__NEW(ctx, int, z->rollouts + 1);
     t->mask = RLVR__NEW(ctx, unsigned char, z->tokens);
+    t->right = RLVR__NEW(ctx, unsigned char, z->rollouts);
     t->batch = RLVR__NEW(ctx, rlvr_task, t->desc.prompts_per_step);
     t->rollouts = rlvr__rollouts_new(m);
     if (t->desc.task_fn) t->asked = rlvr_tasks_new(ctx);
@@ -9543,8 +9846,8 @@ void rlvr_trainer_close(rlvr_trainer *t)
     rlvr__forest_free(ctx, &t->forest);
     rlvr_rollouts_free(t->rollouts);
     rlvr_tasks_free(t->asked);
-    void *arrays[] = {t->moment1, t->moment2, t->reference, t->dist, t->target_value, t->target_logprob, t->logprob, t->old_logprob,
-                      t->ref_logprob, t->dlogprob, t->advantage, t->offset, t->mask, t->batch, t->token_weight, t->token_logprob};
+    void *arrays[] = {t->moment1, t->moment2, t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
+                      t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->token_weight, t->token_logprob};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(ctx, arrays[i]);
     rlvr__free(ctx, t);
 }

@@ -59,9 +59,27 @@ static double reference(const batch *b, const double *logprob, double *policy_pa
     return loss;
 }
 
+static rlvr_result loss_of(const rlvr_loss_desc *d, int n_seq, const int *offset, const float *logprob, const float *old, const float *ref,
+                        const float *advantage, const unsigned char *mask, int64_t n_seq_total, int64_t n_tokens_total, float *dlogprob,
+                        rlvr_loss_stats *stats)
+{
+    rlvr_loss_batch b;
+    memset(&b, 0, sizeof b);
+    b.n_seq = n_seq;
+    b.offset = offset;
+    b.logprob = logprob;
+    b.old_logprob = old;
+    b.ref_logprob = ref;
+    b.advantage = advantage;
+    b.mask = mask;
+    b.n_seq_total = n_seq_total;
+    b.n_tokens_total = n_tokens_total;
+    return rlvr_policy_loss(d, &b, dlogprob, NULL, stats);
+}
+
 static rlvr_result run(const batch *b, float *dlogprob, rlvr_loss_stats *stats)
 {
-    return rlvr_policy_loss(&b->d, b->n_seq, b->offset, b->logprob, b->old, b->d.kl_coef != 0 ? b->ref : NULL, b->advantage,
+    return loss_of(&b->d, b->n_seq, b->offset, b->logprob, b->old, b->d.kl_coef != 0 ? b->ref : NULL, b->advantage,
                             b->masked ? b->mask : NULL, 0, 0, dlogprob, stats);
 }
 
@@ -274,7 +292,7 @@ static void split_case(const batch *b)
     for (int i = 0; i < TOKENS; i++) parts[i] = 321;
     for (int first = 0, last; first < b->n_seq; first = last) {
         last = first + 1 + dice(b->n_seq - first);
-        CHECK(rlvr_policy_loss(&b->d, last - first, b->offset + first, b->logprob, b->old, b->ref, b->advantage + first,
+        CHECK(loss_of(&b->d, last - first, b->offset + first, b->logprob, b->old, b->ref, b->advantage + first,
                                b->masked ? b->mask : NULL, seqs, all.n_tokens, parts, &part) == RLVR_OK);
         loss += part.loss;
         policy += part.policy_loss;
@@ -314,6 +332,287 @@ static void test_differences(void)
     CHECK_LE(worst_difference, 2e-7);
     REPORT("finite differences: %d losses, worst gradient %.1e of the largest; tokens by side: A<0 %d %d %d, A>0 %d %d %d", n,
            worst_difference, sides[0][0], sides[0][1], sides[0][2], sides[1][0], sides[1][1], sides[1][2]);
+}
+
+/* ---- the whole matrix: surrogate x aggregation x regularisers x mask, once more as the formulas say ---- */
+
+typedef struct matrix {
+    batch b;
+    float behaviour[TOKENS], entropy[TOKENS], token_advantage[TOKENS];
+    unsigned char right[SEQS], demo[SEQS], selected[TOKENS];
+    bool by_token, demos;
+    rlvr_token_loss_fn fn;
+} matrix;
+
+/* A surrogate of the caller's: the square of r's distance from 1, towards A. */
+static void own_loss(void *user, const rlvr_token *t, double *value, double *slope)
+{
+    (void)user;
+    *value = -t->advantage * (t->ratio - 0.5 * (t->ratio - 1) * (t->ratio - 1));
+    *slope = -t->advantage * (1 - (t->ratio - 1)) * t->ratio;
+}
+
+static double or_else(float x, double otherwise) { return x == 0 ? otherwise : (double)x; }
+
+/* The loss at `logprob`, whose gradient holds what stop-gradients hold at `at`, the point that is looked at. */
+static double matrix_loss(const matrix *m, const double *logprob, const double *at, const double *entropy)
+{
+    const batch *b = &m->b;
+    const rlvr_loss_desc *d = &b->d;
+    bool cispo = d->kind == RLVR_LOSS_CISPO;
+    double low = or_else(d->clip_eps_low, cispo ? 1 : (double)0.2f), high = or_else(d->clip_eps_high, cispo ? 4 : low);
+    double loss = 0, cap = or_else(d->is_cap, 2), gamma = or_else(d->demo_gamma, (double)0.1f);
+    int tokens = 0, seqs = 0, right_tokens = 0;
+    for (int s = 0; s < b->n_seq; s++) {
+        int in = 0;
+        for (int i = b->offset[s]; i < b->offset[s + 1]; i++) in += counts(b, i);
+        tokens += in;
+        seqs += in > 0;
+        right_tokens += m->right[s] ? in : 0;
+    }
+    for (int s = 0; s < b->n_seq; s++) {
+        int in = 0;
+        double mean_log = 0, mean_at = 0, off = 0;
+        for (int i = b->offset[s]; i < b->offset[s + 1]; i++) {
+            if (!counts(b, i)) continue;
+            in++;
+            mean_log += logprob[i] - (double)b->old[i];
+            mean_at += at[i] - (double)b->old[i];
+            off += (double)b->old[i] - (double)m->behaviour[i];
+        }
+        if (!in) continue;
+        mean_log /= in;
+        mean_at /= in;
+        bool stale = d->stale_kl > 0 && b->advantage[s] < 0 && -mean_at > (double)d->stale_kl;
+        double scale = d->aggregation == RLVR_AGG_TOKEN_MEAN ? 1.0 / tokens : d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_MEAN ? 1.0 / in / seqs :
+                       d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM ? 1.0 / seqs : 1.0 / seqs / d->max_tokens;
+        for (int i = b->offset[s]; i < b->offset[s + 1]; i++) {
+            if (!counts(b, i)) continue;
+            double A = (double)(m->by_token ? m->token_advantage[i] : b->advantage[s]), r = exp(logprob[i] - (double)b->old[i]), value = 0;
+            double held = fmin(fmax(exp(at[i] - (double)b->old[i]), 1 - low), 1 + high), w = 1, x = logprob[i] - (double)b->ref[i];
+            double token_w = exp((double)b->old[i] - (double)m->behaviour[i]);
+            if (d->correction == RLVR_IS_TOKEN_TRUNCATE) w = fmin(token_w, cap);
+            if (d->correction == RLVR_IS_TOKEN_MASK) w = token_w <= cap ? token_w : 0;
+            if (d->correction == RLVR_IS_SEQUENCE_TRUNCATE) w = fmin(exp(off), cap);
+            if (d->correction == RLVR_IS_SEQUENCE_MASK) w = exp(off) <= cap ? exp(off) : 0;
+            if (d->kind == RLVR_LOSS_GSPO) r = exp(mean_log);
+            if (d->kind == RLVR_LOSS_GSPO_TOKEN) r = exp(mean_at + logprob[i] - at[i]);
+            double clipped = fmin(fmax(r, 1 - low), 1 + high), tau = A > 0 ? or_else(d->sapo_tau_positive, 1) : or_else(d->sapo_tau_negative, (double)1.05f);
+            if (m->demos && m->demo[s]) { w = 1; value = -exp(logprob[i]) / (exp(logprob[i]) + gamma) * A; }
+            else if (d->fn) value = -A * (r - 0.5 * (r - 1) * (r - 1));
+            else if (d->kind == RLVR_LOSS_REINFORCE) value = -A * logprob[i];
+            else if (d->kind == RLVR_LOSS_CISPO) value = -held * A * logprob[i];
+            else if (d->kind == RLVR_LOSS_SAPO) value = -4 / tau / (1 + exp(-tau * (r - 1))) * A;
+            else {
+                value = -fmin(r * A, clipped * A);
+                if (d->dual_clip > 0 && A < 0) value = fmin(value, -(double)d->dual_clip * A);
+            }
+            if (stale) w = 0;
+            bool frozen = m->selected[i] && d->kl_cov_coef == 0;      /* its value counts, its slope does not: taken out here */
+            if (!frozen) loss += scale * w * value;
+            if (m->selected[i] && d->kl_cov_coef != 0) loss += scale * (double)d->kl_cov_coef * fabs(logprob[i] - (double)b->old[i]);
+            double k = d->kl == RLVR_KL_K1 ? x : d->kl == RLVR_KL_K2 ? x * x / 2 : exp(-x) - 1 + x;
+            loss += scale * ((double)d->kl_coef * k - (double)d->entropy_coef * entropy[i]);
+            if (m->right[s]) loss -= (double)d->nll_coef * logprob[i] / right_tokens;
+        }
+    }
+    return loss;
+}
+
+static double worst_matrix;
+static int n_matrix;
+
+static void matrix_case(matrix *m)
+{
+    double logprob[TOKENS], at[TOKENS], entropy[TOKENS], largest = 0, want[TOKENS];
+    float got[TOKENS], dentropy[TOKENS];
+    rlvr_loss_stats stats, part;
+    rlvr_loss_batch b;
+    memset(&b, 0, sizeof b);
+    b.n_seq = m->b.n_seq;
+    b.offset = m->b.offset;
+    b.logprob = m->b.logprob;
+    b.old_logprob = m->b.old;
+    b.ref_logprob = m->b.ref;
+    b.behaviour_logprob = m->behaviour;
+    b.advantage = m->b.advantage;
+    b.token_advantage = m->by_token ? m->token_advantage : NULL;
+    b.entropy = m->entropy;
+    b.mask = m->b.masked ? m->b.mask : NULL;
+    b.right = m->right;
+    b.demo = m->demos ? m->demo : NULL;
+    b.selected = m->selected;
+    if (!CHECK(rlvr_policy_loss(&m->b.d, &b, got, dentropy, &stats) == RLVR_OK)) { REPORT("%s", rlvr_loss_problem(&m->b.d, &b)); return; }
+    for (int i = 0; i < m->b.n; i++) { at[i] = logprob[i] = (double)m->b.logprob[i]; entropy[i] = (double)m->entropy[i]; }
+    for (int i = 0; i < m->b.n; i++) {
+        double f[4], h = 1e-4;
+        for (int k = 0; k < 4; k++) {
+            logprob[i] = at[i] + (k % 2 ? -h : h) * (k / 2 + 1);
+            f[k] = matrix_loss(m, logprob, at, entropy);
+        }
+        logprob[i] = at[i];
+        want[i] = (8 * (f[0] - f[1]) - (f[2] - f[3])) / (12 * h);
+        largest = fmax(largest, fabs(want[i]));
+    }
+    for (int i = 0; i < m->b.n && largest > 0; i++) worst_matrix = fmax(worst_matrix, fabs((double)got[i] - want[i]) / largest);
+    double here = matrix_loss(m, logprob, at, entropy);
+    for (int i = 0; i < m->b.n; i++) {      /* the loss is linear in the entropies */
+        entropy[i] += 1;
+        double slope = matrix_loss(m, logprob, at, entropy) - here;
+        entropy[i] -= 1;
+        CHECK_LE(fabs((double)dentropy[i] - slope), 1e-7);
+    }
+    bool frozen = false;
+    for (int i = 0; i < m->b.n; i++) frozen |= m->selected[i] && m->b.d.kl_cov_coef == 0;
+    if (!frozen) CHECK_LE(fabs(stats.loss - here), 1e-10 * fmax(1, fabs(here)));
+    /* any split into micro-batches that are told the totals gives the same bits */
+    float parts[TOKENS];
+    double sum = 0;
+    rlvr_loss_batch piece = b;
+    for (int s = 0; s < m->b.n_seq; s++) {
+        int in = 0;
+        for (int i = b.offset[s]; i < b.offset[s + 1]; i++) in += counts(&m->b, i);
+        piece.n_seq_total += in > 0;
+        piece.n_right_total += m->right[s] ? in : 0;
+    }
+    piece.n_tokens_total = stats.n_tokens;
+    for (int first = 0, last; first < m->b.n_seq; first = last) {
+        last = first + 1 + dice(m->b.n_seq - first);
+        piece.n_seq = last - first;
+        piece.offset = b.offset + first;
+        piece.advantage = b.advantage + first;
+        piece.right = m->right + first;
+        piece.demo = m->demos ? m->demo + first : NULL;
+        CHECK(rlvr_policy_loss(&m->b.d, &piece, parts, NULL, &part) == RLVR_OK);
+        sum += part.loss;
+    }
+    CHECK(memcmp(parts, got, (size_t)m->b.n * sizeof(float)) == 0);
+    CHECK_LE(fabs(sum - stats.loss), 1e-10 * fmax(1, fabs(stats.loss)));
+    n_matrix++;
+}
+
+static void test_matrix(void)
+{
+    for (int kind = 0; kind <= RLVR_LOSS_KIND_COUNT; kind++)      /* the last: the caller's own */
+        for (int aggregation = 0; aggregation < RLVR_AGG_COUNT; aggregation++)
+            for (int extra = 0; extra < 8; extra++)
+                for (int mask = 0; mask < 3; mask++)
+                    for (int seed = 0; seed < 2; seed++) {
+                        static const float duals[] = {0, 1.5f, 3};
+                        matrix m;
+                        bool clips = kind == RLVR_LOSS_CLIP || kind == RLVR_LOSS_GSPO || kind == RLVR_LOSS_GSPO_TOKEN;
+                        memset(&m, 0, sizeof m);
+                        m.b.d.kind = (rlvr_loss_kind)(kind % RLVR_LOSS_KIND_COUNT);
+                        m.b.d.fn = kind == RLVR_LOSS_KIND_COUNT ? own_loss : NULL;
+                        m.b.d.aggregation = (rlvr_aggregation)aggregation;
+                        m.b.d.max_tokens = 16;
+                        m.b.d.dual_clip = clips ? duals[(extra + seed) % 3] : 0;
+                        if (extra == 1) { m.b.d.kl_coef = 0.3f; m.b.d.kl = (rlvr_kl)(mask % 3); }
+                        if (extra == 2) { m.b.d.entropy_coef = 0.02f; m.b.d.nll_coef = 0.1f; }
+                        if (extra >= 3 && extra <= 6) { m.b.d.correction = (rlvr_correction)(extra - 2); m.b.d.is_cap = seed ? 1.3f : 0; }
+                        if (extra == 7) { m.demos = true; m.b.d.kl_cov_coef = seed ? 0.5f : 0; m.b.d.stale_kl = 0.15f; }
+                        m.by_token = kind != RLVR_LOSS_GSPO && seed == 1 && extra != 7;
+                        fill(&m.b, mask);
+                        for (int s = 0; s < SEQS; s++) { m.right[s] = (unsigned char)dice(2); m.demo[s] = (unsigned char)(dice(3) == 0); }
+                        for (int i = 0; i < m.b.n; i++) {
+                            m.behaviour[i] = m.b.old[i] + (float)uniform(-1, 1);
+                            m.entropy[i] = (float)uniform(0, 3);
+                            m.token_advantage[i] = (float)uniform(0.2, 2) * (dice(2) ? 1.0f : -1.0f);
+                            m.selected[i] = (unsigned char)(extra == 7 && dice(4) == 0 && fabsf(m.b.logprob[i] - m.b.old[i]) > 1e-3f);
+                        }
+                        bool near = false;      /* a difference must not step over a sequence's own border */
+                        for (int s = 0; s < SEQS; s++) {
+                            double log_ratio = 0, borders[] = {log(0.8), log(1.2), log(1.5), log(3), -0.15};
+                            int in = 0;
+                            for (int i = m.b.offset[s]; i < m.b.offset[s + 1]; i++)
+                                if (counts(&m.b, i)) { log_ratio += (double)m.b.logprob[i] - (double)m.b.old[i]; in++; }
+                            for (int k = 0; k < 5; k++) near |= in && fabs(log_ratio / in - borders[k]) < 1e-3;
+                            for (int i = m.b.offset[s]; i < m.b.offset[s + 1]; i++)
+                                for (int k = 2; k < 4; k++) near |= fabs((double)m.b.logprob[i] - (double)m.b.old[i] - borders[k]) < 1e-3;
+                        }
+                        if (!near) matrix_case(&m);
+                    }
+    CHECK(n_matrix > 1200);
+    CHECK_LE(worst_matrix, 1e-6);
+    REPORT("loss matrix: %d of surrogate x aggregation x regulariser x mask, worst gradient %.1e of the largest", n_matrix, worst_matrix);
+}
+
+/* What does not go together is refused, with the reason. */
+static void test_problems(void)
+{
+    rlvr_loss_desc d;
+    float x[] = {-1, -2}, a[] = {1}, got[2];
+    int offset[] = {0, 2};
+    rlvr_loss_batch b;
+    memset(&b, 0, sizeof b);
+    b.n_seq = 1;
+    b.offset = offset;
+    b.logprob = b.old_logprob = x;
+    b.advantage = a;
+#define PROBLEM(set, word) do { memset(&d, 0, sizeof d); set; got[0] = 9; CHECK(rlvr_policy_loss(&d, &b, got, NULL, NULL) == RLVR_ERROR_ARGUMENT); \
+        CHECK(got[0] == 0); CHECK(rlvr_loss_problem(&d, &b) && strstr(rlvr_loss_problem(&d, &b), word)); } while (0)
+    PROBLEM(d.kind = (rlvr_loss_kind)77, "kind");
+    PROBLEM((d.kind = RLVR_LOSS_SAPO, d.dual_clip = 3), "dual_clip");
+    PROBLEM(d.dual_clip = 0.5f, "dual_clip");
+    PROBLEM(d.correction = RLVR_IS_TOKEN_MASK, "behaviour_logprob");
+    PROBLEM(d.kl_coef = 1, "ref_logprob");
+    PROBLEM(d.aggregation = RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM, "max_tokens");
+    b.token_advantage = x;
+    PROBLEM(d.kind = RLVR_LOSS_GSPO, "gspo_token");
+    b.advantage = NULL;
+    PROBLEM(d.stale_kl = 1, "advantage");
+    b.token_advantage = NULL;
+    PROBLEM((void)0, "advantage");
+#undef PROBLEM
+    for (int k = 0; k < RLVR_LOSS_KIND_COUNT; k++) CHECK(rlvr_loss_name((rlvr_loss_kind)k) != NULL);
+    CHECK(rlvr_loss_name(RLVR_LOSS_KIND_COUNT) == NULL);
+}
+
+/* Over a known distribution, exactly: k1 in the loss has zero mean gradient, k2's is that of the divergence, k3 is never
+   negative and its mean is the divergence. */
+static void test_kl_facts(void)
+{
+    enum { V = 5 };
+    double z[V], q[V], p[V], sum = 0, divergence = 0, mean[3] = {0}, worst[3] = {0};
+    for (int round = 0; round < 50; round++) {
+        sum = divergence = 0;
+        double zsum = 0;
+        for (int v = 0; v < V; v++) { z[v] = uniform(-2, 2); q[v] = exp(uniform(-2, 2)); sum += q[v]; zsum += exp(z[v]); }
+        for (int v = 0; v < V; v++) { p[v] = exp(z[v]) / zsum; q[v] /= sum; divergence += p[v] * log(p[v] / q[v]); }
+        memset(mean, 0, sizeof mean);
+        for (int kl = 0; kl < 3; kl++) {
+            double grad[V] = {0};      /* of the mean, by the logits: sum_v p_v slope_v (delta - p) */
+            for (int v = 0; v < V; v++) {
+                double slope, k = rlvr__kl_of((rlvr_kl)kl, log(p[v] / q[v]), &slope);
+                mean[kl] += p[v] * k;
+                if (kl == RLVR_KL_K3) CHECK(k >= 0);
+                for (int u = 0; u < V; u++) grad[u] += p[v] * slope * ((u == v) - p[u]);
+            }
+            for (int u = 0; u < V; u++) {
+                double true_grad = p[u] * (log(p[u] / q[u]) - divergence);
+                if (kl == RLVR_KL_K1) worst[kl] = fmax(worst[kl], fabs(grad[u]));
+                if (kl == RLVR_KL_K2) worst[kl] = fmax(worst[kl], fabs(grad[u] - true_grad));
+            }
+        }
+        worst[0] = fmax(worst[0], fabs(mean[RLVR_KL_K3] - divergence));
+        worst[0] = fmax(worst[0], fabs(mean[RLVR_KL_K1] - divergence));
+    }
+    for (int k = 0; k < 3; k++) CHECK_LE(worst[k], 1e-12);
+    double slope;
+    CHECK(rlvr__kl_of(RLVR_KL_K3, -1000, &slope) == rlvr__kl_of(RLVR_KL_K3, -20, &slope) && rlvr__kl_of(RLVR_KL_K1, 1e9, &slope) == 20 && slope == 0);
+    /* as a part of the reward */
+    float logprob[] = {-1, -2}, ref[] = {-1.5f, -2}, reward[] = {0, 1};
+    rlvr_kl_reward(RLVR_KL_K1, 0.1f, logprob, ref, 2, reward);
+    CHECK_LE(fabs((double)reward[0] + 0.05), 1e-7);
+    CHECK(reward[1] == 1);
+    CHECK(rlvr_adapt_kl(1, 0.1, 0.1, 64, 1000) == 1 && rlvr_adapt_kl(1, 9, 0.1, 100, 1000) == 1.02f && rlvr_adapt_kl(1, 0, 0.1, 100, 1000) == 0.98f);
+    CHECK(rlvr_adapt_entropy(0.01f, 0.1, 0.2, 0.005f) > 0.01f && rlvr_adapt_entropy(0.001f, 0.5, 0.2, 0.005f) == 0);
+    /* covariance: the confident token of a good answer first */
+    float lp[] = {-0.01f, -3, -0.02f, -2, -5, -0.5f}, A[] = {2, 2, -1, -1, 2, -1}, scratch[12];
+    unsigned char selected[6], mask[] = {1, 1, 1, 1, 0, 1};
+    CHECK(rlvr_covariance_select(lp, A, mask, 6, 0.2f, scratch, selected) == 1);
+    CHECK(selected[0] && !selected[1] && !selected[2] && !selected[3] && !selected[4] && !selected[5]);
+    CHECK(rlvr_covariance_select(lp, A, NULL, 6, 0, scratch, selected) == 0 && !selected[0]);
 }
 
 /* ---- through a softmax: logits -> log-probabilities -> loss, down to the sign of a step ---- */
@@ -385,44 +684,44 @@ static void test_exactness(void)
     float logprob[] = {-0.1f, -7.3f, -2.5f, 0}, advantage[] = {1.5f, -2}, got[4];
     memset(&d, 0, sizeof d);
     /* same bits: the ratio is 1, the gradient -A / n to the last bit */
-    CHECK(rlvr_policy_loss(&d, 2, offset, logprob, logprob, NULL, advantage, NULL, 0, 0, got, &stats) == RLVR_OK);
+    CHECK(loss_of(&d, 2, offset, logprob, logprob, NULL, advantage, NULL, 0, 0, got, &stats) == RLVR_OK);
     CHECK(stats.ratio_max == 1 && stats.clip_low == 0 && stats.clip_high == 0 && stats.kl == 0);
     CHECK(got[0] == -0.375f && got[1] == -0.375f && got[2] == 0.5f && got[3] == 0.5f);
     CHECK(stats.loss == -(1.5 * 2 - 2 * 2) / 4);
     /* a tie at the clip's border has the unclipped gradient: 1 + 1e-30 is 1 */
     d.clip_eps_low = d.clip_eps_high = 1e-30f;
-    CHECK(rlvr_policy_loss(&d, 2, offset, logprob, logprob, NULL, advantage, NULL, 0, 0, got, &stats) == RLVR_OK);
+    CHECK(loss_of(&d, 2, offset, logprob, logprob, NULL, advantage, NULL, 0, 0, got, &stats) == RLVR_OK);
     CHECK(got[0] == -0.375f && got[2] == 0.5f && stats.clip_low == 0 && stats.clip_high == 0);
     /* an advantage of zero everywhere: no gradient and no loss, not even a rounding's */
     float zero[2] = {0, 0}, old[] = {-0.3f, -7.2f, -2.4f, -0.1f};
     memset(&d, 0, sizeof d);
-    CHECK(rlvr_policy_loss(&d, 2, offset, logprob, old, NULL, zero, NULL, 0, 0, got, &stats) == RLVR_OK);
+    CHECK(loss_of(&d, 2, offset, logprob, old, NULL, zero, NULL, 0, 0, got, &stats) == RLVR_OK);
     for (int i = 0; i < 4; i++) CHECK(got[i] == 0);
     CHECK(stats.loss == 0);
     /* the KL alone pulls towards the reference, and is zero where the policy is it */
     d.kl_coef = 1;
     for (int kl = 0; kl < 3; kl++) {
         d.kl = (rlvr_kl)kl;
-        CHECK(rlvr_policy_loss(&d, 2, offset, logprob, logprob, logprob, zero, NULL, 0, 0, got, &stats) == RLVR_OK);
+        CHECK(loss_of(&d, 2, offset, logprob, logprob, logprob, zero, NULL, 0, 0, got, &stats) == RLVR_OK);
         CHECK(stats.kl == 0 && got[0] == (kl == RLVR_KL_K1 ? 0.25f : 0));
-        CHECK(rlvr_policy_loss(&d, 2, offset, logprob, logprob, old, zero, NULL, 0, 0, got, &stats) == RLVR_OK);
+        CHECK(loss_of(&d, 2, offset, logprob, logprob, old, zero, NULL, 0, 0, got, &stats) == RLVR_OK);
         if (kl != RLVR_KL_K1) CHECK(got[0] > 0 && got[1] < 0);
     }
     /* the mask alone decides: what lies outside it may be anything, and no denominator counts it */
     unsigned char mask[] = {0, 1, 1, 0};
     float wild[] = {NAN, -7.3f, -2.5f, INFINITY};
     memset(&d, 0, sizeof d);
-    CHECK(rlvr_policy_loss(&d, 2, offset, wild, wild, NULL, advantage, mask, 0, 0, got, &stats) == RLVR_OK);
+    CHECK(loss_of(&d, 2, offset, wild, wild, NULL, advantage, mask, 0, 0, got, &stats) == RLVR_OK);
     CHECK(stats.n_tokens == 2 && got[0] == 0 && got[1] == -0.75f && got[2] == 1 && got[3] == 0);
     /* nothing under the mask, or nothing at all */
     memset(mask, 0, sizeof mask);
-    CHECK(rlvr_policy_loss(&d, 2, offset, wild, wild, NULL, advantage, mask, 0, 0, got, &stats) == RLVR_OK);
+    CHECK(loss_of(&d, 2, offset, wild, wild, NULL, advantage, mask, 0, 0, got, &stats) == RLVR_OK);
     CHECK(stats.n_tokens == 0 && stats.loss == 0 && got[1] == 0);
-    CHECK(rlvr_policy_loss(&d, 0, offset, wild, wild, NULL, advantage, mask, 0, 0, got, NULL) == RLVR_OK);
+    CHECK(loss_of(&d, 0, offset, wild, wild, NULL, advantage, mask, 0, 0, got, NULL) == RLVR_OK);
     /* a huge ratio is cut where the advantage is good and honest where it is bad */
     float far_old[] = {-90, -90, -90, -90};
     advantage[1] = 1;
-    CHECK(rlvr_policy_loss(&d, 2, offset, logprob, far_old, NULL, advantage, NULL, 0, 0, got, &stats) == RLVR_OK);
+    CHECK(loss_of(&d, 2, offset, logprob, far_old, NULL, advantage, NULL, 0, 0, got, &stats) == RLVR_OK);
     CHECK(stats.clip_high == 1 && got[0] == 0 && stats.loss == -(1 + (double)0.2f) * 1.25);
 }
 
@@ -441,31 +740,31 @@ static void test_bad_input(void)
             memcpy(a, good, sizeof a); memcpy(b, good, sizeof b); memcpy(c, good, sizeof c); memcpy(A, advantage, sizeof A);
             if (which == 0) a[2] = wild[w]; else if (which == 1) b[2] = wild[w]; else if (which == 2) c[2] = wild[w]; else A[1] = wild[w];
             for (int i = 0; i < 4; i++) got[i] = 9;
-            CHECK(rlvr_policy_loss(&d, 2, offset, a, b, c, A, NULL, 0, 0, got, &stats) == RLVR_ERROR_NUMERIC);
+            CHECK(loss_of(&d, 2, offset, a, b, c, A, NULL, 0, 0, got, &stats) == RLVR_ERROR_NUMERIC);
             for (int i = 0; i < 4; i++) CHECK(got[i] == 0);
             CHECK(stats.loss == 0 && stats.n_tokens == 0);
         }
     float old[] = {-1, -1e4f, -3, -4};      /* finite, but the ratio is not: the advantage is bad, nothing cuts it */
-    CHECK(rlvr_policy_loss(&d, 1, offset, good, old, good, advantage + 1, NULL, 0, 0, got, &stats) == RLVR_ERROR_NUMERIC);
-    CHECK(rlvr_policy_loss(&d, 2, offset, good, good, NULL, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
-    CHECK(rlvr_policy_loss(&d, 2, back, good, good, good, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
-    CHECK(rlvr_policy_loss(&d, 2, below, good, good, good, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
-    CHECK(rlvr_policy_loss(&d, -1, offset, good, good, good, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
+    CHECK(loss_of(&d, 1, offset, good, old, good, advantage + 1, NULL, 0, 0, got, &stats) == RLVR_ERROR_NUMERIC);
+    CHECK(loss_of(&d, 2, offset, good, good, NULL, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
+    CHECK(loss_of(&d, 2, back, good, good, good, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
+    CHECK(loss_of(&d, 2, below, good, good, good, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
+    CHECK(loss_of(&d, -1, offset, good, good, good, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
     for (int which = 0; which < 8; which++) {
         rlvr_loss_desc bad = d;
         if (which == 0) bad.clip_eps_low = -0.1f;
         if (which == 1) bad.clip_eps_high = -0.1f;
         if (which == 2) bad.clip_eps_low = NAN;
         if (which == 3) bad.kl_coef = NAN;
-        if (which == 4) bad.aggregation = (rlvr_aggregation)3;
+        if (which == 4) bad.aggregation = RLVR_AGG_COUNT;
         if (which == 5) bad.kl = (rlvr_kl)3;
         if (which == 6) { bad.aggregation = RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM; bad.max_tokens = 0; }
         if (which == 7) bad.kl_coef = INFINITY;
         for (int i = 0; i < 4; i++) got[i] = 9;
-        CHECK(rlvr_policy_loss(&bad, 2, offset, good, good, good, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
+        CHECK(loss_of(&bad, 2, offset, good, good, good, advantage, NULL, 0, 0, got, &stats) == RLVR_ERROR_ARGUMENT);
         for (int i = 0; i < 4; i++) CHECK(got[i] == 0);
     }
-    CHECK(rlvr_policy_loss(&d, 2, offset, good, good, good, advantage, NULL, 0, 0, got, NULL) == RLVR_OK);
+    CHECK(loss_of(&d, 2, offset, good, good, good, advantage, NULL, 0, 0, got, NULL) == RLVR_OK);
 }
 
 /* ---- advantages ---- */
@@ -765,6 +1064,9 @@ int main(void)
     if (!CHECK(ctx != NULL)) return test_done();
     test_fixture();
     test_differences();
+    test_matrix();
+    test_problems();
+    test_kl_facts();
     test_softmax();
     test_exactness();
     test_bad_input();
