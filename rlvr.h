@@ -8155,7 +8155,7 @@ enum { RLVR__JUDGE_TOKENS = 2048, RLVR__JUDGE_ROWS = 256, RLVR__JUDGE_HEADS = 16
 typedef struct rlvr__judge {
     rlvr_model *m;
     rlvr__store store;
-    int max_tokens;
+    int max_tokens, most;            /* room; the limit of the case at hand */
     int *tokens, *kept;              /* (max_tokens) the prefix that is asked for; the one whose keys and values are in the store */
     int *order;                      /* (max_tokens) 0, 1, 2, ...: the prefix's context */
     int *lists;                      /* (RLVR__JUDGE_CRITERIA, max_tokens) the questions' contexts */
@@ -8464,17 +8464,17 @@ static bool rlvr__judge_run(rlvr__case *c, rlvr__judge *j, const rlvr__frame *f,
     bool failed = content->failed;
     a->pair = pair;
     a->n = n;
-    int count = a->n_prefix = failed ? -2 : rlvr__judge_tokens(m, prefix, 2, j->tokens, j->max_tokens);
+    int count = a->n_prefix = failed ? -2 : rlvr__judge_tokens(m, prefix, 2, j->tokens, j->most);
     for (int q = 0; q < n && count >= 0; q++) {
         rlvr__piece ask[2] = {{question[q].data, question[q].len, false}, f->after};
         failed |= question[q].failed;
         a->begin[q] = q ? a->begin[q] : 0;
-        int more = failed ? -2 : rlvr__judge_tokens(m, ask, 2, a->tokens + a->begin[q], j->max_tokens - count);
+        int more = failed ? -2 : rlvr__judge_tokens(m, ask, 2, a->tokens + a->begin[q], j->most - count);
         a->begin[q + 1] = a->begin[q] + RLVR__MAX(more, 0);
         count = more < 0 ? more : count + more;
     }
     if (count == -2) rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "the judge's question cannot be made: %.200s", rlvr_last_error(c->ctx));
-    else if (count < 0) rlvr__verdict(c, RLVR_STATUS_LIMIT, 0, "the judge's question takes more than max_tokens = %d tokens", j->max_tokens);
+    else if (count < 0) rlvr__verdict(c, RLVR_STATUS_LIMIT, 0, "the judge's question takes more than max_tokens = %d tokens", j->most);
     if (count < 0) return false;
     rlvr__judge_ask(j, a);
     for (int q = 0; q < n; q++)
@@ -8554,10 +8554,12 @@ static void rlvr__grade_judge(rlvr__case *c)
     memset(&asked, 0, sizeof asked);
     if (!m) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "there is no model that could judge; set rlvr_reward_desc.model"); return; }
     if (!m->tokenizer) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "the judge's model has no tokenizer"); return; }
-    rlvr__judge *j = rlvr__judge_of(m, rlvr__judge_most(m, rlvr__field(c, "max_tokens")));
+    int most = rlvr__judge_most(m, rlvr__field(c, "max_tokens"));
+    rlvr__judge *j = rlvr__judge_of(m, most);
     if (!j) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "there is no memory for the judge: %.150s", rlvr_last_error(c->ctx)); return; }
     int pair = rlvr__judge_pairwise(c);
     j->n_run = 0;
+    j->most = most;
     asked.tokens = RLVR__NEW(c->ctx, int, j->max_tokens);
     if (!j->n_words[pair][0] || !j->n_words[pair][1])
         rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "the judge's tokenizer has no tokens that tell its two words apart");
