@@ -8849,7 +8849,7 @@ static void rlvr__parts_name(rlvr__part *parts, int n)      /* equal names becom
         memcpy(name, parts[i].name, sizeof name);
         for (int k = 0, number = 2; k < i; k++) {
             if (strcmp(parts[k].name, parts[i].name)) continue;
-            snprintf(parts[i].name, sizeof parts[i].name, "%.40s_%d", name, number++);
+            snprintf(parts[i].name, sizeof parts[i].name, "%.32s_%d", name, number++);
             k = -1;
         }
     }
