@@ -131,15 +131,32 @@ compile() {         # compile TARGET SOURCE FLAGS...: quiet when it succeeds; a 
     rm -f "$target.log"
 }
 
+# What an example needs besides the library: a header, the Debian package that brings it, what to link.
+example_needs() {   # example_needs NAME: "HEADER PACKAGE LIBRARY", or nothing
+    case $1 in
+        04_sqlite) echo sqlite3.h libsqlite3-dev -lsqlite3 ;;
+        05_lua) echo lua5.4/lua.h liblua5.4-dev -llua5.4 ;;
+        06_z3) echo z3.h libz3-dev -lz3 ;;
+    esac
+}
+
+example_packages() { # the packages that are missing
+    local source header package library
+    for source in examples/*.c; do
+        read -r header package library < <(example_needs "$(basename "$source" .c)") || continue
+        header_there "$header" || echo "$package"
+    done
+}
+
 mode_build() {
-    local source name libs wanted=()
+    local source name libs header package library wanted=()
     compiler
     for source in examples/*.c; do
         name=$(basename "$source" .c)
         libs=$LIBS
-        if [ "$name" = 04_sqlite ]; then
-            if ! header_there sqlite3.h; then say "examples/04_sqlite.c is left out: it needs libsqlite3-dev"; continue; fi
-            libs="$LIBS -lsqlite3"
+        if read -r header package library < <(example_needs "$name"); then
+            if ! header_there "$header"; then say "$source is left out: it needs $package"; rm -f "build/$name"; continue; fi
+            libs="$LIBS $library"
         fi
         wanted+=("build/$name")
         stale "build/$name" rlvr.h examples/*.h "$source" || continue
@@ -171,19 +188,24 @@ example() {         # example NAME ARGS...: shows its command and its output; re
 
 examples_failed=0
 run_examples() {
+    local name
     example 03_scratch --quick --out build/test/scratch
     if model; then
         example 01_first "$MODEL" 1
         example 02_largest --model "$MODEL" --steps 2 --eval 16 --samples 2 --out build/test/largest
         example 02_largest times --model "$MODEL" --steps 2 --samples 2 --out build/test/times
-        [ ! -x build/04_sqlite ] || example 04_sqlite --model "$MODEL" --steps 2 --eval 8
+        for name in 04_sqlite 05_lua 06_z3; do
+            [ ! -x build/$name ] || example $name --model "$MODEL" --steps 2 --eval 8 --out build/test/$name
+        done
     else echo "skipped: the examples that need the model"
     fi
 }
 
 mode_examples() {
+    local packages
     compiler
-    header_there sqlite3.h || apt_install libsqlite3-dev || true
+    packages=$(example_packages)
+    [ -z "$packages" ] || apt_install $packages || true
     mode_build
     run_examples
     [ "$examples_failed" = 0 ] || die "$examples_failed examples failed"

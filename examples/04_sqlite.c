@@ -15,16 +15,7 @@ typedef struct settings {
     char prompt[256], answer[128];      /* of the last task; the answer is a query too, which only the judge sees */
 } settings;
 
-static const option options[] = {
-    {"model", OPT_TEXT, offsetof(settings, model), "SmolLM2-135M-Instruct.Q4_1.gguf", "GGUF file or safetensors folder"},
-    {"out", OPT_TEXT, offsetof(settings, out), "build/sqlite", "folder of metrics, completions and tuned model"},
-    {"steps", OPT_INT, offsetof(settings, steps), "40", "steps"},
-    {"eval", OPT_INT, offsetof(settings, eval), "64", "held-out questions"},
-    {"samples", OPT_INT, offsetof(settings, samples), "8", "rollouts of each"},
-    {"lr", OPT_FLOAT, offsetof(settings, lr), "1e-5", "learning rate"},
-    {"seed", OPT_LONG, offsetof(settings, seed), "0", "of the questions and the sampling"},
-    {"threads", OPT_INT, offsetof(settings, threads), "all cores", "threads"},
-};
+static const option options[] = {RUN_OPTIONS(settings, "build/sqlite")};
 
 /* Questions: the fruit whose price, weight or stock compares with a number. One number in five is held out. */
 static void ask_about(settings *s, uint64_t seed, uint64_t index, bool held_out, rlvr_task *task)
@@ -109,7 +100,6 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
 {
     static const char *const stop = ";";
     const rlvr_reward_desc reward = {.fn = judge, .user = s};
-    rlvr_eval_report before, after;
     rlvr_trainer_desc d;
     memset(&d, 0, sizeof d);
     d.task_fn = ask;  d.task_user = s;  d.reward = reward;  d.max_prompt_tokens = 64;  d.sampling.max_tokens = 16;
@@ -123,17 +113,9 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
         ask_about(s, 1, (uint64_t)i, true, &task);
         if (rlvr_tasks_add(held_out, &task) != RLVR_OK) return RLVR_ERROR_MEMORY;
     }
-    for (int i = 0; i < 2; i++) remove(in_folder(d.out_dir, i ? "metrics.jsonl" : "completions.jsonl"));
     rlvr_result r = print_head(s->model, m, &d);
     if (r == RLVR_OK) printf("task       an SQL query, judged by the rows that SQLite gives for it; %d held out\n", s->eval);
-    if (r == RLVR_OK) r = evaluate(m, held_out, reward, s->samples, &d.sampling, "before", &before);
-    rlvr_trainer *t = r == RLVR_OK ? rlvr_trainer_open(m, &d) : NULL;
-    r = t ? train(t, s->steps, d.out_dir, false) : RLVR_ERROR_ARGUMENT;
-    rlvr_trainer_close(t);
-    if (r == RLVR_OK) r = evaluate(m, held_out, reward, s->samples, &d.sampling, "after", &after);
-    if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(d.out_dir, "model"));
-    if (r == RLVR_OK) write_result(d.out_dir, "sqlite", "rows", s->seed, s->steps, &before, &after);
-    return r;
+    return r == RLVR_OK ? run_example(m, &d, held_out, s->steps, s->samples, "rows") : r;
 }
 
 int main(int argc, char **argv)

@@ -100,6 +100,17 @@ MAYBE_UNUSED static int options_read(int argc, char **argv, const char *usage, c
     return n_words;
 }
 
+/* The options of an example that trains on tasks of its own; `type` has fields of these names. */
+#define RUN_OPTIONS(type, folder) \
+    {"model", OPT_TEXT, offsetof(type, model), "SmolLM2-135M-Instruct.Q4_1.gguf", "GGUF file or safetensors folder"}, \
+    {"out", OPT_TEXT, offsetof(type, out), folder, "folder of metrics, completions and tuned model"}, \
+    {"steps", OPT_INT, offsetof(type, steps), "40", "steps"}, \
+    {"eval", OPT_INT, offsetof(type, eval), "64", "held-out questions"}, \
+    {"samples", OPT_INT, offsetof(type, samples), "8", "rollouts of each"}, \
+    {"lr", OPT_FLOAT, offsetof(type, lr), "1e-5", "learning rate"}, \
+    {"seed", OPT_LONG, offsetof(type, seed), "0", "of the questions and the sampling"}, \
+    {"threads", OPT_INT, offsetof(type, threads), "all cores", "threads"}
+
 /* ---- Ctrl-C: the first one asks for an end after the step, the second ends at once ---- */
 
 static volatile sig_atomic_t interrupted;
@@ -156,6 +167,7 @@ static void print_step(const rlvr_metrics *m, int steps)
     printf("%sstep %3lld/%d reward %.3f  length %.1f  truncated %.0f %%  entropy %.2f  %d groups (%d without signal)  %.2f s", terminal ? "\r" : "",
            (long long)m->step, steps, m->reward_mean, m->completion_mean_length, 100 * m->truncated, m->entropy, m->n_groups,
            m->n_groups - m->n_groups_signal, m->step_time);
+    for (int i = 0; m->n_parts > 1 && i < m->n_parts; i++) printf("%s%s %.3f", i ? ", " : "  ", m->parts[i].name, m->parts[i].mean);
     if (m->n_reward_errors) printf("  %d ungraded", m->n_reward_errors);
     if (m->skipped) printf("  nothing moved");
     if (m->step < steps) printf(eta < 90 ? "  [eta %.0f s]" : "  [eta %.0f min]", eta < 90 ? eta : eta / 60);
@@ -240,5 +252,20 @@ MAYBE_UNUSED static rlvr_result train(rlvr_trainer *t, int steps, const char *fo
     r = rlvr_trainer_save(t, in_folder(folder, "checkpoint"));
     if (r == RLVR_OK) printf("stopped    after step %lld; go on with --resume %s\n", (long long)rlvr_trainer_steps(t), folder);
     return r == RLVR_OK ? RLVR_STOPPED : r;
+}
+
+/* A whole example: evaluation on held-out tasks, steps, the same evaluation, the tuned model in d->out_dir. */
+MAYBE_UNUSED static rlvr_result run_example(rlvr_model *m, const rlvr_trainer_desc *d, const rlvr_tasks *held_out, int steps, int samples, const char *name)
+{
+    rlvr_eval_report before, after;
+    for (int i = 0; i < 2; i++) remove(in_folder(d->out_dir, i ? "metrics.jsonl" : "completions.jsonl"));
+    rlvr_result r = evaluate(m, held_out, d->reward, samples, &d->sampling, "before", &before);
+    rlvr_trainer *t = r == RLVR_OK ? rlvr_trainer_open(m, d) : NULL;
+    r = t ? train(t, steps, d->out_dir, false) : RLVR_ERROR_ARGUMENT;
+    rlvr_trainer_close(t);
+    if (r == RLVR_OK) r = evaluate(m, held_out, d->reward, samples, &d->sampling, "after", &after);
+    if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(d->out_dir, "model"));
+    if (r == RLVR_OK) write_result(d->out_dir, base_name(d->out_dir), name, (long long)d->seed, steps, &before, &after);
+    return r;
 }
 #endif

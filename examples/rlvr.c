@@ -3,11 +3,12 @@
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "common.h"
+#include <pthread.h>
 
 typedef struct args {
-    const char *model, *tasks, *prompt, *reward, *out, *resume, *stop_tokens, *title, *field;
+    const char *model, *tasks, *prompt, *reward, *kind, *options, *judge, *out, *resume, *stop_tokens, *title, *field;
     const char *stop[16];  int n_stop;
-    int n, steps, threads, bootstrap;
+    int n, steps, threads, bootstrap, jobs, limit;
     const char *cpu;
     long long seed;
     bool json, raw, greedy, decode, chat, special, params;
@@ -32,7 +33,21 @@ static const option tokenize_options[] = {
 };
 static const option tasks_options[] = {
     {"tasks", OPT_TEXT, AT(tasks), "", "JSONL: {\"prompt\":...} or {\"messages\":[...]}, with \"answer\""},
-    {"reward", OPT_TEXT, AT(reward), "number", "the verifier: exact or number"},
+    {"reward", OPT_TEXT, AT(reward), "number", "the verifier's kind: number, exact, math, compose ..."},
+};
+static const option reward_options[] = {
+    {"options", OPT_TEXT, AT(options), "", "JSON object: the verifier's fields where a task has none, as '{\"parts\":[...]}' of compose"},
+    {"judge", OPT_TEXT, AT(judge), "the model itself", "model of the verifier judge"},
+};
+static const option grade_options[] = {
+    {"kind", OPT_TEXT, AT(kind), "", "the verifier of cases that name none"},
+    {"jobs", OPT_INT, AT(jobs), "1", "cases graded at once"},
+};
+static const option lint_options[] = {
+    {"kind", OPT_TEXT, AT(kind), "", "the verifier"},
+    {"tasks", OPT_TEXT, AT(tasks), "", "JSONL: {\"prompt\":...} or {\"messages\":[...]}, with \"answer\""},
+    {"n", OPT_INT, AT(n), "8", "with --model: samples of each task (also -n)"},
+    {"limit", OPT_INT, AT(limit), "32", "with --model: tasks that are sampled"},
 };
 static const option generate_options[] = {
     {"prompt", OPT_TEXT, AT(prompt), "", "the prompt; else a word of the command line, --tasks, or stdin (text or JSONL)"},
@@ -165,12 +180,20 @@ static rlvr_tasks *open_tasks(rlvr_ctx *ctx, const char *path, bool raw)
     return raw ? copy : tasks;
 }
 
-static bool find_reward(const args *a, rlvr_reward_desc *reward)
+/* The verifier that --reward, --kind, --options and --judge name. False: there is none such, said. */
+static bool find_reward(rlvr_ctx *ctx, const args *a, const char *kind, rlvr_reward_desc *reward)
 {
     memset(reward, 0, sizeof *reward);
-    reward->kind = rlvr_reward_find(a->reward);
-    if (!reward->kind) fprintf(stderr, "rlvr: --reward: there is no verifier \"%s\"; exact or number\n", a->reward);
-    return reward->kind != RLVR_REWARD_NONE;
+    reward->kind = rlvr_reward_find(kind);
+    reward->options = a->options;
+    if (!reward->kind) {
+        fprintf(stderr, "rlvr: there is no verifier \"%s\"; there are", kind ? kind : "");
+        for (int k = 1; k < RLVR_REWARD_KIND_COUNT; k++)
+            if (rlvr__verifier_of((rlvr_reward_kind)k)) fprintf(stderr, " %s", rlvr__reward_name((rlvr_reward_kind)k));
+        fprintf(stderr, "\n");
+        return false;
+    }
+    return !a->judge || (reward->model = rlvr_model_load(ctx, a->judge)) != NULL;
 }
 
 static void put_tokens(rlvr__buf *b, const int *tokens, int n)
@@ -534,7 +557,7 @@ static rlvr_result eval(rlvr_ctx *ctx, args *a)
     rlvr_eval_desc d;
     rlvr_eval_report e;
     memset(&d, 0, sizeof d);
-    if (!find_reward(a, &d.reward)) return RLVR_ERROR_ARGUMENT;
+    if (!find_reward(ctx, a, a->reward, &d.reward)) return RLVR_ERROR_ARGUMENT;
     rlvr_model *m = open_model(ctx, a->model);
     rlvr_tasks *tasks = m ? open_tasks(ctx, a->tasks, a->raw) : NULL;
     if (!tasks) return RLVR_ERROR_IO;
@@ -552,8 +575,8 @@ static rlvr_result eval(rlvr_ctx *ctx, args *a)
             if (e.k[i] > 1) printf(",\"pass@%d\":%.9g", e.k[i], e.pass_at_k[i]);
         printf(",\"maj@%d\":%.9g", e.n, e.maj_at_n);
         if (a->greedy) printf(",\"greedy\":%.9g,\"greedy_low\":%.9g,\"greedy_high\":%.9g", e.greedy, e.greedy_low, e.greedy_high);
-        printf(",\"mean_length\":%.9g,\"truncated\":%.9g,\"entropy\":%.9g,\"reward_errors\":%lld,\"num_tokens\":%lld,\"seconds\":%.3f}\n",
-               e.mean_length, e.truncated, e.entropy, (long long)e.n_reward_errors, (long long)e.n_tokens, e.seconds);
+        printf(",\"mean_length\":%.9g,\"truncated\":%.9g,\"entropy\":%.9g,\"signal\":%.9g,\"reward_errors\":%lld,\"num_tokens\":%lld,\"seconds\":%.3f}\n",
+               e.mean_length, e.truncated, e.entropy, e.signal, (long long)e.n_reward_errors, (long long)e.n_tokens, e.seconds);
         return RLVR_OK;
     }
     printf("tasks      %lld, %d samples each, reward %s\n", (long long)e.n_tasks, e.n, a->reward);
@@ -570,7 +593,7 @@ static rlvr_result eval(rlvr_ctx *ctx, args *a)
 static rlvr_result run_training(rlvr_ctx *ctx, args *a)
 {
     rlvr_trainer_desc *d = &a->trainer;
-    if (!find_reward(a, &d->reward)) return RLVR_ERROR_ARGUMENT;
+    if (!find_reward(ctx, a, a->reward, &d->reward)) return RLVR_ERROR_ARGUMENT;
     rlvr_model *m = open_model(ctx, a->model);
     d->tasks = m ? open_tasks(ctx, a->tasks, a->raw) : NULL;
     if (!d->tasks) return RLVR_ERROR_IO;
@@ -591,6 +614,369 @@ static rlvr_result run_training(rlvr_ctx *ctx, args *a)
     if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(a->out, "model"));
     if (r == RLVR_OK) printf("saved      %s/model (a folder that transformers loads; --model takes it)\n", a->out);
     return r;
+}
+
+/* ---- grade: cases in, verdicts out, in their order; each worker has a context of its own ---- */
+
+typedef enum slot_state { SLOT_FREE, SLOT_READ, SLOT_TAKEN, SLOT_DONE } slot_state;
+typedef struct slot {
+    slot_state state;
+    int64_t number;                      /* of the line */
+    char *line;  size_t cap, len;
+    char *out;  size_t out_len;          /* what is printed for it; NULL: memory ran out */
+} slot;
+
+typedef struct grading {
+    const args *a;
+    slot *slots;  int n_slots;           /* a ring */
+    int64_t n_read, n_taken, n_printed;  /* cases so far */
+    bool end, failed;                    /* no more lines; output cannot be written */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+} grading;
+
+typedef struct grader { grading *g; pthread_t thread; rlvr_ctx *ctx; rlvr_model *judge; rlvr__buf b; } grader;
+
+static void put_shortest(rlvr__buf *b, float value)      /* the fewest digits that read back as the same float */
+{
+    size_t from = b->len;
+    for (int digits = 1; digits <= 9 && !b->failed; digits++) {
+        b->len = from;
+        rlvr__json_put_digits(b, (double)value, digits);
+        if ((float)rlvr__json_value(b->data + from, b->len - from) == value) return;
+    }
+}
+
+static void put_json(rlvr__buf *b, const rlvr__json *j)      /* a value as it was read */
+{
+    bool object = j->type == RLVR__JSON_OBJECT, first = true;
+    switch (j->type) {
+    case RLVR__JSON_NULL: rlvr__buf_addf(b, "null"); break;
+    case RLVR__JSON_BOOL: rlvr__buf_addf(b, j->number != 0 ? "true" : "false"); break;
+    case RLVR__JSON_NUMBER: rlvr__buf_add(b, j->text, j->len); break;
+    case RLVR__JSON_STRING: rlvr__json_put_string(b, j->text, j->len); break;
+    default:
+        rlvr__buf_add(b, object ? "{" : "[", 1);
+        RLVR__JSON_EACH(item, j) {
+            if (!first) rlvr__buf_add(b, ",", 1);
+            first = false;
+            if (object) { rlvr__json_put_string(b, item->key, item->key_len); rlvr__buf_add(b, ":", 1); }
+            put_json(b, item);
+        }
+        rlvr__buf_add(b, object ? "}" : "]", 1);
+    }
+}
+
+/* Fields of a case that belong to the case or to the verdict; every other one is passed through. */
+static bool is_ours(const rlvr__json *field)
+{
+    static const char *const ours[] = {"kind", "gold", "answer", "pred", "completion", "program", "tests", "entry", "lang", "cases", "parts", "rubric",
+                                       "mode", "precision", "options", "allow_set_relation_comp", "reward", "status", "extracted", "reason", "n_tokens"};
+    for (int i = 0; i < COUNT(ours); i++)
+        if (strlen(ours[i]) == field->key_len && !memcmp(ours[i], field->key, field->key_len)) return true;
+    return false;
+}
+
+static void put_field(rlvr__buf *b, const char *name, const char *text)
+{
+    rlvr__buf_addf(b, ",\"%s\":", name);
+    rlvr__json_put_string(b, text, strlen(text));
+}
+
+static void put_verdict(rlvr__buf *b, const rlvr_grade_result *v, bool graded, const rlvr__json *line)
+{
+    rlvr__buf_addf(b, "{\"reward\":");
+    if (graded) put_shortest(b, v->reward);
+    else rlvr__buf_addf(b, "null");
+    put_field(b, "status", rlvr_status_text(v->status));
+    put_field(b, "extracted", v->extracted);
+    put_field(b, "reason", v->reason);
+    if (v->n_tokens) rlvr__buf_addf(b, ",\"n_tokens\":%lld", (long long)v->n_tokens);
+    if (rlvr__json_is(line, RLVR__JSON_OBJECT))
+        RLVR__JSON_EACH(field, line) {
+            if (is_ours(field)) continue;
+            rlvr__buf_add(b, ",", 1);
+            rlvr__json_put_string(b, field->key, field->key_len);
+            rlvr__buf_add(b, ":", 1);
+            put_json(b, field);
+        }
+    rlvr__buf_add(b, "}\n", 2);
+}
+
+static const rlvr__json *either(const rlvr__json *j, const char *a, const char *b)
+{
+    const rlvr__json *found = rlvr__json_get(j, a);
+    return found ? found : rlvr__json_get(j, b);
+}
+
+/* Grades the case of a line. Returns NULL, or what is wrong with the line. */
+static const char *grade_case(grader *w, const slot *s, const rlvr__json *j, rlvr_grade_result *v, bool *graded)
+{
+    const char *kind = w->g->a->kind;
+    const rlvr__json *gold = either(j, "gold", "answer"), *pred = either(j, "pred", "completion"), *own = rlvr__json_get(j, "kind");
+    rlvr_reward_desc desc;
+    rlvr_task task;
+    size_t len;
+    memset(&desc, 0, sizeof desc);
+    memset(&task, 0, sizeof task);
+    if (j->type != RLVR__JSON_OBJECT) return "a case is an object like {\"kind\":\"number\",\"gold\":\"4\",\"pred\":\"It is 4.\"}";
+    if (own && !rlvr__json_str(own, NULL)) return "\"kind\" is no string";
+    if (own) kind = own->text;
+    if (!kind) return "the case names no \"kind\", and --kind gives none";
+    desc.kind = rlvr_reward_find(kind);
+    if (!desc.kind || !rlvr__verifier_of(desc.kind)) {
+        snprintf(v->reason, sizeof v->reason, "there is no verifier \"%.60s\"", kind);
+        return v->reason;
+    }
+    if (!pred) pred = rlvr__json_get(j, "program");
+    const char *text = rlvr__json_str(pred, &len);
+    if (!text) return pred ? "\"pred\" is no string" : "the case has no \"pred\"";
+    if (rlvr__json_is(gold, RLVR__JSON_NUMBER) || rlvr__json_is(gold, RLVR__JSON_STRING)) task.answer = gold->text;
+    if (task.answer && memchr(task.answer, 0, gold->len)) return "\"gold\" holds the character \\u0000";
+    desc.options = w->g->a->options;
+    desc.model = w->judge;
+    task.prompt = rlvr__json_str(rlvr__json_get(j, "prompt"), NULL);
+    task.json = s->line;
+    task.line = s->number;
+    rlvr_result r = rlvr_grade_task(w->ctx, &desc, text, len, &task, v);
+    *graded = r == RLVR_OK;
+    return r == RLVR_OK || r == RLVR_REWARD_ERROR ? NULL : rlvr_last_error(w->ctx);
+}
+
+static void grade_line(grader *w, slot *s)
+{
+    rlvr_grade_result v;
+    bool graded = false;
+    memset(&v, 0, sizeof v);
+    rlvr__json *j = rlvr__json_parse(w->ctx, "stdin", s->line, s->len, s->number);
+    const char *wrong = j ? grade_case(w, s, j, &v, &graded) : rlvr_last_error(w->ctx);
+    if (wrong) {
+        char text[sizeof v.reason];
+        if (!j) {      /* FILE:LINE:COLUMN: text */
+            const char *space = strchr(wrong, ' ');
+            wrong = space ? space + 1 : wrong;
+        }
+        snprintf(text, sizeof text, "line %lld: %.200s", (long long)s->number, wrong);
+        memset(&v, 0, sizeof v);
+        v.status = RLVR_STATUS_ERROR;
+        memcpy(v.reason, text, sizeof text);
+    }
+    w->b.len = 0;
+    put_verdict(&w->b, &v, graded, j);
+    rlvr__json_free(w->ctx, j);
+    s->out = w->b.failed ? NULL : (char *)malloc(w->b.len + 1);
+    s->out_len = w->b.len;
+    if (s->out) memcpy(s->out, w->b.data, w->b.len);
+}
+
+static void print_done(grading *g)      /* what is done and next in order; under the lock */
+{
+    for (slot *s; (s = &g->slots[g->n_printed % g->n_slots])->state == SLOT_DONE; g->n_printed++) {
+        if (!s->out || fwrite(s->out, 1, s->out_len, stdout) != s->out_len || fflush(stdout) != 0) g->failed = true;
+        free(s->out);
+        s->out = NULL;
+        s->state = SLOT_FREE;
+    }
+}
+
+static void *grader_main(void *arg)
+{
+    grader *w = (grader *)arg;
+    grading *g = w->g;
+    pthread_mutex_lock(&g->lock);
+    for (;;) {
+        while (g->n_taken == g->n_read && !g->end && !g->failed) pthread_cond_wait(&g->changed, &g->lock);
+        if (g->n_taken == g->n_read || g->failed) break;
+        slot *s = &g->slots[g->n_taken++ % g->n_slots];
+        s->state = SLOT_TAKEN;
+        pthread_mutex_unlock(&g->lock);
+        grade_line(w, s);
+        pthread_mutex_lock(&g->lock);
+        s->state = SLOT_DONE;
+        print_done(g);
+        pthread_cond_broadcast(&g->changed);
+    }
+    pthread_mutex_unlock(&g->lock);
+    return NULL;
+}
+
+/* Reads lines into the ring until stdin ends. */
+static void read_cases(grading *g)
+{
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t len;
+    for (int64_t number = 1; (len = getline(&line, &cap, stdin)) >= 0; number++) {
+        while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r')) line[--len] = 0;
+        if (strspn(line, " \t\r\n") == (size_t)len) continue;
+        pthread_mutex_lock(&g->lock);
+        slot *s = &g->slots[g->n_read % g->n_slots];
+        while (s->state != SLOT_FREE && !g->failed) pthread_cond_wait(&g->changed, &g->lock);
+        bool failed = g->failed;
+        if (!failed) {
+            char *old = s->line;
+            size_t old_cap = s->cap;
+            s->line = line;
+            s->cap = cap;
+            s->len = (size_t)len;
+            s->number = number;
+            s->state = SLOT_READ;
+            line = old;
+            cap = old_cap;
+            g->n_read++;
+            pthread_cond_broadcast(&g->changed);
+        }
+        pthread_mutex_unlock(&g->lock);
+        if (failed) break;
+    }
+    free(line);
+}
+
+static rlvr_result grade(rlvr_ctx *ctx, args *a)
+{
+    grading g;
+    int jobs = RLVR__MAX(1, RLVR__MIN(a->jobs, 256)), n = 0;
+    const char *judge = a->judge ? a->judge : a->model;
+    memset(&g, 0, sizeof g);
+    if (a->kind && !rlvr_reward_find(a->kind)) { rlvr_reward_desc d; find_reward(ctx, a, a->kind, &d); return RLVR_ERROR_ARGUMENT; }
+    g.a = a;
+    g.n_slots = 4 * jobs;
+    g.slots = (slot *)calloc((size_t)g.n_slots, sizeof *g.slots);
+    grader *workers = (grader *)calloc((size_t)jobs, sizeof *workers);
+    rlvr_result r = g.slots && workers ? RLVR_OK : RLVR_ERROR_MEMORY;
+    pthread_mutex_init(&g.lock, NULL);
+    pthread_cond_init(&g.changed, NULL);
+    for (; n < jobs && r == RLVR_OK; n++) {
+        rlvr_desc desc;
+        memset(&desc, 0, sizeof desc);
+        desc.n_threads = a->threads ? a->threads : judge && jobs == 1 ? 0 : 1;
+        desc.cpu = a->cpu;
+        desc.quiet = true;      /* what is wrong with a case stands in its line */
+        grader *w = &workers[n];
+        w->g = &g;
+        w->ctx = w->b.ctx = rlvr_open(&desc);
+        if (w->ctx && judge && !(w->judge = rlvr_model_load(w->ctx, judge))) { fprintf(stderr, "rlvr: %s\n", rlvr_last_error(w->ctx)); r = RLVR_ERROR_IO; }
+        if (!w->ctx || r != RLVR_OK || pthread_create(&w->thread, NULL, grader_main, w) != 0) {
+            rlvr_close(w->ctx);
+            r = RLVR_ERROR_MEMORY;
+            break;
+        }
+    }
+    if (r == RLVR_OK) read_cases(&g);
+    if (r == RLVR_OK && ferror(stdin)) r = RLVR_ERROR_IO;
+    pthread_mutex_lock(&g.lock);
+    g.end = true;
+    pthread_cond_broadcast(&g.changed);
+    pthread_mutex_unlock(&g.lock);
+    for (int i = 0; i < n; i++) { pthread_join(workers[i].thread, NULL); rlvr_close(workers[i].ctx); }
+    if (r == RLVR_OK && g.failed) r = RLVR_ERROR_IO;
+    for (int i = 0; g.slots && i < g.n_slots; i++) { free(g.slots[i].line); free(g.slots[i].out); }
+    free(g.slots);
+    free(workers);
+    return r;
+}
+
+/* ---- lint-verifier ---- */
+
+static void print_lint(const rlvr_lint_report *l, const char *kind, int64_t n_tasks)
+{
+    printf("tasks      %lld of %lld tried with %s; the most common gold is that of %.1f %%", (long long)l->n_tasks, (long long)n_tasks, kind, 100 * l->most_common);
+    if (l->right >= 0) printf("; the gold itself earns %.2f%s", l->right, l->right < 0.5 ? ": the verifier does not fit these tasks" : "");
+    printf("\n%-42s %8s %8s %9s\n", "probe", "earns", "passes", "may earn");
+    for (int i = 0; i < l->n_probes; i++) {
+        const rlvr_lint_probe *p = &l->probes[i];
+        if (!p->n && !p->n_errors) continue;
+        if (!p->n) { printf("%-42s no verdict\n", p->name); continue; }
+        printf("%-42s %8.2f %6.0f %% %9.2f%s", p->name, p->mean, 100 * p->passed, p->fair, p->hole ? "  HOLE  " : "");
+        for (const char *s = p->example; p->hole && *s && s < p->example + 60; s++) putchar(*s == '\n' ? ' ' : *s);
+        printf("\n");
+    }
+    printf("%d holes\n", l->n_holes);
+}
+
+static void put_number(rlvr__buf *b, const char *name, double value)
+{
+    rlvr__buf_addf(b, "\"%s\":", name);
+    rlvr__json_put_digits(b, value, 9);
+}
+
+static void put_lint(rlvr__buf *b, const rlvr_lint_report *l)
+{
+    rlvr__buf_addf(b, "{\"n_tasks\":%lld,\"n_holes\":%d,", (long long)l->n_tasks, l->n_holes);
+    put_number(b, "most_common", l->most_common);
+    if (l->right >= 0) { rlvr__buf_addf(b, ","); put_number(b, "right", l->right); }
+    rlvr__buf_addf(b, ",\"probes\":[");
+    for (int i = 0, n = 0; i < l->n_probes; i++) {
+        const rlvr_lint_probe *p = &l->probes[i];
+        if (!p->n && !p->n_errors) continue;
+        rlvr__buf_addf(b, n++ ? ",{\"name\":" : "{\"name\":");
+        rlvr__json_put_string(b, p->name, strlen(p->name));
+        rlvr__buf_addf(b, ",\"n\":%d,\"n_errors\":%d,", p->n, p->n_errors);
+        put_number(b, "reward", p->mean);
+        rlvr__buf_addf(b, ",");
+        put_number(b, "passed", p->passed);
+        rlvr__buf_addf(b, ",");
+        put_number(b, "fair", p->fair);
+        rlvr__buf_addf(b, ",\"hole\":%s", p->hole ? "true" : "false");
+        put_field(b, "example", p->example);
+        rlvr__buf_addf(b, "}");
+    }
+    rlvr__buf_addf(b, "]");
+}
+
+/* Can a model learn here at all? Its pass@1 and pass@k, how many completions end by themselves, how many groups differ inside. */
+static void print_preflight(const rlvr_eval_report *e)
+{
+    int k = e->n_k - 1;
+    printf("model      pass@1 %.1f %% [%.1f, %.1f]   pass@%d %.1f %%   %.0f %% end by themselves   %.0f %% of the groups have signal\n", 100 * e->pass_at_1,
+           100 * e->pass_at_1_low, 100 * e->pass_at_1_high, e->k[k], 100 * e->pass_at_k[k], 100 * (1 - e->truncated), 100 * e->signal);
+    if (e->signal < 0.1) printf("           hardly a group has signal: RLVR cannot work here; take %s tasks, or more samples of each\n",
+                                e->pass_at_1 > 0.5 ? "harder" : "easier");
+    if (e->truncated > 0.5) printf("           most completions are cut off: raise --max_tokens, or nothing can be right\n");
+}
+
+static rlvr_result lint(rlvr_ctx *ctx, args *a)
+{
+    rlvr_reward_desc reward;
+    rlvr_lint_report report;
+    rlvr_eval_desc d;
+    rlvr_eval_report e;
+    rlvr__buf b = {ctx, NULL, 0, 0, false};
+    if (!find_reward(ctx, a, a->kind, &reward)) return RLVR_ERROR_ARGUMENT;
+    rlvr_model *m = a->model ? open_model(ctx, a->model) : NULL;
+    rlvr_tasks *tasks = m || !a->model ? open_tasks(ctx, a->tasks, a->raw) : NULL;
+    if (!tasks) return RLVR_ERROR_IO;
+    if (!reward.model) reward.model = m;
+    rlvr_result r = rlvr_reward_check(ctx, &reward, tasks);
+    if (r == RLVR_OK) r = rlvr_lint_verifier(ctx, &reward, tasks, &report);
+    if (r != RLVR_OK) return r;
+    if (a->json) put_lint(&b, &report);
+    else print_lint(&report, a->kind, rlvr_tasks_count(tasks));
+    fflush(stdout);
+    if (m) {
+        memset(&d, 0, sizeof d);
+        d.sampling = a->sampling;
+        d.n = a->n > 1 ? a->n : 8;
+        d.reward = reward;
+        d.seed = (uint64_t)a->seed;
+        r = rlvr_eval(m, rlvr_tasks_get(tasks, 0), RLVR__MIN(rlvr_tasks_count(tasks), (int64_t)(a->limit ? a->limit : 32)), &d, &e);
+        if (r != RLVR_OK) return r;
+        if (!a->json) print_preflight(&e);
+        else {
+            char name[32];
+            rlvr__buf_addf(&b, ",\"model\":{");
+            put_number(&b, "pass@1", e.pass_at_1);
+            snprintf(name, sizeof name, "pass@%d", e.n);
+            if (e.n > 1) { rlvr__buf_addf(&b, ","); put_number(&b, name, e.pass_at_n); }
+            rlvr__buf_addf(&b, ",");
+            put_number(&b, "terminated", 1 - e.truncated);
+            rlvr__buf_addf(&b, ",");
+            put_number(&b, "signal", e.signal);
+            rlvr__buf_addf(&b, ",\"n_tasks\":%lld,\"reward_errors\":%lld}", (long long)e.n_tasks, (long long)e.n_reward_errors);
+        }
+    }
+    if (a->json) rlvr__buf_addf(&b, "}\n");
+    return !a->json || print_buf(&b) ? RLVR_OK : RLVR_ERROR_IO;
 }
 
 /* ---- plot ---- */
@@ -642,27 +1028,17 @@ static const command commands[] = {
     {"score", "--model F < LINES", "log-probabilities: JSONL {\"tokens\":[...]} or {\"prompt\":...,\"completion\":...} in, {\"logprobs\":[...]} out",
      score, {GROUP(model_options), GROUP(raw_options), GROUP(json_options), GROUP(machine_options)}},
     {"eval", "--model F --tasks T", "pass@1 with its interval, pass@k, maj@n, greedy", eval,
-     {GROUP(model_options), GROUP(tasks_options), GROUP(eval_options), GROUP(sampling_options), GROUP(raw_options), GROUP(json_options), GROUP(machine_options)}},
+     {GROUP(model_options), GROUP(tasks_options), GROUP(reward_options), GROUP(eval_options), GROUP(sampling_options), GROUP(raw_options), GROUP(json_options),
+      GROUP(machine_options)}},
     {"train", "--model F --tasks T --out DIR", "reinforcement learning from a verifier", run_training,
-     {GROUP(model_options), GROUP(tasks_options), GROUP(train_options), GROUP(sampling_options), GROUP(raw_options), GROUP(machine_options)}},
+     {GROUP(model_options), GROUP(tasks_options), GROUP(reward_options), GROUP(train_options), GROUP(sampling_options), GROUP(raw_options), GROUP(machine_options)}},
     {"advantage", "< LINES", "advantages: JSONL {\"estimator\":\"grpo\",\"rewards\":[1,1,0,0]} in, {\"advantages\":[...]} out", advantage, {{NULL, 0}}},
+    {"grade", "[--kind K] < CASES", "verdicts: JSONL {\"kind\":...,\"gold\":...,\"pred\":...} in, {\"reward\":...,\"status\":...} out, other fields passed on", grade,
+     {GROUP(grade_options), GROUP(reward_options), GROUP(model_options), GROUP(machine_options)}},
+    {"lint-verifier", "--kind K --tasks T [--model F]", "what cheap answers would earn, and whether a model could learn here", lint,
+     {GROUP(lint_options), GROUP(reward_options), GROUP(model_options), GROUP(sampling_options), GROUP(raw_options), GROUP(json_options), GROUP(machine_options)}},
     {"plot", "--out F.svg NAME=metrics.jsonl ...", "curves of training runs", plot, {GROUP(plot_options)}},
 };
-
-static int help(const command *c)
-{
-    if (c) {
-        printf("rlvr %s %s\n%s\n", c->name, c->usage, c->about);
-        for (int g = 0; g < COUNT(c->groups) && c->groups[g].list; g++) options_help(c->groups[g].list, c->groups[g].n);
-        if (c->groups[2].list == sampling_options || c->run == eval || c->run == run_training)
-            printf("  --stop TEXT               ends a completion; may be given several times\n");
-        return 0;
-    }
-    printf("rlvr %s: reinforcement learning from verifiable rewards\n\n", RLVR_VERSION);
-    for (int i = 0; i < COUNT(commands); i++) printf("  rlvr %-10s %-36s %s\n", commands[i].name, commands[i].usage, commands[i].about);
-    printf("\nrlvr COMMAND --help lists the command's options. A model is a GGUF file or a safetensors folder.\n");
-    return 0;
-}
 
 static const option *find_option(const command *c, const char *name)
 {
@@ -670,6 +1046,21 @@ static const option *find_option(const command *c, const char *name)
         for (int i = 0; i < c->groups[g].n; i++)
             if (!strcmp(c->groups[g].list[i].name, name)) return &c->groups[g].list[i];
     return NULL;
+}
+
+static int help(const command *c)
+{
+    if (c) {
+        printf("rlvr %s %s\n%s\n", c->name, c->usage, c->about);
+        for (int g = 0; g < COUNT(c->groups) && c->groups[g].list; g++) options_help(c->groups[g].list, c->groups[g].n);
+        if (find_option(c, "stop_tokens"))
+            printf("  --stop TEXT               ends a completion; may be given several times\n");
+        return 0;
+    }
+    printf("rlvr %s: reinforcement learning from verifiable rewards\n\n", RLVR_VERSION);
+    for (int i = 0; i < COUNT(commands); i++) printf("  rlvr %-13s %-36s %s\n", commands[i].name, commands[i].usage, commands[i].about);
+    printf("\nrlvr COMMAND --help lists the command's options. A model is a GGUF file or a safetensors folder.\n");
+    return 0;
 }
 
 /* Reads options and words into a. 0: fine; 1: help was asked for; 2: an error, said. */

@@ -22,7 +22,7 @@ check "a model is made" test -f $model/model.safetensors
 for i in 1 2 3 4 5 6 7 8; do echo "{\"prompt\":\"${i}2345>\",\"answer\":\"$((i > 5 ? i : 5))\",\"raw\":true}"; done >$dir/tasks.jsonl
 
 check "help" prints 'rlvr train' rlvr help
-for c in info tokenize generate score eval train advantage plot; do check "$c --help" prints "rlvr $c" rlvr $c --help; done
+for c in info tokenize generate score eval train advantage grade lint-verifier plot; do check "$c --help" prints "rlvr $c" rlvr $c --help; done
 check "no such command" fails rlvr fly
 check "no such option" fails rlvr info --fly
 check "a value that is no number" fails rlvr eval --model $model --tasks $dir/tasks.jsonl --n many
@@ -91,6 +91,66 @@ check "train: every field" train --steps 2 --out $dir/fields --advantage dr_grpo
 check "train: too little memory is refused with the plan" fails train --steps 1 --out $dir/small --memory_limit 1000000
 cp $dir/err $dir/small.err      # check writes to out and err anew
 check "... which it names" says 'memory_limit' $dir/small.err
+
+# composed rewards from the command line
+parts='{"parts":[{"kind":"number"},{"kind":"exact","weight":0.5}]}'
+check "train: a composed reward" train --steps 2 --out $dir/composed --reward compose --options "$parts"
+check "... each part in metrics.jsonl" says '"rewards/number/mean":[0-9.]+.*"rewards/exact/mean":[0-9.]+,"rewards/exact/std"' $dir/composed/metrics.jsonl
+check "... each rollout's parts in completions.jsonl" says '"rewards":\{"number":[01],"exact":[01]\}' $dir/composed/completions.jsonl
+check "train: a part that is no verifier" fails train --steps 2 --out $dir/composed2 --reward compose --options '{"parts":[{"kind":"fame"}]}'
+cp $dir/err $dir/part.err
+check "... is named" says 'parts\[0\].*fame' $dir/part.err
+check "train: one reward is logged too" says '"rewards/number/mean":' $dir/run/metrics.jsonl
+
+# grade: JSON lines in, JSON lines out
+cat >$dir/cases.jsonl <<'TEXT'
+{"kind":"number","gold":"4","pred":"It is 4.","id":17,"meta":{"a":[1,2.50,null,true],"b":"\u00e4\n"}}
+{"gold":4.0,"completion":"4","id":"x"}
+
+{"gold":"4","pred":"5"
+{"kind":"fame","gold":"4","pred":"5"}
+{"kind":"number","gold":"many","pred":"5","id":3}
+[1]
+{"kind":"number","gold":"4"}
+{"kind":"compose","parts":[{"kind":"number","weight":0.1},{"kind":"exact","weight":0.2}],"gold":"4","pred":"is 4"}
+{"kind":"exact","gold":"a","pred":"b"}
+TEXT
+cat >$dir/want.jsonl <<'TEXT'
+{"reward":1,"status":"equal","extracted":"4","reason":"","id":17,"meta":{"a":[1,2.50,null,true],"b":"ä\n"}}
+{"reward":1,"status":"equal","extracted":"4","reason":"","id":"x"}
+{"reward":null,"status":"error","extracted":"","reason":"line 4: the text ends where a comma or } behind a member should stand; it is cut off"}
+{"reward":null,"status":"error","extracted":"","reason":"line 5: there is no verifier \"fame\""}
+{"reward":null,"status":"bad_gold","extracted":"","reason":"no number can be read from the answer","id":3}
+{"reward":null,"status":"error","extracted":"","reason":"line 7: a case is an object like {\"kind\":\"number\",\"gold\":\"4\",\"pred\":\"It is 4.\"}"}
+{"reward":null,"status":"error","extracted":"","reason":"line 8: the case has no \"pred\""}
+{"reward":0.1,"status":"partial","extracted":"4","reason":"exact: unequal"}
+{"reward":0,"status":"unequal","extracted":"b","reason":""}
+TEXT
+for jobs in 1 3; do
+    check "grade --jobs $jobs" rlvr grade --kind number --jobs $jobs <$dir/cases.jsonl
+    cp $dir/out $dir/verdicts.jsonl
+    check "... a verdict for each case, in order" cmp $dir/verdicts.jsonl $dir/want.jsonl
+done
+for ((i = 0; i < 5000; i++)); do echo "{\"id\":$i,\"gold\":\"$((i % 7))\",\"pred\":\"The answer is $((i % 5)).\"}"; done >$dir/many.jsonl
+check "grade: 1 and 4 jobs say the same" cmp <(rlvr grade --kind number <$dir/many.jsonl) <(rlvr grade --kind number --jobs 4 <$dir/many.jsonl)
+check "grade: no case is lost" test "$(rlvr grade --kind number --jobs 4 <$dir/many.jsonl | wc -l)" = 5000
+check "grade: verdicts come while cases are still awaited" prints '"status":"equal"' timeout 20 bash -c \
+    'mkfifo $0/pipe; build/rlvr grade <$0/pipe & exec 3>$0/pipe; echo "{\"kind\":\"exact\",\"gold\":\"a\",\"pred\":\"a\"}" >&3; sleep 2; kill %1' $dir
+check "grade: no verifier by default" fails rlvr grade --kind fame <$dir/cases.jsonl
+if [ -w /dev/full ]; then check "grade: output that cannot be written" fails bash -c "build/rlvr grade --kind number <$dir/many.jsonl >/dev/full"; fi
+check "grade: a judge whose context is too short" prints '"reward":null,"status":"limit"' rlvr grade --model $model <<<'{"kind":"judge","gold":"4","pred":"4"}'
+
+# lint-verifier
+check "lint-verifier" prints 'the gold in a negation +1\.00 +100 % +0\.00  HOLE' rlvr lint-verifier --kind number --tasks $dir/tasks.jsonl
+check "lint-verifier: a sound one" prints '^0 holes' rlvr lint-verifier --kind exact --tasks $dir/tasks.jsonl
+rlvr lint-verifier --kind number --tasks $dir/tasks.jsonl --model $model --max_tokens 3 -n 4 --json >$dir/lint.json 2>$dir/err
+check "lint-verifier --json is JSON" is_json $dir/lint.json
+check "... with the model's chances" says '"model":\{"pass@1":[0-9.e-]+,"pass@4":[0-9.e-]+,"terminated":[0-9.e-]+,"signal":[0-9.e-]+' $dir/lint.json
+echo '{"prompt":"?"}' >$dir/bare.jsonl
+check "lint-verifier: tasks without what it needs" fails rlvr lint-verifier --kind number --tasks $dir/bare.jsonl
+cp $dir/err $dir/bare.err
+check "... are named with line and field" says 'line 1 .*"answer"' $dir/bare.err
+
 check "plot" rlvr plot --out $dir/reward.svg run=$dir/run/metrics.jsonl
 check "... writes SVG" says '<svg' $dir/reward.svg
 
@@ -98,6 +158,7 @@ if [ -n "${RLVR_MODEL:-}" ] && [ -f "$RLVR_MODEL" ]; then
     check "the real model: info" prints '134\.5 M parameters' rlvr info "$RLVR_MODEL"
     check "the real model: tokenize" prints '^19556 905 28 216 33 34 35$' rlvr tokenize --model "$RLVR_MODEL" 'Hello world, 123'
     check "the real model: generate" prints 'Paris' rlvr generate --model "$RLVR_MODEL" --greedy --max_tokens 12 'What is the capital of France?'
+    check "the real model: judges" prints '"reward":0\.[0-9]+,"status":"partial".*"n_tokens":[1-9]' rlvr grade --model "$RLVR_MODEL" <<<'{"kind":"judge","gold":"4","pred":"4"}'
 else echo "    skipped: the real model is not there"
 fi
 rm -rf $dir
