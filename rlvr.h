@@ -8103,9 +8103,9 @@ static void rlvr__grade_exact(rlvr__case *c)
      "division"   "rational" (default): fractions may come up on the way; "integer": every division must be exact
 
    Where the answer is. What lies before the last </think>, or behind a <think> that nothing ends, does not count. Of the rest:
-   the last balanced \boxed{...}, the last <answer>...</answer> or the last "####" line, whichever begins last, and then that
-   whole place must be the expression; without any of them the last line that is no plain prose, from its first digit, bracket
-   or sign on, or behind its last colon.
+   the last \boxed{...}, the last <answer>...</answer> or the last "####" line, whichever begins last. That whole place must be
+   the expression, and where it does not close there is no answer. Without any of them: the last line that has digits, from its
+   first digit, bracket or sign on, or behind its last colon.
 
    What an expression is. The given numbers as digits, + - * / ( ), one sign in front of an operand, and the same in other
    spellings: U+2212, U+2013, U+00D7, x, U+00B7, U+22C5, U+2217, U+00F7, U+2215, \times, \cdot, \ast, \div, \left( \right),
@@ -8129,30 +8129,35 @@ static const char *rlvr__find_last(const char *begin, const char *end, const cha
     return NULL;
 }
 
-/* The last balanced box. A box that does not close cannot lie in one that does, so that no byte is looked at twice. */
-static const char *rlvr__box_last(const char *begin, const char *end, const char **close)
+static const char *rlvr__find_first(const char *begin, const char *end, const char *what)
 {
-    for (const char *p, *limit = end; (p = rlvr__find_last(begin, limit, "\\boxed{")) != NULL; limit = p)
-        if ((*close = rlvr__group_end(p + 6, limit)) != NULL) return p;
+    for (const char *p = begin; p < end && (p = (const char *)memchr(p, *what, (size_t)(end - p))) != NULL; p++)
+        if (rlvr__starts(p, end, what)) return p;
     return NULL;
 }
 
-static bool rlvr__answer_find(const char *text, size_t len, rlvr__found *f)      /* false: there is nothing */
+/* False: there is nothing, or the last mark does not close, as where the text was cut off. */
+static bool rlvr__answer_find(const char *text, size_t len, rlvr__found *f)
 {
-    const char *end = text + len, *p, *q, *best = NULL, *best_end = NULL;
+    const char *end = text + len, *p, *close = NULL;
     if ((p = rlvr__find_last(text, end, "</think>")) != NULL) text = p + 8;
     if ((p = rlvr__find_last(text, end, "<think>")) != NULL) end = p;
-    if ((p = rlvr__box_last(text, end, &q)) != NULL) { best = p + 7; best_end = q - 1; }
-    if ((q = rlvr__find_last(text, end, "</answer>")) != NULL && (p = rlvr__find_last(text, q, "<answer>")) != NULL &&
-        (!best || p + 8 > best)) { best = p + 8; best_end = q; }
-    if ((p = rlvr__find_last(text, end, "####")) != NULL && (!best || p + 4 > best)) {
-        const char *line = (const char *)memchr(p + 4, '\n', (size_t)(end - p - 4));
-        best = p + 4;
-        best_end = line ? line : end;
-    }
-    f->marked = best != NULL;
-    f->text = best ? best : text;
-    f->len = (size_t)((best ? best_end : end) - f->text);
+    const char *box = rlvr__find_last(text, end, "\\boxed{"), *tag = rlvr__find_last(text, end, "<answer>"), *hash = rlvr__find_last(text, end, "####");
+    f->text = text;
+    f->marked = box || tag || hash;
+    if (box && (!tag || box > tag) && (!hash || box > hash)) {
+        f->text = box + 7;
+        close = rlvr__group_end(box + 6, end);
+        if (close) close--;
+    } else if (tag && (!hash || tag > hash)) {
+        f->text = tag + 8;
+        close = rlvr__find_first(f->text, end, "</answer>");
+    } else if (hash) {
+        f->text = hash + 4;
+        close = (const char *)memchr(f->text, '\n', (size_t)(end - f->text));
+        if (!close) close = end;
+    } else close = end;
+    f->len = close ? (size_t)(close - f->text) : 0;
     rlvr__trim(&f->text, &f->len);
     return f->len > 0;
 }
@@ -8176,7 +8181,7 @@ static bool rlvr__line_above(const char *begin, const char **at, const char **li
 static void rlvr__peel(const char **text, size_t *len)
 {
     static const char *const pair[][2] = {
-        {"$$", "$$"}, {"$", "$"}, {"\\(", "\\)"}, {"\\[", "\\]"}, {"**", "**"}, {"*", "*"}, {"`", "`"}, {"\"", "\""}, {"'", "'"},
+        {"$$", "$$"}, {"$", "$"}, {"\\(", "\\)"}, {"\\[", "\\]"}, {"**", "**"}, {"`", "`"}, {"\"", "\""}, {"'", "'"},
         {"\xe2\x80\x9c", "\xe2\x80\x9d"}, {"\\text{", "}"}, {"\\mathrm{", "}"}, {"\\texttt{", "}"}, {"\\textbf{", "}"}};
     for (int round = 0; round < 8; round++) {      /* bounded: each may look at the whole text */
         const char *before = *text;
@@ -8231,8 +8236,11 @@ static bool rlvr__u128_mul(rlvr__u128 a, rlvr__u128 b, rlvr__u128 *out)
 
 static rlvr__u128 rlvr__u128_gcd(rlvr__u128 a, rlvr__u128 b)
 {
-    while (b) { rlvr__u128 rest = a % b; a = b; b = rest; }
-    return a;
+    while (b >> 64) { rlvr__u128 rest = a % b; a = b; b = rest; }
+    if (!b) return a;
+    uint64_t x = (uint64_t)(a % b), y = (uint64_t)b;      /* the rest in halves, which is much faster */
+    while (x) { uint64_t rest = y % x; y = x; x = rest; }
+    return y;
 }
 
 static bool rlvr__rational_mul(rlvr__rational a, rlvr__rational b, rlvr__rational *out)      /* false: it does not fit */
@@ -8533,7 +8541,7 @@ static void rlvr__countdown_judge(rlvr__case *c, const rlvr__countdown *d)
             bool digits = false;
             for (size_t i = 0; i < len; i++) digits |= rlvr__is_digit(line[i]);
             if (!digits) continue;
-            while (len && line[len - 1] == '*' && *line != '*') len--;      /* bold that began before the expression */
+            while (begin && *begin != '*' && len && line[len - 1] == '*') len--;      /* bold that began before the expression */
             said = begin && begin <= line + len && rlvr__countdown_try(c, d, begin, len - (size_t)(begin - line));
             break;
         }
@@ -9499,10 +9507,14 @@ static void rlvr__make_simple_equations(rlvr__making *m)
     static const int high[] = {20, 30, 50, 50, 99};
     char text[128], letter = "xyzabnt"[rlvr__draw(m, 7)];
     int64_t x = rlvr__between(m, m->level < 3 ? 1 : -high[m->level - 1], high[m->level - 1]), a = rlvr__between(m, 2, 12), d = a, e;
-    int64_t b = rlvr__between(m, 1, 50), k = rlvr__between(m, 1, 20);
-    while (d == a) d = rlvr__between(m, 2, 12);
+    int64_t b, inner, outer, k = rlvr__between(m, 1, 20);
     const char *sign = rlvr__draw(m, 2) ? "-" : "+";
-    int64_t inner = x + (*sign == '-' ? -b : b), outer = a * x + inner - x;      /* (x + b), a*x + b */
+    while (d == a) d = rlvr__between(m, 2, 12);
+    do {
+        b = rlvr__between(m, 1, 50);
+        inner = x + (*sign == '-' ? -b : b);      /* (x + b) */
+        outer = a * x + inner - x;                /* a*x + b */
+    } while (outer == x || a * inner == x);       /* else the prompt would end in the answer */
     e = m->level == 3 ? outer - d * x : a * inner - k - d * x;
     long long la = (long long)a, lb = (long long)b, ld = (long long)d, le = (long long)(e < 0 ? -e : e);
     const char *behind = e < 0 ? "-" : "+";
@@ -9565,26 +9577,36 @@ static bool rlvr__equation_side(const char *begin, const char *end, char variabl
     e.value = x;
     bool ok = rlvr__expression_sum(&e, out);
     rlvr__expression_space(&e);
-    *wrong = e.wrong;
+    *wrong = e.wrong ? e.wrong : e.p < e.end ? RLVR__WRONG_SYNTAX : RLVR__WRONG_NOTHING;
     return ok && e.p == e.end;
 }
 
-/* The solution is put into the equation: whatever makes both sides equal is right. */
+static bool rlvr__equation_holds(const char *text, size_t n, char variable, rlvr__rational x, rlvr__wrong *wrong)
+{
+    rlvr__rational left, right;
+    const char *equals = (const char *)memchr(text, '=', n);
+    if (!equals) { *wrong = RLVR__WRONG_SYNTAX; return false; }
+    return rlvr__equation_side(text, equals, variable, x, &left, wrong) &&
+           rlvr__equation_side(equals + 1, text + n, variable, x, &right, wrong) && rlvr__rational_equal(left, right);
+}
+
+/* The solution is put into the equation: whatever makes both sides equal is right. An equation that holds for two values taken at
+   random would hold for any: that is no task. */
 static void rlvr__score_simple_equations(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
 {
     size_t n, k;
     const char *text = rlvr__param_text(c, params, "equation", &n), *variable = text ? rlvr__param_text(c, params, "variable", &k) : NULL;
-    rlvr__rational x = {0, 1, false}, left, right;
+    rlvr__rational x = {0, 1, false};
     rlvr__wrong wrong = RLVR__WRONG_NOTHING;
     if (!variable) return;
-    const char *equals = (const char *)memchr(text, '=', n);
-    bool ok = equals && k == 1 && rlvr__is_alpha(*variable);
-    ok = ok && (rlvr__equation_side(text, equals, *variable, rlvr__rational_int(7), &left, &wrong) || wrong == RLVR__WRONG_ZERO);
-    ok = ok && (rlvr__equation_side(equals + 1, text + n, *variable, rlvr__rational_int(7), &right, &wrong) || wrong == RLVR__WRONG_ZERO);
-    if (!ok) { rlvr__bad_param(c, "equation"); return; }
-    if (!rlvr__found_solution(f, *variable, &x)) { rlvr__unparsed(c, "number"); return; }
-    rlvr__judge(c, rlvr__equation_side(text, equals, *variable, x, &left, &wrong) &&
-                   rlvr__equation_side(equals + 1, text + n, *variable, x, &right, &wrong) && rlvr__rational_equal(left, right));
+    bool holds = k == 1 && rlvr__is_alpha(*variable) && rlvr__equation_holds(text, n, *variable, rlvr__rational_int(-1048573), &wrong);
+    if (k != 1 || !rlvr__is_alpha(*variable) || wrong == RLVR__WRONG_SYNTAX || wrong == RLVR__WRONG_DEPTH ||
+        (holds && rlvr__equation_holds(text, n, *variable, rlvr__rational_int(999983), &wrong))) {
+        rlvr__bad_param(c, "equation");
+        return;
+    }
+    if (rlvr__found_solution(f, *variable, &x)) rlvr__judge(c, rlvr__equation_holds(text, n, *variable, x, &wrong));
+    else rlvr__unparsed(c, "number");
 }
 
 /* ---- the calendar ---- */
@@ -9698,18 +9720,20 @@ static void rlvr__make_calendar(rlvr__making *m)
     }
 }
 
-/* The last name of a weekday in an answer; -1: there is none, or in a marked place several. */
+/* The last name of a weekday in an answer, in a marked place the only thing there; -1: there is none. */
 static int rlvr__found_weekday(const rlvr__found *f)
 {
+    const char *at = NULL, *text;
+    size_t n;
     int last = -1;
-    const char *at = NULL;
-    for (size_t i = 0; i + 6 <= f->len; i++)
+    for (int i = 0; f->marked && i < 3; i++)
+        for (int k = 0; k < 7; k++)
+            if (rlvr__found_text(f, i, &text, &n) && rlvr__same_words(text, n, rlvr__weekdays[k], strlen(rlvr__weekdays[k]))) return k;
+    for (size_t i = 0; !f->marked && i + 6 <= f->len; i++)
         for (int k = 0; k < 7; k++) {
-            size_t n = strlen(rlvr__weekdays[k]);
-            if (rlvr__lower(f->text[i]) != rlvr__lower(*rlvr__weekdays[k]) || i + n > f->len ||
-                !rlvr__same_words(f->text + i, n, rlvr__weekdays[k], n)) continue;
+            n = strlen(rlvr__weekdays[k]);
+            if (i + n > f->len || !rlvr__same_words(f->text + i, n, rlvr__weekdays[k], n)) continue;
             if ((i && rlvr__is_alpha(f->text[i - 1])) || (i + n < f->len && rlvr__is_alpha(f->text[i + n]))) continue;
-            if (f->marked && last >= 0 && last != k) return -1;
             last = k;
             at = f->text + i;
         }
@@ -9732,7 +9756,7 @@ static void rlvr__score_yes_no(rlvr__case *c, const rlvr__found *f, bool truth)
 }
 
 /* params.ask: "weekday" of "date", or "days" after weekday "from" (0: Monday); "count" of "weekdays" in "from" .. "to" (dates);
-   "nth": day of the month of the "n"-th "weekday" of "month" of "year", -1 if there is none; "leaps" in "from" .. "to" (years);
+   "nth": day of the month of the "n"-th "weekday" of "month" of "year" (n -1: the last one), -1 if there is none; "leaps" in "from" .. "to" (years);
    "leap": is "year" one, yes or no. */
 static void rlvr__score_calendar(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
 {
@@ -9756,8 +9780,10 @@ static void rlvr__score_calendar(rlvr__case *c, const rlvr__json *params, const 
     } else if (ask && !strcmp(ask, "nth")) {
         int64_t year, month, weekday;
         if (!rlvr__param_int(c, params, "year", 1, 9999, &year) || !rlvr__param_int(c, params, "month", 1, 12, &month) ||
-            !rlvr__param_int(c, params, "weekday", 0, 6, &weekday) || !rlvr__param_int(c, params, "n", 1, 9, &n)) return;
-        a = 1 + (weekday - rlvr__day_number(year, month, 1) % 7 + 7) % 7 + 7 * (n - 1);
+            !rlvr__param_int(c, params, "weekday", 0, 6, &weekday) || !rlvr__param_int(c, params, "n", -1, 9, &n)) return;
+        a = 1 + (weekday - rlvr__day_number(year, month, 1) % 7 + 7) % 7;
+        if (n < 0) n = (rlvr__month_days(year, month) - a) / 7 + 1;
+        a += 7 * (n - 1);
         rlvr__score_int(c, f, a <= rlvr__month_days(year, month) ? a : -1);
     } else if (ask && !strcmp(ask, "leaps")) {
         if (!rlvr__param_int(c, params, "from", 1, 9999, &a) || !rlvr__param_int(c, params, "to", 1, 9999, &b)) return;
@@ -9971,8 +9997,9 @@ static bool rlvr__found_rows(const rlvr__found *f, int cell[16])
             if (f->marked || row < 3) return false;
             continue;
         }
-        if (row < 0) return !f->marked;
+        if (row < 0) return false;
         memcpy(cell + 4 * row--, value, sizeof value);
+        if (row < 0 && !f->marked) return true;
     }
     return row < 0;
 }
@@ -10153,7 +10180,7 @@ enum { RLVR__SAT_VARIABLES = 26 };
 
 static void rlvr__make_sat(rlvr__making *m)
 {
-    int n = 2 + m->level, n_clauses = 2 * n, order[8];
+    int n = 3 + m->level, n_clauses = 2 * n + 2, order[8];
     bool value[8];
     int ones;
     do {      /* neither all true nor all false, which would be the answers to guess */
@@ -10163,7 +10190,7 @@ static void rlvr__make_sat(rlvr__making *m)
     rlvr__buf_addf(m->prompt, "Find values of the variables that make this formula true: ");
     rlvr__buf_addf(m->params, "\"variables\":%d,\"clauses\":[", n);
     for (int k = 0; k < n_clauses; k++) {
-        int size = k < 2 ? 2 : n > 3 && rlvr__draw(m, 2) ? 3 : 2;
+        int size = k < 2 ? 2 : rlvr__draw(m, 2) ? 3 : 2;
         bool sign[3], holds;
         do {      /* under value; the first two clauses refuse all true and all false */
             holds = false;
@@ -10188,13 +10215,14 @@ static void rlvr__make_sat(rlvr__making *m)
     for (int i = 0; i < n; i++) rlvr__buf_addf(m->answer, "%s%c=%s", i ? ", " : "", 'A' + i, value[i] ? "true" : "false");
 }
 
-/* Reads "A=true", "B: False", "C is 1", "D=T" out of a line. value: 1, 0, -1 not set. False: it denies, or sets one twice differently. */
+/* Reads "A=true", "B: False", "C is 1", "D=T" out of a line. value: 1, 0, -1 not set. False: it
+   denies, offers a choice, or sets one twice differently. */
 static bool rlvr__assignments(const char *p, const char *end, int n, int value[RLVR__SAT_VARIABLES])
 {
     static const char *const names[] = {"true", "false", "t", "f", "1", "0"}, *const to[] = {"=", ":", "is", "\\to", "->", "\xe2\x86\x92", "\xe2\x89\xa1", NULL};
     for (const char *begin = p; p < end; p++) {
         bool edge = p == begin || !(rlvr__is_alpha(p[-1]) || rlvr__is_digit(p[-1]));
-        if (edge && (rlvr__starts(p, end, "not ") || rlvr__starts(p, end, "\xc2\xac") || *p == '!' || *p == '~')) return false;
+        if (edge && (rlvr__starts(p, end, "not ") || rlvr__starts(p, end, "or ") || rlvr__starts(p, end, "\xc2\xac") || *p == '!' || *p == '~')) return false;
         if (rlvr__starts(p, end, "n't") || rlvr__starts(p, end, "\\ne") || rlvr__starts(p, end, "\xe2\x89\xa0")) return false;
         if (!edge || *p < 'A' || *p >= 'A' + n) continue;
         const char *q = p + 1;
@@ -10308,7 +10336,7 @@ static const rlvr__family rlvr__families[] = {
     {"mini_sudoku", rlvr__make_mini_sudoku, rlvr__score_mini_sudoku, {"puzzle", NULL, NULL}},
     /* 4 x 4 to 8 x 8; asks for the number of steps or for a path */
     {"maze", rlvr__make_maze, rlvr__score_maze, {"grid", NULL, NULL}},
-    /* 3 .. 7 variables, twice as many clauses of 2 or 3 */
+    /* 4 .. 8 variables, 10 .. 18 clauses of 2 or 3 */
     {"sat", rlvr__make_sat, rlvr__score_sat, {"variables", "clauses", NULL}},
 };
 enum { RLVR__FAMILIES = sizeof rlvr__families / sizeof rlvr__families[0] };
