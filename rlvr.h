@@ -354,6 +354,18 @@ RLVR_API rlvr_result rlvr_grade_task(rlvr_ctx *ctx, const rlvr_reward_desc *desc
                                      const rlvr_task *task, rlvr_grade_result *out);
 /* Refuses tasks that lack what the verifier needs, with the line and the field in the message. */
 RLVR_API rlvr_result rlvr_reward_check(rlvr_ctx *ctx, const rlvr_reward_desc *desc, const rlvr_tasks *tasks);
+/* Makes tasks without end, for RLVR_REWARD_PROC: `trainer_desc.task_fn = rlvr_make_task; task_user = &maker`. Zero it, set ctx and
+   family. The same seed, index, level and family make the same task everywhere. */
+typedef struct rlvr_task_maker {
+    rlvr_ctx *ctx;
+    const char *family;                  /* a name, several with commas between (taken in turn), or "all" */
+    int level;                           /* how hard: 1 to 5; 0: 1. Section 15.8d says what grows */
+    uint64_t seed;
+    struct rlvr__maker_state *state;     /* allocated from ctx by the first call; rlvr_task_maker_free() */
+} rlvr_task_maker;
+RLVR_API rlvr_result rlvr_make_task(void *maker, uint64_t index, rlvr_task *task);      /* an rlvr_task_fn; maker: rlvr_task_maker */
+RLVR_API void        rlvr_task_maker_free(rlvr_task_maker *t);
+RLVR_API const char *rlvr_family_name(int i);            /* of family i (0 ..), static text; NULL past the end */
 /* Verb 2, grade: fills reward and graded of every rollout. A failure of single rollouts is not a failure of the call. */
 RLVR_API rlvr_result rlvr_grade_rollouts(rlvr_rollouts *r, const rlvr_reward_desc *desc);
 
@@ -8268,9 +8280,2359 @@ static void rlvr__grade_exact(rlvr__case *c)
    15.7 COUNTDOWN                                                                 >>countdown
    ============================================================================================ */
 
+/* `countdown` earns 1 for an expression over given numbers whose value is the target. Fields of the task (or of the options):
+     "numbers"    list of integers, at most 64
+     "target"     an integer, or a fraction or decimal as "7/2", "3.5"
+     "use"        "at_most" (default): each number at most as often as it is given; "exactly": all of them, exactly as often
+     "division"   "rational" (default): fractions may come up on the way; "integer": every division must be exact
+
+   Where the answer is. What lies before the last </think>, or behind a <think> that nothing ends, does not count. Of the rest:
+   the last \boxed{...}, the last <answer>...</answer> or the last "####" line, whichever begins last. That whole place must be
+   the expression, and where it does not close there is no answer. Without any of them: the last line that has digits, from its
+   first digit, bracket or sign on, or behind its last colon.
+
+   What an expression is. The given numbers as digits, + - * / ( ), one sign in front of an operand, and the same in other
+   spellings: U+2212, U+2013, U+00D7, x, U+00B7, U+22C5, U+2217, U+00F7, U+2215, \times, \cdot, \ast, \div, \left( \right),
+   \frac{}{} and \dfrac, \tfrac, \cfrac; LaTeX spaces and math delimiters pass. `expression = target` counts by its
+   left side. All else earns 0: powers, factorials, functions, other numbers, digits put together, products without a sign.
+
+   Values are fractions of 128-bit integers in lowest terms. An expression whose fractions outgrow that, or that divides by
+   zero, is unequal; one nested deeper than 100 is unparsed. A task without numbers or target, or with others than these, is
+   an error (bad_gold). Time is linear in the length of the text. */
+
+/* ---- where the answer is, for all of 15.7 and 15.8 ---- */
+
+typedef struct rlvr__found { const char *text; size_t len; bool marked; } rlvr__found;      /* marked: by a box, a tag, a "####" */
+
+static const char *rlvr__find_last(const char *begin, const char *end, const char *what)      /* NULL: nowhere */
+{
+    size_t n = strlen(what);
+    if ((size_t)(end - begin) < n) return NULL;
+    for (const char *p = end - n + 1; p-- > begin;)
+        if (*p == *what && memcmp(p, what, n) == 0) return p;
+    return NULL;
+}
+
+static const char *rlvr__find_first(const char *begin, const char *end, const char *what)
+{
+    for (const char *p = begin; p < end && (p = (const char *)memchr(p, *what, (size_t)(end - p))) != NULL; p++)
+        if (rlvr__starts(p, end, what)) return p;
+    return NULL;
+}
+
+/* False: there is nothing, or the last mark does not close, as where the text was cut off. */
+static bool rlvr__answer_find(const char *text, size_t len, rlvr__found *f)
+{
+    const char *end = text + len, *p, *close = NULL;
+    if ((p = rlvr__find_last(text, end, "</think>")) != NULL) text = p + 8;
+    if ((p = rlvr__find_last(text, end, "<think>")) != NULL) end = p;
+    const char *box = rlvr__find_last(text, end, "\\boxed{"), *tag = rlvr__find_last(text, end, "<answer>"), *hash = rlvr__find_last(text, end, "####");
+    f->text = text;
+    f->marked = box || tag || hash;
+    if (box && (!tag || box > tag) && (!hash || box > hash)) {
+        f->text = box + 7;
+        close = rlvr__group_end(box + 6, end);
+        if (close) close--;
+    } else if (tag && (!hash || tag > hash)) {
+        f->text = tag + 8;
+        close = rlvr__find_first(f->text, end, "</answer>");
+    } else if (hash) {
+        f->text = hash + 4;
+        close = (const char *)memchr(f->text, '\n', (size_t)(end - f->text));
+        if (!close) close = end;
+    } else close = end;
+    f->len = close ? (size_t)(close - f->text) : 0;
+    rlvr__trim(&f->text, &f->len);
+    return f->len > 0;
+}
+
+/* Walks lines from the end: the next one above *at that is neither blank nor a code fence; *at begins at the end. */
+static bool rlvr__line_above(const char *begin, const char **at, const char **line, size_t *len)
+{
+    while (*at > begin) {
+        const char *end = *at, *p = end;
+        while (p > begin && p[-1] != '\n') p--;
+        *at = p > begin ? p - 1 : begin;
+        *line = p;
+        *len = (size_t)(end - p);
+        rlvr__trim(line, len);
+        if (*len && !rlvr__starts(*line, *line + *len, "```")) return true;
+    }
+    return false;
+}
+
+/* Takes mark-up off a text: pairs of quotes, dollars, stars and the like around all of it, a full stop behind it. */
+static void rlvr__peel(const char **text, size_t *len)
+{
+    static const char *const pair[][2] = {
+        {"$$", "$$"}, {"$", "$"}, {"\\(", "\\)"}, {"\\[", "\\]"}, {"**", "**"}, {"`", "`"}, {"\"", "\""}, {"'", "'"},
+        {"\xe2\x80\x9c", "\xe2\x80\x9d"}, {"\\text{", "}"}, {"\\mathrm{", "}"}, {"\\texttt{", "}"}, {"\\textbf{", "}"}};
+    for (int round = 0; round < 8; round++) {      /* bounded: each may look at the whole text */
+        const char *before = *text;
+        size_t was = *len;
+        rlvr__trim(text, len);
+        if (*len > 1 && (*text)[*len - 1] == '.') { --*len; continue; }
+        for (size_t i = 0; i < sizeof pair / sizeof pair[0]; i++) {
+            const char *open = pair[i][0], *close = pair[i][1], *end = *text + *len;
+            size_t a = strlen(open), b = strlen(close);
+            if (*len < a + b || !rlvr__starts(*text, end, open) || memcmp(end - b, close, b)) continue;
+            if (*close == '}' ? rlvr__group_end(*text + a - 1, end) != end : rlvr__find_last(*text + a, end - b, close) != NULL) continue;
+            *text += a;
+            *len -= a + b;
+            break;
+        }
+        if (*text == before && *len == was) return;
+    }
+}
+
+/* True if the clause that ends at p denies: "the answer is not 5". */
+static bool rlvr__denied(const char *begin, const char *p)
+{
+    static const char *const words[] = {"not", "never", "neither", "wrong", "incorrect", "false", NULL};
+    const char *at = p;
+    while (at > begin && p - at < 64 && !strchr(".,;:!?\n", at[-1] ? at[-1] : '\n')) at--;
+    for (bool edge = true; at < p; at++) {
+        int n = edge ? rlvr__starts_any(at, p, words) : 0;
+        if (n && !(at + n < p && rlvr__is_alpha(at[n]))) return true;
+        if (rlvr__starts(at, p, "n't") || rlvr__starts(at, p, "n\xe2\x80\x99t") || rlvr__starts(at, p, "\\ne") ||
+            rlvr__starts(at, p, "\xe2\x89\xa0")) return true;
+        edge = !rlvr__is_alpha(*at);
+    }
+    return false;
+}
+
+/* ---- fractions of 128-bit integers ---- */
+
+__extension__ typedef unsigned __int128 rlvr__u128;
+typedef struct rlvr__rational { rlvr__u128 num, den; bool negative; } rlvr__rational;      /* lowest terms; zero has no sign */
+
+static rlvr__rational rlvr__rational_int(int64_t x)
+{
+    rlvr__rational r = {x < 0 ? (uint64_t)0 - (uint64_t)x : (uint64_t)x, 1, x < 0};
+    return r;
+}
+
+static bool rlvr__u128_mul(rlvr__u128 a, rlvr__u128 b, rlvr__u128 *out)
+{
+    *out = a * b;
+    return !((a >> 64 || b >> 64) && b && a > ~(rlvr__u128)0 / b);
+}
+
+static rlvr__u128 rlvr__u128_gcd(rlvr__u128 a, rlvr__u128 b)
+{
+    while (b >> 64) { rlvr__u128 rest = a % b; a = b; b = rest; }
+    if (!b) return a;
+    uint64_t x = (uint64_t)(a % b), y = (uint64_t)b;      /* the rest in halves, which is much faster */
+    while (x) { uint64_t rest = y % x; y = x; x = rest; }
+    return y;
+}
+
+static bool rlvr__rational_mul(rlvr__rational a, rlvr__rational b, rlvr__rational *out)      /* false: it does not fit */
+{
+    rlvr__u128 g = rlvr__u128_gcd(a.num, b.den), h = rlvr__u128_gcd(b.num, a.den);
+    if (!rlvr__u128_mul(a.num / g, b.num / h, &out->num) || !rlvr__u128_mul(a.den / h, b.den / g, &out->den)) return false;
+    out->negative = out->num && a.negative != b.negative;
+    return true;
+}
+
+static rlvr__rational rlvr__rational_inverse(rlvr__rational a)      /* of what is not zero */
+{
+    rlvr__rational r = {a.den, a.num, a.negative};
+    return r;
+}
+
+static bool rlvr__rational_add(rlvr__rational a, rlvr__rational b, rlvr__rational *out)
+{
+    rlvr__u128 g = rlvr__u128_gcd(a.den, b.den), x, y, den, sum;
+    if (!rlvr__u128_mul(a.num, b.den / g, &x) || !rlvr__u128_mul(b.num, a.den / g, &y) || !rlvr__u128_mul(a.den / g, b.den, &den)) return false;
+    sum = a.negative == b.negative ? x + y : x > y ? x - y : y - x;
+    if (a.negative == b.negative && sum < x) return false;
+    out->negative = sum && (a.negative == b.negative || x > y ? a.negative : b.negative);
+    g = rlvr__u128_gcd(sum, den);
+    out->num = sum / g;
+    out->den = den / g;
+    return true;
+}
+
+static bool rlvr__rational_equal(rlvr__rational a, rlvr__rational b) { return a.num == b.num && a.den == b.den && a.negative == b.negative; }
+
+static bool rlvr__u128_digit(rlvr__u128 *x, char digit)      /* puts one behind x */
+{
+    rlvr__u128 more = (rlvr__u128)(digit - '0');
+    if (!rlvr__u128_mul(*x, 10, x) || *x > ~more) return false;
+    *x += more;
+    return true;
+}
+
+/* A literal that is all of the text: [sign] digits [. digits] [/ digits], or \frac{digits}{digits}. */
+static bool rlvr__rational_read(const char *p, size_t len, rlvr__rational *out)
+{
+    static const char *const frac[] = {"\\frac{", "\\dfrac{", "\\tfrac{", "\\cfrac{", NULL};
+    bool negative = false;
+    rlvr__u128 part[2] = {0, 1}, scale = 1;
+    rlvr__trim(&p, &len);
+    const char *end = p + len, *digits;
+    p += rlvr__sign_at(p, end, &negative);
+    int latex = rlvr__starts_any(p, end, frac);
+    p += latex;
+    for (int i = 0; i < 2; i++) {
+        part[i] = 0;
+        for (digits = p; p < end && rlvr__is_digit(*p); p++)
+            if (!rlvr__u128_digit(&part[i], *p)) return false;
+        if (p == digits) return false;
+        if (latex) {
+            if (p == end || *p++ != '}' || (!i && (p == end || *p++ != '{'))) return false;
+            continue;
+        }
+        if (!i && p + 1 < end && *p == '.' && rlvr__is_digit(p[1]))
+            for (p++; p < end && rlvr__is_digit(*p); p++)
+                if (!rlvr__u128_digit(&part[0], *p) || !rlvr__u128_mul(scale, 10, &scale)) return false;
+        while (p < end && *p == ' ') p++;
+        if (!i && p == end) { part[1] = 1; break; }
+        if (!i && *p++ != '/') return false;
+        while (!i && p < end && *p == ' ') p++;
+    }
+    if (p < end || !part[1] || !rlvr__u128_mul(part[1], scale, &part[1])) return false;
+    rlvr__u128 g = rlvr__u128_gcd(part[0], part[1]);
+    out->num = part[0] / g;
+    out->den = part[1] / g;
+    out->negative = negative && part[0];
+    return true;
+}
+
+static bool rlvr__rational_field(const rlvr__json *j, rlvr__rational *out)      /* a number or a string of JSON */
+{
+    if (rlvr__json_is(j, RLVR__JSON_STRING)) return rlvr__rational_read(j->text, j->len, out);
+    return rlvr__json_is(j, RLVR__JSON_NUMBER) && rlvr__rational_read(j->text, strlen(j->text), out);
+}
+
+/* ---- expressions ---- */
+
+enum { RLVR__GIVEN_MOST = 64, RLVR__EXPRESSION_DEPTH = 100 };
+
+typedef enum rlvr__wrong {
+    RLVR__WRONG_NOTHING, RLVR__WRONG_SYNTAX, RLVR__WRONG_DEPTH, RLVR__WRONG_NUMBER, RLVR__WRONG_ZERO, RLVR__WRONG_LIMIT, RLVR__WRONG_INEXACT
+} rlvr__wrong;
+
+typedef struct rlvr__expression {
+    const char *p, *end;
+    int depth;
+    rlvr__wrong wrong;           /* the first thing that is */
+    bool exact;                  /* divisions must be */
+    const int64_t *given;  int n_given;      /* the numbers that may be used; NULL: any */
+    uint64_t used;               /* which of them are */
+    char variable;               /* a letter that stands for value; 0: none */
+    rlvr__rational value;
+} rlvr__expression;
+
+static bool rlvr__wrong_is(rlvr__expression *e, rlvr__wrong wrong)      /* always false */
+{
+    if (!e->wrong) e->wrong = wrong;
+    return false;
+}
+
+static void rlvr__expression_space(rlvr__expression *e)
+{
+    static const char *const spaces[] = {" ", "\t", "\n", "\r", "\\,", "\\;", "\\:", "\\!", "\\ ", "\\quad", "\\qquad",
+                                         "$", "\\(", "\\)", "\\[", "\\]", "\xc2\xa0", "\xe2\x80\x89", "\xe2\x80\xaf", NULL};
+    for (int n; (n = rlvr__starts_any(e->p, e->end, spaces)) > 0;) {
+        if (n > 3 && e->p + n < e->end && rlvr__is_alpha(e->p[n])) return;
+        e->p += n;
+    }
+}
+
+/* Passes one of several spellings; those that begin as a command must end as one. */
+static bool rlvr__expression_takes(rlvr__expression *e, const char *const *list)
+{
+    rlvr__expression_space(e);
+    for (; *list; list++) {
+        int n = (int)strlen(*list);
+        if (!rlvr__starts(e->p, e->end, *list)) continue;
+        if (rlvr__is_alpha((*list)[n - 1]) && e->p + n < e->end && rlvr__is_alpha(e->p[n])) continue;
+        e->p += n;
+        return true;
+    }
+    return false;
+}
+
+static bool rlvr__expression_sum(rlvr__expression *e, rlvr__rational *out);
+
+/* A number: of the given ones the first unused that it is. minus: a minus sign stands right before it, so that it may be
+   a negative one, and *minus is then taken up by the number. */
+static bool rlvr__expression_number(rlvr__expression *e, bool *minus, rlvr__rational *out)
+{
+    const char *digits = e->p;
+    int64_t value = 0;
+    bool fits = true;
+    for (; e->p < e->end && rlvr__is_digit(*e->p); e->p++)
+        fits = fits && !__builtin_mul_overflow(value, (int64_t)10, &value) && !__builtin_add_overflow(value, (int64_t)(*e->p - '0'), &value);
+    if (e->p - digits > 1 && *digits == '0') return rlvr__wrong_is(e, RLVR__WRONG_SYNTAX);
+    if (!fits) return rlvr__wrong_is(e, e->given ? RLVR__WRONG_NUMBER : RLVR__WRONG_LIMIT);
+    *out = rlvr__rational_int(value);
+    if (!e->given) return true;
+    for (int negative = *minus && value; negative >= 0; negative--)
+        for (int i = 0; i < e->n_given; i++) {
+            if (e->given[i] != (negative ? -value : value) || (e->used >> i & 1)) continue;
+            e->used |= (uint64_t)1 << i;
+            out->negative = negative;
+            if (negative) *minus = false;
+            return true;
+        }
+    return rlvr__wrong_is(e, RLVR__WRONG_NUMBER);
+}
+
+static bool rlvr__expression_divide(rlvr__expression *e, rlvr__rational a, rlvr__rational b, rlvr__rational *out)
+{
+    if (!b.num) return rlvr__wrong_is(e, RLVR__WRONG_ZERO);
+    if (!rlvr__rational_mul(a, rlvr__rational_inverse(b), out)) return rlvr__wrong_is(e, RLVR__WRONG_LIMIT);
+    return !e->exact || out->den == 1 || rlvr__wrong_is(e, RLVR__WRONG_INEXACT);
+}
+
+static const char *const rlvr__minus_signs[] = {"-", "\xe2\x88\x92", "\xe2\x80\x93", "\xef\xbc\x8d", NULL};
+static const char *const rlvr__plus_signs[] = {"+", NULL};
+
+static bool rlvr__expression_operand(rlvr__expression *e, rlvr__rational *out)
+{
+    static const char *const open[] = {"(", "\\left(", NULL}, *const close[] = {")", "\\right)", NULL};
+    static const char *const frac[] = {"\\frac", "\\dfrac", "\\tfrac", "\\cfrac", NULL}, *const brace[] = {"{", NULL}, *const unbrace[] = {"}", NULL};
+    bool minus = rlvr__expression_takes(e, rlvr__minus_signs), ok = true;
+    if (!minus) rlvr__expression_takes(e, rlvr__plus_signs);
+    rlvr__expression_space(e);
+    if (e->p < e->end && rlvr__is_digit(*e->p)) ok = rlvr__expression_number(e, &minus, out);
+    else if (e->variable && e->p < e->end && *e->p == e->variable) { e->p++; *out = e->value; }
+    else if (++e->depth > RLVR__EXPRESSION_DEPTH) return rlvr__wrong_is(e, RLVR__WRONG_DEPTH);
+    else if (rlvr__expression_takes(e, frac)) {
+        rlvr__rational a = {0, 1, false}, b = {0, 1, false};
+        ok = rlvr__expression_takes(e, brace) && rlvr__expression_sum(e, &a) && rlvr__expression_takes(e, unbrace) &&
+             rlvr__expression_takes(e, brace) && rlvr__expression_sum(e, &b) && rlvr__expression_takes(e, unbrace) &&
+             rlvr__expression_divide(e, a, b, out);
+        e->depth--;
+    } else {
+        ok = rlvr__expression_takes(e, open) && rlvr__expression_sum(e, out) && rlvr__expression_takes(e, close);
+        e->depth--;
+    }
+    if (!ok) return rlvr__wrong_is(e, RLVR__WRONG_SYNTAX);
+    if (minus && out->num) out->negative = !out->negative;
+    return true;
+}
+
+static bool rlvr__expression_product(rlvr__expression *e, rlvr__rational *out)
+{
+    static const char *const times[] = {"*", "\xc3\x97", "x", "X", "\xc2\xb7", "\xe2\x8b\x85", "\xe2\x88\x97", "\\times", "\\cdot", "\\ast", NULL};
+    static const char *const over[] = {"/", "\xc3\xb7", "\xe2\x88\x95", "\\div", NULL};
+    rlvr__rational right;
+    if (!rlvr__expression_operand(e, out)) return false;
+    for (;;) {
+        bool multiply = rlvr__expression_takes(e, times);
+        if (!multiply && !rlvr__expression_takes(e, over)) return true;
+        if (!rlvr__expression_operand(e, &right)) return false;
+        if (!multiply) { if (!rlvr__expression_divide(e, *out, right, out)) return false; }
+        else if (!rlvr__rational_mul(*out, right, out)) return rlvr__wrong_is(e, RLVR__WRONG_LIMIT);
+    }
+}
+
+static bool rlvr__expression_sum(rlvr__expression *e, rlvr__rational *out)
+{
+    rlvr__rational right;
+    if (!rlvr__expression_product(e, out)) return false;
+    for (;;) {
+        bool minus = rlvr__expression_takes(e, rlvr__minus_signs);
+        if (!minus && !rlvr__expression_takes(e, rlvr__plus_signs)) return true;
+        if (!rlvr__expression_product(e, &right)) return false;
+        if (minus && right.num) right.negative = !right.negative;
+        if (!rlvr__rational_add(*out, right, out)) return rlvr__wrong_is(e, RLVR__WRONG_LIMIT);
+    }
+}
+
+/* ---- the verifier ---- */
+
+typedef struct rlvr__countdown {
+    int64_t given[RLVR__GIVEN_MOST];  int n_given;
+    rlvr__rational target;
+    bool exactly, integer;
+} rlvr__countdown;
+
+/* Judges a text that should be the expression. False: it is none, and nothing was said. */
+static bool rlvr__countdown_try(rlvr__case *c, const rlvr__countdown *d, const char *text, size_t len)
+{
+    static const char *const equals[] = {"=", NULL};
+    rlvr__expression e;
+    rlvr__rational value = {0, 1, false}, right;
+    memset(&e, 0, sizeof e);
+    rlvr__peel(&text, &len);
+    e.p = text;
+    e.end = text + len;
+    e.exact = d->integer;
+    e.given = d->given;
+    e.n_given = d->n_given;
+    bool ok = rlvr__expression_sum(&e, &value);
+    if (ok && rlvr__expression_takes(&e, equals)) {
+        const char *rest = e.p;
+        size_t n = (size_t)(e.end - rest);
+        rlvr__peel(&rest, &n);
+        ok = rlvr__rational_read(rest, n, &right);
+        if (ok && !rlvr__rational_equal(right, d->target)) {
+            rlvr__extracted(c, text, len);
+            rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "the right side of the equation is not the target");
+            return true;
+        }
+        e.p = e.end;
+    }
+    if (e.wrong == RLVR__WRONG_SYNTAX || (ok && e.p < e.end) || (!ok && !e.wrong)) return false;
+    rlvr__extracted(c, text, len);
+    uint64_t all = d->n_given == RLVR__GIVEN_MOST ? ~(uint64_t)0 : ((uint64_t)1 << d->n_given) - 1;
+    switch (e.wrong) {
+    case RLVR__WRONG_DEPTH: rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, "brackets are nested too deep"); return true;
+    case RLVR__WRONG_NUMBER: rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "it uses a number that is not given, or one too often"); return true;
+    case RLVR__WRONG_ZERO: rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "it divides by zero"); return true;
+    case RLVR__WRONG_LIMIT: rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "its fractions outgrow 128 bits"); return true;
+    case RLVR__WRONG_INEXACT: rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "a division is not exact"); return true;
+    default: break;
+    }
+    if (d->exactly && e.used != all) rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "it does not use all numbers");
+    else if (!e.used) rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "it uses no number");
+    else if (!rlvr__rational_equal(value, d->target)) rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "its value is not the target");
+    else rlvr__verdict(c, RLVR_STATUS_EQUAL, 1, "%s", "");
+    return true;
+}
+
+/* Where in a line of prose an expression could begin; NULL: it is prose alone, or it denies. */
+static const char *rlvr__countdown_begin(const char *line, size_t len)
+{
+    const char *end = line + len, *p = line, *colon = rlvr__find_last(line, end, ":");
+    if (colon && colon + 1 < end) {
+        bool label = false;
+        for (; p < colon; p++) label |= rlvr__is_alpha(*p);
+        for (p = colon + 1; p < end && (*p == '*' || *p == ' ');) p++;      /* **Answer:** */
+        if (label) return rlvr__denied(line, colon) ? NULL : p;
+    }
+    bool item = len > 1 && (*line == '-' || *line == '*') && line[1] == ' ';      /* of a list */
+    for (p = line + (item ? 2 : 0); p < end && !rlvr__is_digit(*p) && !strchr("($\\-`*", *p ? *p : 'x');) p++;
+    return p == end || rlvr__denied(line, p) ? NULL : p;
+}
+
+static void rlvr__countdown_judge(rlvr__case *c, const rlvr__countdown *d)
+{
+    rlvr__found f;
+    const char *line;
+    size_t len;
+    bool said = false;
+    if (!rlvr__answer_find(c->text, c->len, &f)) { rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, "there is no answer"); return; }
+    if (f.marked) said = rlvr__countdown_try(c, d, f.text, f.len);
+    else
+        for (const char *at = f.text + f.len; rlvr__line_above(f.text, &at, &line, &len);) {
+            const char *begin = rlvr__countdown_begin(line, len);
+            bool digits = false;
+            for (size_t i = 0; i < len; i++) digits |= rlvr__is_digit(line[i]);
+            if (!digits) continue;
+            while (begin && *begin != '*' && len && line[len - 1] == '*') len--;      /* bold that began before the expression */
+            said = begin && begin <= line + len && rlvr__countdown_try(c, d, begin, len - (size_t)(begin - line));
+            break;
+        }
+    if (!said) rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, "there is no expression of the given numbers");
+}
+
+/* Read the task; the verdict bad_gold is given where it is wrong. */
+static bool rlvr__countdown_numbers(rlvr__case *c, const rlvr__json *numbers, rlvr__countdown *d)
+{
+    d->n_given = 0;
+    bool ok = rlvr__json_is(numbers, RLVR__JSON_ARRAY) && numbers->count > 0 && numbers->count <= RLVR__GIVEN_MOST;
+    RLVR__JSON_EACH(item, ok ? numbers : NULL) {
+        int64_t value = rlvr__json_int(item, INT64_MIN);
+        ok = ok && value != INT64_MIN;
+        d->given[d->n_given++] = value;
+    }
+    if (!ok) rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"numbers\" must be a list of 1 to %d integers", RLVR__GIVEN_MOST);
+    return ok;
+}
+
+static bool rlvr__countdown_target(rlvr__case *c, const rlvr__json *target, rlvr__countdown *d)
+{
+    if (rlvr__rational_field(target, &d->target)) return true;
+    rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"target\" must be an integer, a decimal, or a fraction as \"7/2\"");
+    return false;
+}
+
+static bool rlvr__countdown_choice(rlvr__case *c, const char *name, const char *no, const char *yes, bool *out)
+{
+    const rlvr__json *j = rlvr__field(c, name);
+    const char *text = rlvr__json_str(j, NULL);
+    *out = text && strcmp(text, yes) == 0;
+    if (!j || *out || (text && strcmp(text, no) == 0)) return true;
+    rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"%s\" must be \"%s\" or \"%s\"", name, no, yes);
+    return false;
+}
+
+static const char *rlvr__countdown_lacks(rlvr__case *c)
+{
+    rlvr__countdown d;
+    if (rlvr__json_count(rlvr__field(c, "numbers")) == 0) return "numbers";
+    return rlvr__rational_field(rlvr__field(c, "target"), &d.target) ? NULL : "target";
+}
+
+static void rlvr__grade_countdown(rlvr__case *c)
+{
+    rlvr__countdown d;
+    if (rlvr__countdown_choice(c, "use", "at_most", "exactly", &d.exactly) &&
+        rlvr__countdown_choice(c, "division", "rational", "integer", &d.integer) &&
+        rlvr__countdown_numbers(c, rlvr__field(c, "numbers"), &d) && rlvr__countdown_target(c, rlvr__field(c, "target"), &d))
+        rlvr__countdown_judge(c, &d);
+}
+
 /* ============================================================================================
    15.8 PROCEDURAL TASKS                                                               >>proc
    ============================================================================================ */
+
+/* `proc` scores the tasks of families that a generator can make without end. Fields of the task (not of the options):
+     "family"     a name of the table in 15.8d
+     "params"     an object with what the family's scorer needs, named there
+   rlvr_make_task() writes both, with prompt, answer and "level", into the task's JSON. A scorer works from params alone and
+   accepts any right answer: the stored one is an example (number_sequence alone compares with the task's answer, since
+   several rules may go on from the same numbers). Right is 1, all else 0; a task whose params are wrong is an error.
+
+   The answer is looked for as in 15.7: last box, <answer> or "####", and there it must be the answer and nothing more; else
+   - a number: the last of the text, unless it is an operand or its clause denies it ("not 5"),
+   - a text: the last line, or what stands behind its last colon, or behind its last " is ", whichever fits,
+   - rows, paths and assignments: the last lines that hold them.
+   Numbers compare as decimals ("+08" and "8.0" are 8), text without its mark-up, quotes and last full stop.
+
+   Tasks are a pure function of (seed, index, level, family), drawn from rlvr_philox with integers only: the same everywhere. */
+
+typedef struct rlvr__making {        /* one task that is being made */
+    rlvr_ctx *ctx;
+    uint64_t seed, index;
+    uint32_t stream;                 /* of the family, at its level */
+    uint32_t n_drawn;
+    int level;                       /* 1 .. 5 */
+    rlvr__buf *prompt, *answer, *params;     /* params: the members of the object, without its braces */
+} rlvr__making;
+
+static uint32_t rlvr__draw(rlvr__making *m, uint32_t n)      /* 0 .. n-1 */
+{
+    uint32_t counter[4] = {(uint32_t)m->index, (uint32_t)(m->index >> 32), m->stream, m->n_drawn++}, out[4];
+    uint32_t key[2] = {(uint32_t)m->seed, (uint32_t)(m->seed >> 32)};
+    rlvr_philox(counter, key, out);
+    return (uint32_t)((uint64_t)out[0] * n >> 32);
+}
+
+static int64_t rlvr__between(rlvr__making *m, int64_t low, int64_t high) { return low + rlvr__draw(m, (uint32_t)(high - low + 1)); }
+
+static void rlvr__shuffle(rlvr__making *m, int *x, int n)
+{
+    for (int i = n - 1; i > 0; i--) {
+        int k = (int)rlvr__draw(m, (uint32_t)i + 1), t = x[i];
+        x[i] = x[k];
+        x[k] = t;
+    }
+}
+
+static void rlvr__put_ints(rlvr__buf *b, const int64_t *x, int n, const char *between)
+{
+    for (int i = 0; i < n; i++) rlvr__buf_addf(b, "%s%lld", i ? between : "", (long long)x[i]);
+}
+
+static void rlvr__put_int_param(rlvr__making *m, const char *name, const int64_t *x, int n)
+{
+    rlvr__buf_addf(m->params, "\"%s\":[", name);
+    rlvr__put_ints(m->params, x, n, ",");
+    rlvr__buf_addf(m->params, "]");
+}
+
+static int64_t rlvr__gcd(int64_t a, int64_t b)
+{
+    while (b) { int64_t rest = a % b; a = b; b = rest; }
+    return a < 0 ? -a : a;
+}
+
+static int64_t rlvr__ten_to(int n)
+{
+    int64_t x = 1;
+    while (n-- > 0) x *= 10;
+    return x;
+}
+
+/* ---- reading params and answers ---- */
+
+static void rlvr__bad_param(rlvr__case *c, const char *name) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "params.%s is missing or wrong", name); }
+
+static bool rlvr__param_int(rlvr__case *c, const rlvr__json *params, const char *name, int64_t low, int64_t high, int64_t *out)
+{
+    *out = rlvr__json_int(rlvr__json_get(params, name), INT64_MIN);
+    if (*out >= low && *out <= high) return true;
+    rlvr__bad_param(c, name);
+    return false;
+}
+
+enum { RLVR__LIST_MOST = 64 };      /* numbers or words in a task */
+
+/* A list of integers; their number, or 0 with the verdict given. */
+static int rlvr__param_ints(rlvr__case *c, const rlvr__json *params, const char *name, int64_t *out)
+{
+    const rlvr__json *list = rlvr__json_get(params, name);
+    int n = 0;
+    bool ok = rlvr__json_is(list, RLVR__JSON_ARRAY) && list->count > 0 && list->count <= RLVR__LIST_MOST;
+    RLVR__JSON_EACH(item, ok ? list : NULL) {
+        out[n] = rlvr__json_int(item, INT64_MIN);
+        ok = ok && out[n++] != INT64_MIN;
+    }
+    if (!ok) rlvr__bad_param(c, name);
+    return ok ? n : 0;
+}
+
+static const char *rlvr__param_text(rlvr__case *c, const rlvr__json *params, const char *name, size_t *len)
+{
+    const char *text = rlvr__json_str(rlvr__json_get(params, name), len);
+    if (!text || !*len) rlvr__bad_param(c, name);
+    return text && *len ? text : NULL;
+}
+
+static void rlvr__decide(rlvr__case *c, bool right) { rlvr__verdict(c, right ? RLVR_STATUS_EQUAL : RLVR_STATUS_UNEQUAL, right, "%s", ""); }
+static void rlvr__unparsed(rlvr__case *c, const char *what) { rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, "there is no %s", what); }
+
+/* The number of an answer. In a marked place it must be the only one. */
+static bool rlvr__found_number(const rlvr__found *f, rlvr__number *out)
+{
+    rlvr__number other;
+    bool found = false;
+    rlvr__number_scan s = rlvr__number_scan_of(f->text, f->text + f->len, f->marked);
+    if (f->marked) found = rlvr__number_next(&s, out) && !rlvr__number_next(&s, &other);
+    else while (rlvr__number_next(&s, out)) found = true;
+    return found && out->plain && out->begin && !rlvr__denied(f->text, out->begin);
+}
+
+static void rlvr__score_number(rlvr__case *c, const rlvr__found *f, const char *truth)      /* a decimal, perhaps with a minus */
+{
+    rlvr__number given, want = {truth + (*truth == '-'), truth + strlen(truth), 0, *truth == '-', true};
+    if (!rlvr__found_number(f, &given)) { rlvr__unparsed(c, "number"); return; }
+    rlvr__extracted(c, given.begin, (size_t)(given.end - given.begin));
+    rlvr__decide(c, rlvr__number_equal(&given, &want));
+}
+
+static void rlvr__score_int(rlvr__case *c, const rlvr__found *f, int64_t truth)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)truth);
+    rlvr__score_number(c, f, text);
+}
+
+/* The candidates for an answer that is a text, in turn: i = 0 the whole line, 1 behind its last colon, 2 behind its last " is ". */
+static bool rlvr__found_text(const rlvr__found *f, int i, const char **text, size_t *len)
+{
+    static const char *const behind[] = {"", ":", " is "};
+    const char *line = f->text, *at = f->text + f->len, *p;
+    *len = f->len;
+    if (!f->marked && !rlvr__line_above(f->text, &at, &line, len)) return false;
+    *text = line;
+    if (i) {
+        p = i < 3 ? rlvr__find_last(line, line + *len, behind[i]) : NULL;
+        if (!p || rlvr__denied(line, p + strlen(behind[i]))) return false;
+        *text = p + strlen(behind[i]);
+        *len -= (size_t)(*text - line);
+        while (*len && (**text == '*' || **text == ' ')) { ++*text; --*len; }      /* **Answer:** */
+    }
+    rlvr__peel(text, len);
+    return *len > 0;
+}
+
+static char rlvr__lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
+
+/* Equal but for ASCII case and the amount of white space between words. */
+static bool rlvr__same_words(const char *a, size_t n, const char *b, size_t m)
+{
+    size_t i = 0, j = 0;
+    while (i < n && j < m) {
+        if (rlvr__is_space(a[i]) && rlvr__is_space(b[j])) {
+            while (i < n && rlvr__is_space(a[i])) i++;
+            while (j < m && rlvr__is_space(b[j])) j++;
+        } else if (rlvr__lower(a[i++]) != rlvr__lower(b[j++])) return false;
+    }
+    return i == n && j == m;
+}
+
+static void rlvr__score_text(rlvr__case *c, const rlvr__found *f, const char *truth, size_t n)
+{
+    const char *text;
+    size_t len;
+    bool right = false;
+    for (int i = 0; i < 3 && !right; i++)
+        if (rlvr__found_text(f, i, &text, &len)) {
+            right = rlvr__same_words(text, len, truth, n);
+            if (i == 0 || right) rlvr__extracted(c, text, len);
+        }
+    rlvr__decide(c, right);
+}
+
+/* ---- arithmetic ---- */
+
+static void rlvr__make_chain_sum(rlvr__making *m)
+{
+    static const int digits[] = {2, 2, 3, 3, 4};
+    int64_t x[8], sum = 0;
+    int n = m->level + 1;
+    rlvr__buf_addf(m->prompt, "What is ");
+    for (int i = 0; i < n; i++) {
+        bool minus = i && rlvr__draw(m, 2);
+        x[i] = rlvr__between(m, 1, rlvr__ten_to(digits[m->level - 1]) - 1);
+        rlvr__buf_addf(m->prompt, "%s%lld", !i ? "" : minus ? " - " : " + ", (long long)x[i]);
+        if (minus) x[i] = -x[i];
+        sum += x[i];
+    }
+    rlvr__buf_addf(m->prompt, "? Give only the number.");
+    rlvr__buf_addf(m->answer, "%lld", (long long)sum);
+    rlvr__put_int_param(m, "terms", x, n);
+}
+
+static void rlvr__score_chain_sum(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    int64_t x[RLVR__LIST_MOST], sum = 0;
+    int n = rlvr__param_ints(c, params, "terms", x);
+    for (int i = 0; i < n; i++)
+        if (__builtin_add_overflow(sum, x[i], &sum)) { rlvr__bad_param(c, "terms"); return; }
+    if (n) rlvr__score_int(c, f, sum);
+}
+
+static void rlvr__make_products(rlvr__making *m)
+{
+    static const int high[] = {99, 99, 999, 99, 999}, low[] = {2, 11, 11, 11, 101};
+    int64_t x[3], product = 1;
+    int n = m->level < 4 ? 2 : 3;
+    for (int i = 0; i < n; i++) product *= x[i] = rlvr__between(m, low[m->level - 1], m->level == 1 && i ? 12 : high[m->level - 1]);
+    rlvr__buf_addf(m->prompt, "What is ");
+    rlvr__put_ints(m->prompt, x, n, " * ");
+    rlvr__buf_addf(m->prompt, "? Give only the number.");
+    rlvr__buf_addf(m->answer, "%lld", (long long)product);
+    rlvr__put_int_param(m, "factors", x, n);
+}
+
+static void rlvr__score_products(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    int64_t x[RLVR__LIST_MOST], product = 1;
+    int n = rlvr__param_ints(c, params, "factors", x);
+    for (int i = 0; i < n; i++)
+        if (__builtin_mul_overflow(product, x[i], &product)) { rlvr__bad_param(c, "factors"); return; }
+    if (n) rlvr__score_int(c, f, product);
+}
+
+static void rlvr__make_gcd(rlvr__making *m)
+{
+    static const int factor[] = {12, 20, 30, 60, 200}, rest[] = {9, 20, 40, 60, 200};
+    int64_t x[3], g = rlvr__between(m, 2, factor[m->level - 1]), gcd;      /* seldom 1, which would be the answer to guess */
+    int n = m->level < 4 ? 2 : 3;
+    do {
+        gcd = 0;
+        for (int i = 0; i < n; i++) gcd = rlvr__gcd(gcd, x[i] = g * rlvr__between(m, 2, rest[m->level - 1]));
+    } while (gcd == x[n - 1]);      /* nor the last of the prompt */
+    rlvr__buf_addf(m->prompt, "What is the greatest common divisor of ");
+    rlvr__put_ints(m->prompt, x, n, ", ");
+    rlvr__buf_addf(m->prompt, "? Give only the number.");
+    rlvr__buf_addf(m->answer, "%lld", (long long)gcd);
+    rlvr__put_int_param(m, "numbers", x, n);
+}
+
+static void rlvr__score_gcd(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    int64_t x[RLVR__LIST_MOST], gcd = 0;
+    int n = rlvr__param_ints(c, params, "numbers", x);
+    for (int i = 0; i < n; i++) gcd = rlvr__gcd(gcd, x[i]);
+    if (n && gcd) rlvr__score_int(c, f, gcd);
+    else if (n) rlvr__bad_param(c, "numbers");
+}
+
+static void rlvr__make_lcm(rlvr__making *m)
+{
+    static const int high[] = {20, 40, 100, 40, 100};
+    int64_t x[3], lcm;
+    int n = m->level < 4 ? 2 : 3;
+    do {
+        lcm = 1;
+        for (int i = 0; i < n; i++) {
+            x[i] = rlvr__between(m, 3, high[m->level - 1]);
+            lcm = lcm / rlvr__gcd(lcm, x[i]) * x[i];
+        }
+    } while (lcm == x[n - 1]);
+    rlvr__buf_addf(m->prompt, "What is the least common multiple of ");
+    rlvr__put_ints(m->prompt, x, n, ", ");
+    rlvr__buf_addf(m->prompt, "? Give only the number.");
+    rlvr__buf_addf(m->answer, "%lld", (long long)lcm);
+    rlvr__put_int_param(m, "numbers", x, n);
+}
+
+static void rlvr__score_lcm(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    int64_t x[RLVR__LIST_MOST], lcm = 1;
+    int n = rlvr__param_ints(c, params, "numbers", x);
+    for (int i = 0; i < n; i++)
+        if (x[i] <= 0 || __builtin_mul_overflow(lcm / rlvr__gcd(lcm, x[i]), x[i], &lcm)) { rlvr__bad_param(c, "numbers"); return; }
+    if (n) rlvr__score_int(c, f, lcm);
+}
+
+static char *rlvr__in_base(uint64_t value, int base, char text[65])      /* returns where in text it begins */
+{
+    char *p = text + 64;
+    *p = 0;
+    do { *--p = "0123456789abcdefghijklmnopqrstuvwxyz"[value % (unsigned)base]; value /= (unsigned)base; } while (value);
+    return p;
+}
+
+static int rlvr__base_digit(char c, int base)      /* -1: it is none */
+{
+    int d = rlvr__is_digit(c) ? c - '0' : rlvr__is_alpha(c) ? rlvr__lower(c) - 'a' + 10 : 99;
+    return d < base ? d : -1;
+}
+
+static bool rlvr__base_read(const char *p, size_t n, int base, uint64_t *out)
+{
+    *out = 0;
+    for (size_t i = 0; i < n; i++) {
+        int d = rlvr__base_digit(p[i], base);
+        if (d < 0 || __builtin_mul_overflow(*out, (uint64_t)base, out) || __builtin_add_overflow(*out, (uint64_t)d, out)) return false;
+    }
+    return n > 0;
+}
+
+static void rlvr__make_base_conversion(rlvr__making *m)
+{
+    static const int usual[] = {2, 10, 8, 16, 3, 5, 12};
+    int from = 10, to = 2;
+    char a[65], b[65];
+    while (m->level > 1) {
+        from = m->level < 4 ? usual[rlvr__draw(m, m->level == 2 ? 4 : 7)] : (int)rlvr__between(m, 2, m->level == 4 ? 16 : 36);
+        to = m->level < 4 ? usual[rlvr__draw(m, m->level == 2 ? 4 : 7)] : (int)rlvr__between(m, 2, m->level == 4 ? 16 : 36);
+        if (from != to) break;
+    }
+    uint64_t value = (uint64_t)rlvr__between(m, 5, ((int64_t)1 << (7 + 3 * m->level)) - 1);
+    const char *number = rlvr__in_base(value, from, a);
+    rlvr__buf_addf(m->prompt, "Write the base %d number %s in base %d. Digits above 9 are the letters a, b, c and so on. Give only the number.",
+                   from, number, to);
+    rlvr__buf_addf(m->answer, "%s", rlvr__in_base(value, to, b));
+    rlvr__buf_addf(m->params, "\"number\":\"%s\",\"from\":%d,\"to\":%d", number, from, to);
+}
+
+/* Digits in the target base, any case, leading zeros allowed; "0x1f", "1f_16", "1f_{16}" and "(1f)_16" where the base is right. */
+static bool rlvr__base_given(const char *p, size_t n, int base, uint64_t *out)
+{
+    char tail[4][16];
+    const char *prefix = base == 2 ? "0b" : base == 8 ? "0o" : base == 16 ? "0x" : NULL;
+    snprintf(tail[0], sizeof tail[0], "_%d", base);
+    snprintf(tail[1], sizeof tail[1], "_{%d}", base);
+    snprintf(tail[2], sizeof tail[2], " (base %d)", base);
+    snprintf(tail[3], sizeof tail[3], " base %d", base);
+    for (int i = 0; i < 4; i++) {
+        size_t k = strlen(tail[i]);
+        if (n > k && !memcmp(p + n - k, tail[i], k)) { n -= k; break; }
+    }
+    rlvr__peel(&p, &n);
+    if (n > 2 && p[0] == '(' && p[n - 1] == ')') { p++; n -= 2; }
+    if (prefix && n > 2 && p[0] == prefix[0] && rlvr__lower(p[1]) == prefix[1]) { p += 2; n -= 2; }
+    return rlvr__base_read(p, n, base, out);
+}
+
+static void rlvr__score_base_conversion(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    int64_t from, to;
+    size_t n;
+    const char *number = rlvr__param_text(c, params, "number", &n), *text;
+    uint64_t want, given;
+    bool read = false, right = false;
+    if (!number || !rlvr__param_int(c, params, "from", 2, 36, &from) || !rlvr__param_int(c, params, "to", 2, 36, &to)) return;
+    if (!rlvr__base_read(number, n, (int)from, &want)) { rlvr__bad_param(c, "number"); return; }
+    for (int i = 0; i < 3 && !right; i++)
+        if (rlvr__found_text(f, i, &text, &n) && rlvr__base_given(text, n, (int)to, &given)) {
+            rlvr__extracted(c, text, n);
+            read = true;
+            right = given == want;
+        }
+    if (read) rlvr__decide(c, right);
+    else rlvr__unparsed(c, "number of that base");
+}
+
+static void rlvr__make_count_bits(rlvr__making *m)
+{
+    int bits = 3 + 6 * m->level, ones = 0;
+    uint64_t high = rlvr__draw(m, 1u << 17), low = rlvr__draw(m, 1u << 16);
+    int64_t x = 1 + (int64_t)((high << 16 | low) % (((uint64_t)1 << bits) - 1));
+    for (int64_t rest = x; rest; rest >>= 1) ones += (int)(rest & 1);
+    rlvr__buf_addf(m->prompt, "How many bits are 1 in the binary form of %lld? Give only the number.", (long long)x);
+    rlvr__buf_addf(m->answer, "%d", ones);
+    rlvr__buf_addf(m->params, "\"number\":%lld", (long long)x);
+}
+
+static void rlvr__score_count_bits(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    int64_t x, ones = 0;
+    if (!rlvr__param_int(c, params, "number", 0, INT64_MAX, &x)) return;
+    for (; x; x >>= 1) ones += x & 1;
+    rlvr__score_int(c, f, ones);
+}
+
+static void rlvr__make_fraction_simplification(rlvr__making *m)
+{
+    static const int high[] = {12, 20, 60, 150, 400}, factor[] = {9, 15, 30, 60, 100};
+    int64_t p, q, k = rlvr__between(m, 2, factor[m->level - 1]);
+    do {
+        p = rlvr__between(m, 1, high[m->level - 1]);
+        q = rlvr__between(m, 2, high[m->level - 1]);
+    } while (rlvr__gcd(p, q) != 1);
+    rlvr__buf_addf(m->prompt, "Reduce the fraction %lld/%lld to lowest terms. Give only the fraction.", (long long)(p * k), (long long)(q * k));
+    rlvr__buf_addf(m->answer, "%lld/%lld", (long long)p, (long long)q);
+    rlvr__buf_addf(m->params, "\"numerator\":%lld,\"denominator\":%lld", (long long)(p * k), (long long)(q * k));
+}
+
+/* The last fraction of a text without marks: what stands around its last slash or \frac. */
+static void rlvr__fraction_part(const char **text, size_t *len)
+{
+    static const char *const names[] = {"\\frac{", "\\dfrac{", "\\tfrac{", "\\cfrac{"};
+    const char *begin = *text, *end = begin + *len, *frac = NULL, *p, *slash = rlvr__find_last(begin, end, "/");
+    for (int i = 0; i < 4; i++)
+        if ((p = rlvr__find_last(begin, end, names[i])) != NULL && (!frac || p > frac)) frac = p;
+    if (frac && frac > (slash ? slash : begin - 1)) {
+        p = rlvr__group_end(frac + (frac[2] == 'r' && frac[1] == 'f' ? 5 : 6), end);
+        if (p && p < end && *p == '{') p = rlvr__group_end(p, end);
+        if (p) end = p;
+        begin = frac;
+    } else if (slash) {
+        for (p = slash + 1; p < end && (*p == ' ' || rlvr__is_digit(*p));) p++;
+        end = p;
+        for (p = slash; p > begin && (p[-1] == ' ' || rlvr__is_digit(p[-1]));) p--;
+        begin = p;
+    } else return;
+    int sign = begin > *text && begin[-1] == '-' ? 1 : begin - *text >= 3 && !memcmp(begin - 3, "\xe2\x88\x92", 3) ? 3 : 0;
+    *len = (size_t)(end - begin) + (size_t)sign;
+    *text = begin - sign;
+}
+
+static bool rlvr__fraction_read(const char *p, size_t n, int64_t *num, int64_t *den)      /* as it is written, not reduced */
+{
+    static const char *const frac[] = {"\\frac{", "\\dfrac{", "\\tfrac{", "\\cfrac{", NULL};
+    int64_t part[2] = {0, 1};
+    bool negative;
+    rlvr__trim(&p, &n);
+    const char *end = p + n;
+    p += rlvr__sign_at(p, end, &negative);
+    int k = rlvr__starts_any(p, end, frac);
+    p += k;
+    for (int i = 0; i < 2; i++) {
+        const char *digits = p;
+        for (part[i] = 0; p < end && rlvr__is_digit(*p); p++)
+            if (__builtin_mul_overflow(part[i], (int64_t)10, &part[i]) || __builtin_add_overflow(part[i], (int64_t)(*p - '0'), &part[i])) return false;
+        if (p == digits) return false;
+        if (k) {
+            if (p == end || *p++ != '}') return false;
+            if (!i && (p == end || *p++ != '{')) return false;
+            continue;
+        }
+        while (p < end && *p == ' ') p++;
+        if (!i && p == end) { part[1] = 1; break; }
+        if (!i && *p++ != '/') return false;
+        while (!i && p < end && *p == ' ') p++;
+    }
+    *num = negative ? -part[0] : part[0];
+    *den = part[1];
+    return p == end;
+}
+
+static void rlvr__score_fraction_simplification(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    int64_t a, b, num, den;
+    if (!rlvr__param_int(c, params, "numerator", -INT64_MAX, INT64_MAX, &a) || !rlvr__param_int(c, params, "denominator", 1, INT64_MAX, &b)) return;
+    const char *text, *at = f->text + f->len;
+    size_t n = f->len;
+    if (f->marked) text = f->text;
+    else if (!rlvr__line_above(f->text, &at, &text, &n)) { rlvr__unparsed(c, "fraction"); return; }
+    const char *line = text;
+    for (const char *p = text + n; p > text; p--)      /* of an equation the right side */
+        if (p[-1] == '=') { n -= (size_t)(p - text); text = p; break; }
+    rlvr__peel(&text, &n);
+    if (!rlvr__fraction_read(text, n, &num, &den)) {
+        if (f->marked) { rlvr__unparsed(c, "fraction"); return; }
+        rlvr__fraction_part(&text, &n);
+        if (!rlvr__fraction_read(text, n, &num, &den) || rlvr__denied(line, text)) { rlvr__unparsed(c, "fraction"); return; }
+    }
+    rlvr__extracted(c, text, n);
+    int64_t g = rlvr__gcd(a, b);
+    bool right = num == a / g && den == b / g;
+    int64_t left, across;
+    bool unreduced = !right && !__builtin_mul_overflow(num, b / g, &left) && !__builtin_mul_overflow(den, a / g, &across) && left == across;
+    rlvr__verdict(c, right ? RLVR_STATUS_EQUAL : RLVR_STATUS_UNEQUAL, right, "%s", unreduced ? "it is not in lowest terms" : "");
+}
+
+static void rlvr__make_prime_factorization(rlvr__making *m)
+{
+    static const int high[] = {999, 2999, 9999, 39999, 99999};
+    int64_t x, factors[32];
+    int n;
+    do {      /* a prime is its own factorization: nothing to do */
+        n = 0;
+        x = rlvr__between(m, 20, high[m->level - 1]);
+        int64_t rest = x;
+        for (int64_t p = 2; p * p <= rest; p++)
+            for (; rest % p == 0; rest /= p) factors[n++] = p;
+        if (rest > 1) factors[n++] = rest;
+    } while (n < 2);
+    rlvr__buf_addf(m->prompt, "Write %lld as a product of prime numbers, as 2 * 2 * 3 for 12. Give only the product.", (long long)x);
+    rlvr__put_ints(m->answer, factors, n, " * ");
+    rlvr__buf_addf(m->params, "\"number\":%lld", (long long)x);
+}
+
+static bool rlvr__is_prime(int64_t x)
+{
+    if (x < 2) return false;
+    for (int64_t p = 2; p <= x / p; p++)
+        if (x % p == 0) return false;
+    return true;
+}
+
+/* Multiplies a list of primes up: "2 * 2 * 3", "2^2 \times 3", "2, 2, 3", "[2, 2, 3]". False: it is none, or a factor is no prime. */
+static bool rlvr__factors_read(const char *p, const char *end, int64_t number)
+{
+    static const char *const between[] = {"*", "\xc3\x97", "\xc2\xb7", "\xe2\x8b\x85", "\\times", "\\cdot", ",", "x", "X", NULL};
+    static const char *const power[] = {"^{", "^", "**", NULL}, *const space[] = {" ", "\t", "\n", "\r", "[", "]", "(", ")", "$", NULL};
+    int64_t rest = number, prime = 0;
+    bool operand = true;      /* one is due */
+    while (p < end) {
+        int n = rlvr__starts_any(p, end, space);
+        if (n) { p += n; continue; }
+        if (operand) {
+            int64_t value = 0;
+            const char *digits = p;
+            for (; p < end && rlvr__is_digit(*p) && p - digits < 18; p++) value = value * 10 + (*p - '0');
+            if (p == digits || value < 2 || rest % value || !rlvr__is_prime(value)) return false;
+            rest /= prime = value;
+            operand = false;
+            continue;
+        }
+        n = rlvr__starts_any(p, end, power);
+        int64_t times = 0;
+        const char *q = p + n;
+        while (n && q < end && *q == ' ') q++;
+        if (n) {
+            const char *digits = q;
+            if (!prime) return false;      /* a power of a power */
+            for (; q < end && rlvr__is_digit(*q) && q - digits < 3; q++) times = times * 10 + (*q - '0');
+            if (q == digits || !times || (n == 2 && *p == '^' && (q == end || *q++ != '}'))) return false;
+            for (; times > 1; times--) { if (rest % prime) return false; rest /= prime; }
+            p = q;
+            prime = 0;
+            continue;
+        }
+        if (!(n = rlvr__starts_any(p, end, between))) return false;
+        p += n;
+        operand = true;
+    }
+    return !operand && rest == 1;
+}
+
+static void rlvr__score_prime_factorization(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    int64_t number;
+    const char *text;
+    size_t n;
+    bool right = false;
+    if (!rlvr__param_int(c, params, "number", 2, (int64_t)1 << 40, &number)) return;
+    for (int i = 0; i < 3 && !right; i++) {
+        if (!rlvr__found_text(f, i, &text, &n)) continue;
+        for (const char *p = text + n; p > text; p--)      /* of an equation the right side */
+            if (p[-1] == '=' && !rlvr__denied(text, p - 1)) { n -= (size_t)(p - text); text = p; break; }
+        rlvr__peel(&text, &n);
+        if (i == 0) rlvr__extracted(c, text, n);
+        right = rlvr__factors_read(text, text + n, number);
+        if (right) rlvr__extracted(c, text, n);
+    }
+    rlvr__decide(c, right);
+}
+
+/* ============================================================================================
+   15.8b PROCEDURAL TASKS: WORDS, SEQUENCES, EQUATIONS, DATES
+   ============================================================================================ */
+
+static const char *const rlvr__word_list[] = {      /* by length */
+    "air", "ant", "arm", "bag", "bee", "box", "bus", "cat", "cow", "cup", "day", "dog", "ear", "egg", "fan", "fox", "gas", "hat", "hen", "ice",
+    "ink", "jar", "key", "leg", "map", "net", "oak", "oil", "pen", "pig", "rat", "sea", "sun", "tea", "toy", "van", "web", "yak", "zoo",
+    "acid", "atom", "ball", "barn", "bear", "bell", "bird", "boat", "bone", "book", "cake", "camp", "coat", "coin", "corn", "deer", "desk",
+    "door", "drum", "duck", "farm", "fire", "fish", "flag", "frog", "gate", "gift", "goat", "gold", "hand", "hill", "home", "iron", "jazz",
+    "kite", "lake", "lamp", "leaf", "lion", "milk", "moon", "nest", "park", "pear", "rain", "ring", "road", "rock", "roof", "rope", "salt",
+    "seed", "ship", "snow", "star", "tent", "tree", "vase", "wave", "wind", "wolf", "wood", "yard",
+    "apple", "beach", "bread", "brick", "brush", "cabin", "chain", "chair", "clock", "cloud", "coast", "crown", "dance", "eagle", "earth",
+    "field", "flame", "flute", "fruit", "glass", "grape", "green", "horse", "house", "jewel", "knife", "lemon", "light", "metal", "money",
+    "mouse", "music", "night", "ocean", "olive", "onion", "paint", "panda", "paper", "peach", "piano", "plant", "queen", "river", "robot",
+    "sheep", "shell", "shirt", "spoon", "stone", "storm", "sugar", "table", "tiger", "tower", "train", "truck", "voice", "water", "whale",
+    "anchor", "animal", "autumn", "banana", "basket", "bottle", "branch", "bridge", "button", "camera", "candle", "castle", "cheese",
+    "circle", "copper", "cotton", "desert", "dragon", "engine", "family", "farmer", "finger", "flower", "forest", "garden", "guitar",
+    "hammer", "island", "jacket", "kitten", "ladder", "letter", "lizard", "market", "mirror", "monkey", "needle", "orange", "pencil",
+    "pepper", "pillow", "planet", "pocket", "potato", "rabbit", "rocket", "school", "shadow", "silver", "spider", "spring", "square",
+    "summer", "sunset", "temple", "ticket", "tomato", "tunnel", "turtle", "valley", "velvet", "violin", "window", "winter", "yellow",
+    "balloon", "bicycle", "blanket", "captain", "chicken", "compass", "crystal", "curtain", "diamond", "dolphin", "evening", "feather",
+    "gallery", "giraffe", "harvest", "horizon", "journey", "kitchen", "lantern", "leopard", "library", "machine", "morning", "mustard",
+    "octopus", "package", "penguin", "picture", "pumpkin", "rainbow", "sailor", "science", "station", "teacher", "theatre", "thunder",
+    "traffic", "trumpet", "vehicle", "village", "volcano", "weather", "whisper",
+    "airplane", "backpack", "birthday", "building", "calendar", "children", "computer", "dinosaur", "elephant", "envelope", "festival",
+    "football", "hospital", "keyboard", "kangaroo", "magazine", "marathon", "medicine", "mountain", "notebook", "painting", "sandwich",
+    "shoulder", "squirrel", "sunlight", "swimming", "treasure", "triangle", "umbrella", "vacation", "butterfly", "chocolate", "crocodile",
+    "dictionary", "earthquake", "lighthouse", "microscope", "orchestra", "pineapple", "strawberry", "telescope", "waterfall"};
+enum { RLVR__WORDS = sizeof rlvr__word_list / sizeof rlvr__word_list[0] };
+
+static const char *rlvr__draw_word(rlvr__making *m, int shortest, int longest)
+{
+    for (;;) {
+        const char *word = rlvr__word_list[rlvr__draw(m, RLVR__WORDS)];
+        int n = (int)strlen(word);
+        if (n >= shortest && n <= longest) return word;
+    }
+}
+
+/* ---- letters and words ---- */
+
+static void rlvr__make_letter_counting(rlvr__making *m)
+{
+    int n = 2 + 2 * m->level, count[26] = {0}, letter;
+    rlvr__buf_addf(m->params, "\"text\":\"");
+    size_t from = m->params->len;
+    for (int i = 0; i < n; i++) rlvr__buf_addf(m->params, "%s%s", i ? " " : "", rlvr__draw_word(m, 3, 10));
+    for (size_t i = from; !m->params->failed && i < m->params->len; i++)
+        if (m->params->data[i] != ' ') count[m->params->data[i] - 'a']++;
+    int most = 1 + (int)rlvr__draw(m, 4);      /* as many as this where a letter has them, so that no count is the usual one */
+    for (bool any = false; !any; most = any ? most : (most + 4) % 5)      /* ends: 26 letters of 5 and more do not fit in */
+        for (int i = 0; i < 26; i++) any |= count[i] == most;
+    do letter = (int)rlvr__draw(m, 26); while (count[letter] != most);
+    if (m->params->failed) return;
+    rlvr__buf_addf(m->prompt, "How many times does the letter \"%c\" stand in \"%s\"? Give only the number.", 'a' + letter, m->params->data + from);
+    rlvr__buf_addf(m->answer, "%d", count[letter]);
+    rlvr__buf_addf(m->params, "\",\"letter\":\"%c\"", 'a' + letter);
+}
+
+static void rlvr__score_letter_counting(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    size_t n, k;
+    int64_t count = 0;
+    const char *text = rlvr__param_text(c, params, "text", &n), *letter = text ? rlvr__param_text(c, params, "letter", &k) : NULL;
+    if (!letter) return;
+    if (k != 1) { rlvr__bad_param(c, "letter"); return; }
+    for (size_t i = 0; i < n; i++) count += rlvr__lower(text[i]) == rlvr__lower(*letter);
+    rlvr__score_int(c, f, count);
+}
+
+static void rlvr__make_spell_backward(rlvr__making *m)
+{
+    char word[64] = "";
+    int n = m->level < 4 ? 1 : m->level - 2;      /* words run together */
+    for (int i = 0; i < n; i++) strcat(word, rlvr__draw_word(m, n > 1 ? 3 : 2 * m->level + 1, n > 1 ? 8 : m->level < 3 ? 2 * m->level + 2 : 10));
+    rlvr__buf_addf(m->prompt, "Spell \"%s\" backward, letter by letter, as \"pan\" becomes \"nap\". Give only the result.", word);
+    for (size_t i = strlen(word); i-- > 0;) rlvr__buf_add(m->answer, word + i, 1);
+    rlvr__buf_addf(m->params, "\"word\":\"%s\"", word);
+}
+
+static void rlvr__score_spell_backward(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    size_t n;
+    char back[256];
+    const char *word = rlvr__param_text(c, params, "word", &n);
+    if (!word) return;
+    if (n > sizeof back) { rlvr__bad_param(c, "word"); return; }
+    for (size_t i = 0; i < n; i++) back[i] = word[n - 1 - i];
+    rlvr__score_text(c, f, back, n);
+}
+
+static void rlvr__make_caesar(rlvr__making *m)
+{
+    static const int most[] = {3, 13, 25, 25, 25};
+    int shift = (int)rlvr__between(m, 1, most[m->level - 1]), n = m->level + 1;
+    rlvr__buf_addf(m->params, "\"shift\":%d,\"text\":\"", shift);
+    size_t from = m->params->len;
+    for (int i = 0; i < n; i++) {
+        const char *word = rlvr__draw_word(m, 3, 4 + m->level);
+        rlvr__buf_addf(m->answer, "%s%s", i ? " " : "", word);
+        if (i) rlvr__buf_add(m->params, " ", 1);
+        for (; *word; word++) { char letter = (char)('a' + (*word - 'a' + shift) % 26); rlvr__buf_add(m->params, &letter, 1); }
+    }
+    if (m->params->failed) return;
+    rlvr__buf_addf(m->prompt, "Every letter of \"%s\" was moved forward by %d in the alphabet, from z on to a. Give only the text before that.",
+                   m->params->data + from, shift);
+    rlvr__buf_addf(m->params, "\"");
+}
+
+static void rlvr__score_caesar(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    size_t n;
+    int64_t shift;
+    const char *text = rlvr__param_text(c, params, "text", &n);
+    if (!text || !rlvr__param_int(c, params, "shift", 0, 25, &shift)) return;
+    char *clear = rlvr__strndup(c->ctx, text, n);
+    if (!clear) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "out of memory"); return; }
+    for (size_t i = 0; i < n; i++)
+        if (rlvr__is_alpha(clear[i])) {
+            char a = clear[i] >= 'a' ? 'a' : 'A';
+            clear[i] = (char)(a + (clear[i] - a + 26 - (int)shift) % 26);
+        }
+    rlvr__score_text(c, f, clear, n);
+    rlvr__free(c->ctx, clear);
+}
+
+/* ---- sorting ---- */
+
+/* An item of a list that is written out: commas, semicolons and line ends part items, without any of them (commas false) white
+   space does; brackets, quotes and mark-up around an item do not count. False: there is no more. */
+static bool rlvr__list_item(const char **at, const char *end, bool commas, const char **item, size_t *len)
+{
+    const char *p = *at, *stop;
+    while (p < end && (rlvr__is_space(*p) || *p == '[')) p++;
+    if (p >= end) return false;
+    for (stop = p; stop < end && !(commas ? strchr(",;\n", *stop ? *stop : 'x') != NULL : rlvr__is_space(*stop));) stop++;
+    *item = p;
+    *len = (size_t)(stop - p);
+    *at = stop < end ? stop + 1 : stop;
+    rlvr__trim(item, len);
+    while (*len && (*item)[*len - 1] == ']') --*len;
+    rlvr__peel(item, len);
+    return true;
+}
+
+/* Compares a list that is written out with the one that is wanted; UNPARSED where there is no list at all. */
+static void rlvr__score_list(rlvr__case *c, const rlvr__found *f, const rlvr__json *const *want, int n, bool numbers)
+{
+    bool right = false;
+    const char *text, *item;
+    size_t len, k;
+    for (int i = 0; i < 3 && !right; i++) {
+        if (!rlvr__found_text(f, i, &text, &len)) continue;
+        const char *at = text, *end = text + len;
+        bool commas = memchr(text, ',', len) || memchr(text, ';', len) || memchr(text, '\n', len), same = true;
+        int count = 0;
+        while (same && count < n && rlvr__list_item(&at, end, commas, &item, &k)) {
+            rlvr__rational a, b;
+            if (numbers) same = rlvr__rational_read(item, k, &a) && rlvr__rational_field(want[count], &b) && rlvr__rational_equal(a, b);
+            else same = k == want[count]->len && !memcmp(item, want[count]->text, k);
+            count++;
+        }
+        right = same && count == n && !rlvr__list_item(&at, end, commas, &item, &k);
+        if (i == 0 || right) rlvr__extracted(c, text, len);
+    }
+    rlvr__decide(c, right);
+}
+
+static int rlvr__rational_order(rlvr__rational a, rlvr__rational b)      /* of fractions that are small enough to be subtracted */
+{
+    rlvr__rational d;
+    b.negative = b.num && !b.negative;
+    if (!rlvr__rational_add(a, b, &d)) return 0;
+    return !d.num ? 0 : d.negative ? -1 : 1;
+}
+
+/* Sorts the items of a list of params and scores against that. */
+static void rlvr__score_sorting(rlvr__case *c, const rlvr__json *params, const rlvr__found *f, const char *name, bool numbers)
+{
+    const rlvr__json *list = rlvr__json_get(params, name), *item[RLVR__LIST_MOST];
+    rlvr__rational value[RLVR__LIST_MOST];
+    bool descending = rlvr__json_bool(rlvr__json_get(params, "descending"), false);
+    bool ok = rlvr__json_is(list, RLVR__JSON_ARRAY) && list->count > 0 && list->count <= RLVR__LIST_MOST;
+    int n = 0;
+    RLVR__JSON_EACH(j, ok ? list : NULL) {
+        rlvr__rational x = {0, 1, false};
+        ok = ok && (numbers ? rlvr__rational_field(j, &x) && !(x.num >> 60) && !(x.den >> 60) : rlvr__json_is(j, RLVR__JSON_STRING) && j->len);
+        if (!ok) break;
+        int k = n++;
+        for (; k > 0; k--) {
+            int order = 0;
+            if (numbers) order = rlvr__rational_order(value[k - 1], x);
+            else {
+                order = memcmp(item[k - 1]->text, j->text, RLVR__MIN(item[k - 1]->len, j->len));
+                if (!order) order = item[k - 1]->len > j->len ? 1 : item[k - 1]->len < j->len ? -1 : 0;
+            }
+            if (descending ? order >= 0 : order <= 0) break;
+            item[k] = item[k - 1];
+            value[k] = value[k - 1];
+        }
+        item[k] = j;
+        value[k] = x;
+    }
+    if (!ok) { rlvr__bad_param(c, name); return; }
+    rlvr__score_list(c, f, item, n, numbers);
+}
+
+static void rlvr__make_sorting(rlvr__making *m, const char *const *text, const int64_t *key, int n, const char *what, const char *name)
+{
+    bool descending = m->level > 1 && rlvr__draw(m, 2);
+    int order[RLVR__LIST_MOST];
+    for (int i = 0; i < n; i++) {
+        int k = i;
+        for (; k > 0 && (key ? key[order[k - 1]] > key[i] : strcmp(text[order[k - 1]], text[i]) > 0); k--) order[k] = order[k - 1];
+        order[k] = i;
+    }
+    rlvr__buf_addf(m->prompt, "Sort these %s, %s: ", what, descending ? "descending" : "ascending");
+    rlvr__buf_addf(m->params, "\"descending\":%s,\"%s\":[", descending ? "true" : "false", name);
+    for (int i = 0; i < n; i++) {
+        rlvr__buf_addf(m->prompt, "%s%s", i ? ", " : "", text[i]);
+        rlvr__buf_addf(m->params, "%s\"%s\"", i ? "," : "", text[i]);
+        rlvr__buf_addf(m->answer, "%s%s", i ? ", " : "", text[order[descending ? n - 1 - i : i]]);
+    }
+    rlvr__buf_addf(m->prompt, ". Give only the sorted list, with commas.");
+    rlvr__buf_addf(m->params, "]");
+}
+
+static void rlvr__make_number_sorting(rlvr__making *m)
+{
+    static const int high[] = {50, 100, 1000, 100, 100};
+    int n = 2 + 2 * m->level, places = m->level < 4 ? 0 : m->level - 3;
+    int64_t key[16], scale = rlvr__ten_to(places);
+    char text[16][48];
+    const char *list[16];
+    for (int i = 0; i < n; i++) {
+        key[i] = rlvr__between(m, m->level == 1 ? 0 : -high[m->level - 1] * scale, high[m->level - 1] * scale);
+        int size = (int)(key[i] < 0 ? -key[i] : key[i]), whole = size / (int)scale, rest = size % (int)scale;
+        const char *sign = key[i] < 0 ? "-" : "";
+        if (places == 0) snprintf(text[i], sizeof text[i], "%s%d", sign, whole);
+        else if (places == 1) snprintf(text[i], sizeof text[i], "%s%d.%d", sign, whole, rest);
+        else snprintf(text[i], sizeof text[i], "%s%d.%d%d", sign, whole, rest / 10, rest % 10);
+        list[i] = text[i];
+    }
+    rlvr__make_sorting(m, list, key, n, "numbers", "numbers");
+}
+
+static void rlvr__score_number_sorting(rlvr__case *c, const rlvr__json *params, const rlvr__found *f) { rlvr__score_sorting(c, params, f, "numbers", true); }
+
+static void rlvr__make_word_sorting(rlvr__making *m)
+{
+    const char *list[16];
+    for (int i = 0; i < 2 + 2 * m->level; i++) list[i] = rlvr__draw_word(m, 3, m->level < 3 ? 6 : 10);
+    rlvr__make_sorting(m, list, NULL, 2 + 2 * m->level, "words alphabetically", "words");
+}
+
+static void rlvr__score_word_sorting(rlvr__case *c, const rlvr__json *params, const rlvr__found *f) { rlvr__score_sorting(c, params, f, "words", false); }
+
+/* ---- number sequences ---- */
+
+/* The rules. Each says of the first n terms whether they follow it, and what comes next. */
+enum { RLVR__SEQUENCE_RULES = 7, RLVR__SEQUENCE_MOST = 9 };
+
+static bool rlvr__sequence_fits(int rule, const int64_t *x, int n, int64_t *next)
+{
+    bool fits = true;
+    int64_t a, b;
+    switch (rule) {
+    case 0:      /* a step that stays the same */
+        for (int i = 2; i < n; i++) fits &= x[i] - x[i - 1] == x[1] - x[0];
+        *next = x[n - 1] + x[1] - x[0];
+        return fits && n >= 3;
+    case 1:      /* times a factor */
+        if (!x[0] || x[1] % x[0]) return false;
+        for (int i = 1; i < n; i++) fits &= x[i] == x[i - 1] * (x[1] / x[0]);
+        *next = x[n - 1] * (x[1] / x[0]);
+        return fits && n >= 3;
+    case 2:      /* a step that grows by the same */
+        for (int i = 3; i < n; i++) fits &= x[i] - 2 * x[i - 1] + x[i - 2] == x[2] - 2 * x[1] + x[0];
+        *next = 2 * x[n - 1] - x[n - 2] + x[2] - 2 * x[1] + x[0];
+        return fits && n >= 4;
+    case 3:      /* two steps in turn */
+        for (int i = 3; i < n; i++) fits &= x[i] - x[i - 1] == x[i - 2] - x[i - 3];
+        *next = x[n - 1] + x[n - 2] - x[n - 3];
+        return fits && n >= 5;
+    case 4:      /* the sum of the two before */
+        for (int i = 2; i < n; i++) fits &= x[i] == x[i - 1] + x[i - 2];
+        *next = x[n - 1] + x[n - 2];
+        return fits && n >= 4;
+    case 5:      /* two sequences of rule 0, woven */
+        for (int i = 4; i < n; i++) fits &= x[i] - x[i - 2] == x[i & 1 ? 3 : 2] - x[i & 1];
+        *next = x[n - 2] + x[n & 1 ? 3 : 2] - x[n & 1];
+        return fits && n >= 6;
+    default:     /* times a, plus b */
+        if (x[1] == x[0] || (x[2] - x[1]) % (x[1] - x[0])) return false;
+        a = (x[2] - x[1]) / (x[1] - x[0]);
+        b = x[1] - a * x[0];
+        for (int i = 1; i < n; i++) fits &= x[i] == a * x[i - 1] + b;
+        *next = a * x[n - 1] + b;
+        return fits && n >= 4;
+    }
+}
+
+static void rlvr__make_number_sequence(rlvr__making *m)
+{
+    static const int easiest[] = {0, 0, 1, 2, 3}, hardest[] = {0, 1, 3, 5, 6};
+    int64_t x[RLVR__SEQUENCE_MOST], next = 0, other;
+    int n;
+    bool only;
+    do {      /* until all rules that the terms follow go on alike */
+        int rule = (int)rlvr__between(m, easiest[m->level - 1], hardest[m->level - 1]);
+        int64_t a = rlvr__between(m, -9, 9), b = rlvr__between(m, -9, 9), d = rlvr__between(m, 2, 4);
+        n = rule < 2 ? 5 : rule == 5 ? 7 : 6;
+        x[0] = rlvr__between(m, rule == 1 ? 1 : -20, 30);
+        x[1] = rule == 0 ? x[0] + rlvr__between(m, 2, 10 * m->level) : rule == 1 ? x[0] * d : rule == 6 ? d * x[0] + b : rlvr__between(m, -20, 30);
+        for (int i = 2; i < n; i++)
+            x[i] = rule == 0 ? x[i - 1] + x[1] - x[0] : rule == 1 ? x[i - 1] * d : rule == 2 ? 2 * x[i - 1] - x[i - 2] + a :
+                   rule == 3 ? x[i - 1] + (i & 1 ? x[1] - x[0] : b) : rule == 4 ? x[i - 1] + x[i - 2] : rule == 5 ? x[i - 2] + (i & 1 ? a : b) :
+                   d * x[i - 1] + b;
+        only = rlvr__sequence_fits(rule, x, n, &next) && x[1] != x[0] && next != x[n - 1];
+        for (int k = 0; only && k < RLVR__SEQUENCE_RULES; k++)
+            if (rlvr__sequence_fits(k, x, n, &other) && other != next) only = false;
+    } while (!only);
+    rlvr__buf_addf(m->prompt, "Which number comes next? ");
+    rlvr__put_ints(m->prompt, x, n, ", ");
+    rlvr__buf_addf(m->prompt, ", ... Give only the number.");
+    rlvr__buf_addf(m->answer, "%lld", (long long)next);
+    rlvr__put_int_param(m, "terms", x, n);
+}
+
+static void rlvr__score_number_sequence(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    rlvr__number given, want;
+    (void)params;
+    rlvr__number_scan s = rlvr__number_scan_of(c->gold ? c->gold : "", c->gold ? c->gold + c->gold_len : "", true);
+    if (!c->gold || !rlvr__number_next(&s, &want) || !want.plain) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the task's answer is no number");
+        return;
+    }
+    if (!rlvr__found_number(f, &given)) { rlvr__unparsed(c, "number"); return; }
+    rlvr__extracted(c, given.begin, (size_t)(given.end - given.begin));
+    rlvr__decide(c, rlvr__number_equal(&given, &want));
+}
+
+/* ---- equations ---- */
+
+static void rlvr__make_simple_equations(rlvr__making *m)
+{
+    static const int high[] = {20, 30, 50, 50, 99};
+    char text[128], letter = "xyzabnt"[rlvr__draw(m, 7)];
+    int64_t x = rlvr__between(m, m->level < 3 ? 1 : -high[m->level - 1], high[m->level - 1]), a = rlvr__between(m, 2, 12), d = a, e;
+    int64_t b, inner, outer, k = rlvr__between(m, 1, 20);
+    const char *sign = rlvr__draw(m, 2) ? "-" : "+";
+    while (d == a) d = rlvr__between(m, 2, 12);
+    do {
+        b = rlvr__between(m, 1, 50);
+        inner = x + (*sign == '-' ? -b : b);      /* (x + b) */
+        outer = a * x + inner - x;                /* a*x + b */
+    } while (outer == x || a * inner == x);       /* else the prompt would end in the answer */
+    e = m->level == 3 ? outer - d * x : a * inner - k - d * x;
+    long long la = (long long)a, lb = (long long)b, ld = (long long)d, le = (long long)(e < 0 ? -e : e);
+    const char *behind = e < 0 ? "-" : "+";
+    switch (m->level) {
+    case 1: snprintf(text, sizeof text, "%c %s %lld = %lld", letter, sign, lb, (long long)inner); break;
+    case 2: snprintf(text, sizeof text, "%lld*%c %s %lld = %lld", la, letter, sign, lb, (long long)outer); break;
+    case 3: snprintf(text, sizeof text, "%lld*%c %s %lld = %lld*%c %s %lld", la, letter, sign, lb, ld, letter, behind, le); break;
+    case 4: snprintf(text, sizeof text, "%lld*(%c %s %lld) = %lld", la, letter, sign, lb, (long long)(a * inner)); break;
+    default: snprintf(text, sizeof text, "%lld*(%c %s %lld) - %lld = %lld*%c %s %lld", la, letter, sign, lb, (long long)k, ld, letter,
+                      behind, le); break;
+    }
+    rlvr__buf_addf(m->prompt, "Solve for %c: %s. Give only the number.", letter, text);
+    rlvr__buf_addf(m->answer, "%lld", (long long)x);
+    rlvr__buf_addf(m->params, "\"equation\":\"%s\",\"variable\":\"%c\"", text, letter);
+}
+
+/* The exact value of a number as it was written. */
+static bool rlvr__rational_number(const rlvr__number *x, rlvr__rational *out)
+{
+    char text[64];
+    size_t n = 0;
+    if (x->exponent || !x->begin) return false;
+    if (x->negative) text[n++] = '-';
+    for (const char *p = x->begin; p < x->end; p++)
+        if (rlvr__is_digit(*p) || *p == '.') {
+            if (n == sizeof text) return false;
+            text[n++] = *p;
+        }
+    return rlvr__rational_read(text, n, out);
+}
+
+/* A value for the variable: "x = 7/2", "7/2", or the number of the text. */
+static bool rlvr__found_solution(const rlvr__found *f, char variable, rlvr__rational *out)
+{
+    const char *text;
+    size_t n;
+    rlvr__number number;
+    for (int i = 0; i < 3; i++) {
+        if (!rlvr__found_text(f, i, &text, &n)) continue;
+        for (int round = 0; round < 2; round++) {      /* "$x$ = 5" and "$x = 5$" */
+            const char *equals = rlvr__find_last(text, text + n, "=");
+            size_t left = equals ? (size_t)(equals - text) : 0;
+            const char *name = text;
+            if (equals) rlvr__peel(&name, &left);
+            if (equals && left == 1 && *name == variable) { n -= (size_t)(equals + 1 - text); text = equals + 1; rlvr__peel(&text, &n); }
+        }
+        if (rlvr__rational_read(text, n, out)) return true;
+    }
+    return rlvr__found_number(f, &number) && rlvr__rational_number(&number, out);
+}
+
+/* The value of one side of an equation; false: it is no expression. */
+static bool rlvr__equation_side(const char *begin, const char *end, char variable, rlvr__rational x, rlvr__rational *out, rlvr__wrong *wrong)
+{
+    rlvr__expression e;
+    memset(&e, 0, sizeof e);
+    e.p = begin;
+    e.end = end;
+    e.variable = variable;
+    e.value = x;
+    bool ok = rlvr__expression_sum(&e, out);
+    rlvr__expression_space(&e);
+    *wrong = e.wrong ? e.wrong : e.p < e.end ? RLVR__WRONG_SYNTAX : RLVR__WRONG_NOTHING;
+    return ok && e.p == e.end;
+}
+
+static bool rlvr__equation_holds(const char *text, size_t n, char variable, rlvr__rational x, rlvr__wrong *wrong)
+{
+    rlvr__rational left, right;
+    const char *equals = (const char *)memchr(text, '=', n);
+    if (!equals) { *wrong = RLVR__WRONG_SYNTAX; return false; }
+    return rlvr__equation_side(text, equals, variable, x, &left, wrong) &&
+           rlvr__equation_side(equals + 1, text + n, variable, x, &right, wrong) && rlvr__rational_equal(left, right);
+}
+
+/* The solution is put into the equation: whatever makes both sides equal is right. An equation that holds for two values taken at
+   random would hold for any: that is no task. */
+static void rlvr__score_simple_equations(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    size_t n, k;
+    const char *text = rlvr__param_text(c, params, "equation", &n), *variable = text ? rlvr__param_text(c, params, "variable", &k) : NULL;
+    rlvr__rational x = {0, 1, false};
+    rlvr__wrong wrong = RLVR__WRONG_NOTHING;
+    if (!variable) return;
+    bool holds = k == 1 && rlvr__is_alpha(*variable) && rlvr__equation_holds(text, n, *variable, rlvr__rational_int(-1048573), &wrong);
+    if (k != 1 || !rlvr__is_alpha(*variable) || wrong == RLVR__WRONG_SYNTAX || wrong == RLVR__WRONG_DEPTH ||
+        (holds && rlvr__equation_holds(text, n, *variable, rlvr__rational_int(999983), &wrong))) {
+        rlvr__bad_param(c, "equation");
+        return;
+    }
+    if (rlvr__found_solution(f, *variable, &x)) rlvr__decide(c, rlvr__equation_holds(text, n, *variable, x, &wrong));
+    else rlvr__unparsed(c, "number");
+}
+
+/* ---- the calendar ---- */
+
+static const char *const rlvr__weekdays[] = {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"};
+static const char *const rlvr__months[] = {"January", "February", "March", "April", "May", "June", "July", "August", "September",
+                                           "October", "November", "December"};
+
+static bool rlvr__is_leap(int64_t year) { return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0; }
+
+static int rlvr__month_days(int64_t year, int64_t month)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    return days[month - 1] + (month == 2 && rlvr__is_leap(year));
+}
+
+static int64_t rlvr__day_number(int64_t year, int64_t month, int64_t day)      /* of the Gregorian calendar, 1-1-1 being 0, a Monday */
+{
+    int64_t y = year - 1, n = y * 365 + y / 4 - y / 100 + y / 400 + day - 1;
+    for (int64_t k = 1; k < month; k++) n += rlvr__month_days(year, k);
+    return n;
+}
+
+static void rlvr__day_date(int64_t number, int64_t date[3])      /* the other way */
+{
+    int64_t year = number / 366 + 1, month = 1;
+    while (rlvr__day_number(year + 1, 1, 1) <= number) year++;
+    while (month < 12 && rlvr__day_number(year, month + 1, 1) <= number) month++;
+    date[0] = year;
+    date[1] = month;
+    date[2] = number - rlvr__day_number(year, month, 1) + 1;
+}
+
+static bool rlvr__param_date(rlvr__case *c, const rlvr__json *params, const char *name, int64_t *number)      /* "2022-05-11" */
+{
+    size_t n;
+    int64_t part[3] = {0, 0, 0};
+    const char *text = rlvr__json_str(rlvr__json_get(params, name), &n);
+    bool ok = text && n == 10 && text[4] == '-' && text[7] == '-';
+    for (int i = 0; ok && i < 10; i++) {
+        if (i == 4 || i == 7) continue;
+        ok = rlvr__is_digit(text[i]);
+        part[i < 4 ? 0 : i < 7 ? 1 : 2] = part[i < 4 ? 0 : i < 7 ? 1 : 2] * 10 + (text[i] - '0');
+    }
+    ok = ok && part[0] >= 1 && part[1] >= 1 && part[1] <= 12 && part[2] >= 1 && part[2] <= rlvr__month_days(part[0], part[1]);
+    if (ok) *number = rlvr__day_number(part[0], part[1], part[2]);
+    else rlvr__bad_param(c, name);
+    return ok;
+}
+
+static void rlvr__put_date(rlvr__buf *b, int64_t number, bool words)
+{
+    int64_t d[3];
+    rlvr__day_date(number, d);
+    if (words) rlvr__buf_addf(b, "%s %d, %d", rlvr__months[d[1] - 1], (int)d[2], (int)d[0]);
+    else rlvr__buf_addf(b, "%04d-%02d-%02d", (int)d[0], (int)d[1], (int)d[2]);
+}
+
+/* Levels 1, 2: a weekday some days on or back; 3: of a date, from another date of that year; 4: how often a weekday comes between
+   two dates; 5: the date of the n-th weekday of a month, or leap years between two years. */
+static void rlvr__make_calendar(rlvr__making *m)
+{
+    int64_t year = rlvr__between(m, 1950, 2100), day = rlvr__day_number(year, 1, 1) + rlvr__draw(m, 365), weekday = rlvr__draw(m, 7), n;
+    if (m->level <= 2) {
+        bool back = m->level == 2 && rlvr__draw(m, 2);
+        do n = rlvr__between(m, 2, m->level == 1 ? 99 : 999); while (n % 7 == 0);      /* else the prompt holds the answer */
+        rlvr__buf_addf(m->prompt, "Today is %s. Which day of the week %s %d days%s? Give only its name.", rlvr__weekdays[weekday],
+                       back ? "was it" : "will it be in", (int)n, back ? " ago" : "");
+        if (back) n = -n;
+        rlvr__buf_addf(m->answer, "%s", rlvr__weekdays[((weekday + n) % 7 + 7) % 7]);
+        rlvr__buf_addf(m->params, "\"ask\":\"weekday\",\"from\":%d,\"days\":%d", (int)weekday, (int)n);
+    } else if (m->level == 3) {
+        int64_t other;
+        do other = rlvr__day_number(year, 1, 1) + rlvr__draw(m, 365); while ((other - day) % 7 == 0);
+        rlvr__put_date(m->prompt, other, true);
+        rlvr__buf_addf(m->prompt, " is a %s. Which day of the week is ", rlvr__weekdays[other % 7]);
+        rlvr__put_date(m->prompt, day, true);
+        rlvr__buf_addf(m->prompt, "? Give only its name.");
+        rlvr__buf_addf(m->answer, "%s", rlvr__weekdays[day % 7]);
+        rlvr__buf_addf(m->params, "\"ask\":\"weekday\",\"date\":\"");
+        rlvr__put_date(m->params, day, false);
+        rlvr__buf_addf(m->params, "\"");
+    } else if (m->level == 4) {
+        int64_t last = day + rlvr__between(m, 20, 200), count = 0;
+        for (n = day; n <= last; n++) count += n % 7 == weekday;
+        rlvr__buf_addf(m->prompt, "How many %ss are there from %s, ", rlvr__weekdays[weekday], rlvr__weekdays[day % 7]);
+        rlvr__put_date(m->prompt, day, true);
+        rlvr__buf_addf(m->prompt, " to ");
+        rlvr__put_date(m->prompt, last, true);
+        rlvr__buf_addf(m->prompt, ", both days included? Give only the number.");
+        rlvr__buf_addf(m->answer, "%d", (int)count);
+        rlvr__buf_addf(m->params, "\"ask\":\"count\",\"weekdays\":[%d],\"from\":\"", (int)weekday);
+        rlvr__put_date(m->params, day, false);
+        rlvr__buf_addf(m->params, "\",\"to\":\"");
+        rlvr__put_date(m->params, last, false);
+        rlvr__buf_addf(m->params, "\"");
+    } else if (rlvr__draw(m, 2)) {
+        static const char *const nth[] = {"first", "second", "third", "fourth"};
+        int64_t month = rlvr__between(m, 1, 12), first = rlvr__day_number(year, month, 1) % 7;
+        n = rlvr__draw(m, 4);
+        rlvr__buf_addf(m->prompt, "On which day of the month does the %s %s of %s %d fall? Give only the number.", nth[n], rlvr__weekdays[weekday],
+                       rlvr__months[month - 1], (int)year);
+        rlvr__buf_addf(m->answer, "%d", (int)(1 + (weekday - first + 7) % 7 + 7 * n));
+        rlvr__buf_addf(m->params, "\"ask\":\"nth\",\"year\":%d,\"month\":%d,\"weekday\":%d,\"n\":%d", (int)year, (int)month, (int)weekday, (int)n + 1);
+    } else {
+        int64_t last = year + rlvr__between(m, 20, 200), count = 0;
+        for (n = year; n <= last; n++) count += rlvr__is_leap(n);
+        rlvr__buf_addf(m->prompt, "How many leap years are there from %d to %d, both included? Give only the number.", (int)year, (int)last);
+        rlvr__buf_addf(m->answer, "%d", (int)count);
+        rlvr__buf_addf(m->params, "\"ask\":\"leaps\",\"from\":%d,\"to\":%d", (int)year, (int)last);
+    }
+}
+
+/* The last name of a weekday in an answer, in a marked place the only thing there; -1: there is none. */
+static int rlvr__found_weekday(const rlvr__found *f)
+{
+    const char *at = NULL, *text;
+    size_t n;
+    int last = -1;
+    for (int i = 0; f->marked && i < 3; i++)
+        for (int k = 0; k < 7; k++)
+            if (rlvr__found_text(f, i, &text, &n) && rlvr__same_words(text, n, rlvr__weekdays[k], strlen(rlvr__weekdays[k]))) return k;
+    for (size_t i = 0; !f->marked && i + 6 <= f->len; i++)
+        for (int k = 0; k < 7; k++) {
+            n = strlen(rlvr__weekdays[k]);
+            if (i + n > f->len || !rlvr__same_words(f->text + i, n, rlvr__weekdays[k], n)) continue;
+            if ((i && rlvr__is_alpha(f->text[i - 1])) || (i + n < f->len && rlvr__is_alpha(f->text[i + n]))) continue;
+            last = k;
+            at = f->text + i;
+        }
+    return at && rlvr__denied(f->text, at) ? -1 : last;
+}
+
+static void rlvr__score_yes_no(rlvr__case *c, const rlvr__found *f, bool truth)
+{
+    const char *text;
+    size_t n;
+    for (int i = 0; i < 3; i++) {
+        if (!rlvr__found_text(f, i, &text, &n)) continue;
+        bool yes = rlvr__same_words(text, n, "yes", 3);
+        if (!yes && !rlvr__same_words(text, n, "no", 2)) continue;
+        rlvr__extracted(c, text, n);
+        rlvr__decide(c, yes == truth);
+        return;
+    }
+    rlvr__unparsed(c, "yes or no");
+}
+
+/* params.ask: "weekday" of "date", or "days" after weekday "from" (0: Monday); "count" of "weekdays" in "from" .. "to" (dates);
+   "nth": day of the month of the "n"-th "weekday" of "month" of "year" (n -1: the last one), -1 if there is none; "leaps" in "from" .. "to" (years);
+   "leap": is "year" one, yes or no. */
+static void rlvr__score_calendar(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    const char *ask = rlvr__json_str(rlvr__json_get(params, "ask"), NULL);
+    int64_t a, b, n, count = 0;
+    if (ask && !strcmp(ask, "weekday")) {
+        if (rlvr__json_get(params, "date")) { if (!rlvr__param_date(c, params, "date", &a)) return; }
+        else if (rlvr__param_int(c, params, "from", 0, 6, &a) && rlvr__param_int(c, params, "days", -INT32_MAX, INT32_MAX, &n)) a += n;
+        else return;
+        int given = rlvr__found_weekday(f);
+        if (given < 0) { rlvr__unparsed(c, "day of the week"); return; }
+        rlvr__extracted(c, rlvr__weekdays[given], strlen(rlvr__weekdays[given]));
+        rlvr__decide(c, given == (a % 7 + 7) % 7);
+    } else if (ask && !strcmp(ask, "count")) {
+        int64_t days[RLVR__LIST_MOST];
+        int n_days = rlvr__param_ints(c, params, "weekdays", days);
+        if (!n_days || !rlvr__param_date(c, params, "from", &a) || !rlvr__param_date(c, params, "to", &b)) return;
+        for (int i = 0; i < n_days; i++)      /* days d of the week up to number x: (x + 7 - d) / 7 */
+            if (b >= a && days[i] >= 0 && days[i] < 7) count += (b + 7 - days[i]) / 7 - (a - 1 + 7 - days[i]) / 7;
+        rlvr__score_int(c, f, count);
+    } else if (ask && !strcmp(ask, "nth")) {
+        int64_t year, month, weekday;
+        if (!rlvr__param_int(c, params, "year", 1, 9999, &year) || !rlvr__param_int(c, params, "month", 1, 12, &month) ||
+            !rlvr__param_int(c, params, "weekday", 0, 6, &weekday) || !rlvr__param_int(c, params, "n", -1, 9, &n)) return;
+        a = 1 + (weekday - rlvr__day_number(year, month, 1) % 7 + 7) % 7;
+        if (n < 0) n = (rlvr__month_days(year, month) - a) / 7 + 1;
+        a += 7 * (n - 1);
+        rlvr__score_int(c, f, a <= rlvr__month_days(year, month) ? a : -1);
+    } else if (ask && !strcmp(ask, "leaps")) {
+        if (!rlvr__param_int(c, params, "from", 1, 9999, &a) || !rlvr__param_int(c, params, "to", 1, 9999, &b)) return;
+        for (n = a; n <= b; n++) count += rlvr__is_leap(n);
+        rlvr__score_int(c, f, count);
+    } else if (ask && !strcmp(ask, "leap")) {
+        if (rlvr__param_int(c, params, "year", 1, 9999, &a)) rlvr__score_yes_no(c, f, rlvr__is_leap(a));
+    } else rlvr__bad_param(c, "ask");
+}
+
+/* ============================================================================================
+   15.8c PROCEDURAL TASKS: PUZZLES
+   ============================================================================================ */
+
+/* ---- countdown and 24 ---- */
+
+typedef struct rlvr__term { int64_t num, den; char text[96]; } rlvr__term;      /* a part of an expression that is made */
+
+static rlvr__term rlvr__join(const rlvr__term *a, char sign, const rlvr__term *b)
+{
+    rlvr__term r;
+    memset(&r, 0, sizeof r);
+    r.den = a->den * b->den;
+    if (sign == '+') r.num = a->num * b->den + b->num * a->den;
+    else if (sign == '-') r.num = a->num * b->den - b->num * a->den;
+    else if (sign == '*') r.num = a->num * b->num;
+    else { r.num = a->num * b->den; r.den = a->den * b->num; }
+    if (r.den) { int64_t g = rlvr__gcd(r.num, r.den); if (r.den < 0) g = -g; r.num /= g; r.den /= g; }
+    snprintf(r.text, sizeof r.text, "(%.40s %c %.40s)", a->text, sign, b->text);
+    return r;
+}
+
+static rlvr__term rlvr__piece_of(int64_t x)
+{
+    rlvr__term r;
+    memset(&r, 0, sizeof r);
+    r.num = x;
+    r.den = 1;
+    snprintf(r.text, sizeof r.text, "%lld", (long long)x);
+    return r;
+}
+
+static void rlvr__put_expression(rlvr__making *m, const rlvr__term *x)      /* without the outermost brackets */
+{
+    size_t n = strlen(x->text);
+    bool bracket = *x->text == '(';
+    rlvr__buf_add(m->answer, x->text + bracket, n - 2 * (size_t)bracket);
+}
+
+static void rlvr__make_countdown(rlvr__making *m)
+{
+    static const int count[] = {3, 3, 4, 4, 5}, high[] = {10, 25, 25, 75, 99};
+    rlvr__term p[6];
+    int64_t x[6], target;
+    int n = count[m->level - 1], left;
+    bool fits;
+    do {
+        for (int i = 0; i < n; i++) p[i] = rlvr__piece_of(x[i] = rlvr__between(m, 1, high[m->level - 1]));
+        for (left = n, fits = true; left > 1 && fits; left--) {      /* two of them become one */
+            int i = (int)rlvr__draw(m, (uint32_t)left), k = (int)rlvr__draw(m, (uint32_t)left - 1);
+            if (k >= i) k++;
+            rlvr__term r = rlvr__join(&p[i], "++-**/"[rlvr__draw(m, 6)], &p[k]);
+            fits = r.den == 1 && r.num > 0 && r.num < 2000;
+            p[i] = r;
+            p[k] = p[left - 1];
+        }
+        target = p[0].num;
+        fits = fits && target >= 10 && target < 1000 && strlen(p[0].text) < 60;
+        for (int i = 0; i < n; i++) fits = fits && x[i] != target;
+    } while (!fits);
+    rlvr__buf_addf(m->prompt, "Make %lld from the numbers ", (long long)target);
+    rlvr__put_ints(m->prompt, x, n, ", ");
+    rlvr__buf_addf(m->prompt, " with +, -, *, / and brackets. Use each number at most once. Give only the expression.");
+    rlvr__put_expression(m, &p[0]);
+    rlvr__put_int_param(m, "numbers", x, n);
+    rlvr__buf_addf(m->params, ",\"target\":%lld", (long long)target);
+}
+
+static void rlvr__score_countdown(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    rlvr__countdown d;
+    const char *use = rlvr__json_str(rlvr__json_get(params, "use"), NULL), *division = rlvr__json_str(rlvr__json_get(params, "division"), NULL);
+    (void)f;
+    d.exactly = use && !strcmp(use, "exactly");
+    d.integer = division && !strcmp(division, "integer");
+    if (rlvr__countdown_numbers(c, rlvr__json_get(params, "numbers"), &d) && rlvr__countdown_target(c, rlvr__json_get(params, "target"), &d))
+        rlvr__countdown_judge(c, &d);
+}
+
+static bool rlvr__solve_24(const rlvr__term *p, int n, rlvr__term *out)
+{
+    rlvr__term rest[4];
+    if (n == 1) { *out = p[0]; return p[0].den == 1 && p[0].num == 24; }
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < n; k++) {
+            int count = 0;
+            if (i == k) continue;
+            for (int j = 0; j < n; j++)
+                if (j != i && j != k) rest[count++] = p[j];
+            for (int s = 0; s < 4; s++) {
+                if ((s == 0 || s == 2) && i > k) continue;
+                rest[count] = rlvr__join(&p[i], "+-*/"[s], &p[k]);
+                if (rest[count].den && rlvr__solve_24(rest, count + 1, out)) return true;
+            }
+        }
+    return false;
+}
+
+static void rlvr__make_game24(rlvr__making *m)
+{
+    static const int high[] = {6, 8, 9, 11, 13};
+    rlvr__term p[4], found;
+    int64_t x[4];
+    do for (int i = 0; i < 4; i++) p[i] = rlvr__piece_of(x[i] = rlvr__between(m, 1, high[m->level - 1]));
+    while (!rlvr__solve_24(p, 4, &found));
+    rlvr__buf_addf(m->prompt, "Make 24 from the numbers ");
+    rlvr__put_ints(m->prompt, x, 4, ", ");
+    rlvr__buf_addf(m->prompt, " with +, -, *, / and brackets. Use each number exactly once. Give only the expression.");
+    rlvr__put_expression(m, &found);
+    rlvr__put_int_param(m, "numbers", x, 4);
+}
+
+static void rlvr__score_game24(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    rlvr__countdown d;
+    (void)f;
+    d.exactly = true;
+    d.integer = false;
+    d.target = rlvr__rational_int(24);
+    if (rlvr__countdown_numbers(c, rlvr__json_get(params, "numbers"), &d)) rlvr__countdown_judge(c, &d);
+}
+
+/* ---- sudoku of 4 x 4 ---- */
+
+static bool rlvr__sudoku_may(const int cell[16], int at, int value)
+{
+    int row = at / 4, col = at % 4;
+    for (int i = 0; i < 4; i++)
+        if (cell[row * 4 + i] == value || cell[i * 4 + col] == value || cell[(row / 2 * 2 + i / 2) * 4 + col / 2 * 2 + i % 2] == value) return false;
+    return true;
+}
+
+static int rlvr__sudoku_count(int cell[16], int most)      /* of its solutions, at most so many */
+{
+    int at = 0, n = 0;
+    while (at < 16 && cell[at]) at++;
+    if (at == 16) return 1;
+    for (int value = 1; value <= 4 && n < most; value++)
+        if (rlvr__sudoku_may(cell, at, value)) {
+            cell[at] = value;
+            n += rlvr__sudoku_count(cell, most - n);
+            cell[at] = 0;
+        }
+    return n;
+}
+
+static bool rlvr__sudoku_fill(rlvr__making *m, int cell[16])      /* at random; false: this way leads to none */
+{
+    int at = 0, order[4] = {1, 2, 3, 4};
+    while (at < 16 && cell[at]) at++;
+    if (at == 16) return true;
+    rlvr__shuffle(m, order, 4);
+    for (int i = 0; i < 4; i++)
+        if (rlvr__sudoku_may(cell, at, order[i])) {
+            cell[at] = order[i];
+            if (rlvr__sudoku_fill(m, cell)) return true;
+            cell[at] = 0;
+        }
+    return false;
+}
+
+static void rlvr__make_mini_sudoku(rlvr__making *m)      /* its solution is the only one */
+{
+    int cell[16] = {0}, solved[16], order[16], empty = 0;
+    rlvr__sudoku_fill(m, cell);
+    memcpy(solved, cell, sizeof solved);
+    for (int i = 0; i < 16; i++) order[i] = i;
+    rlvr__shuffle(m, order, 16);
+    for (int i = 0; i < 16 && empty < 2 + 2 * m->level; i++) {
+        cell[order[i]] = 0;
+        if (rlvr__sudoku_count(cell, 2) == 1) empty++;
+        else cell[order[i]] = solved[order[i]];
+    }
+    rlvr__buf_addf(m->prompt, "Fill in the empty cells (_) so that each row, each column and each 2 x 2 corner block holds 1, 2, 3 and 4.\n");
+    rlvr__buf_addf(m->params, "\"puzzle\":[");
+    for (int i = 0; i < 16; i++) {
+        rlvr__buf_addf(m->prompt, cell[i] ? "%d%c" : "_%.0d%c", cell[i], i % 4 == 3 ? '\n' : ' ');
+        rlvr__buf_addf(m->params, "%s%d%s", i % 4 ? "," : i ? ",[" : "[", cell[i], i % 4 == 3 ? "]" : "");
+        rlvr__buf_addf(m->answer, "%d%s", solved[i], i == 15 ? "" : i % 4 == 3 ? "\n" : " ");
+    }
+    rlvr__buf_addf(m->prompt, "Give only the four rows, with spaces between the digits.");
+    rlvr__buf_addf(m->params, "]");
+}
+
+/* The rows of an answer: the last four lines that hold four digits and nothing but digits, spaces, bars, commas, brackets; of a
+   marked place all of it must be so. */
+static bool rlvr__found_rows(const rlvr__found *f, int cell[16])
+{
+    int row = 3;
+    const char *line;
+    size_t n;
+    for (const char *at = f->text + f->len; rlvr__line_above(f->text, &at, &line, &n);) {
+        int digits = 0, rule = 0, other = 0, value[4];
+        for (size_t i = 0; i < n; i++) {
+            if (rlvr__is_digit(line[i])) { if (digits < 4) value[digits] = line[i] - '0'; digits++; }
+            else if (line[i] == '-' || line[i] == '+') rule++;
+            else if (!rlvr__is_space(line[i]) && !strchr("|,[]", line[i] ? line[i] : 'x')) other++;
+        }
+        if (!digits && !other) continue;      /* a rule between the rows, brackets */
+        if (digits != 4 || rule || other) {
+            if (f->marked || row < 3) return false;
+            continue;
+        }
+        if (row < 0) return false;
+        memcpy(cell + 4 * row--, value, sizeof value);
+        if (row < 0 && !f->marked) return true;
+    }
+    return row < 0;
+}
+
+static void rlvr__score_mini_sudoku(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    const rlvr__json *puzzle = rlvr__json_get(params, "puzzle");
+    int given[16], cell[16], n = 0;
+    bool right = true;
+    RLVR__JSON_EACH(row, rlvr__json_is(puzzle, RLVR__JSON_ARRAY) && puzzle->count == 4 ? puzzle : NULL)
+        RLVR__JSON_EACH(item, rlvr__json_is(row, RLVR__JSON_ARRAY) && row->count == 4 ? row : NULL) {
+            int64_t value = rlvr__json_int(item, -1);
+            if (value >= 0 && value <= 4) given[n++] = (int)value;
+        }
+    if (n != 16) { rlvr__bad_param(c, "puzzle"); return; }
+    if (!rlvr__found_rows(f, cell)) { rlvr__unparsed(c, "four rows of four digits"); return; }
+    for (int i = 0; i < 16; i++) {
+        int value = cell[i];
+        cell[i] = 0;
+        right = right && value >= 1 && value <= 4 && rlvr__sudoku_may(cell, i, value) && (!given[i] || given[i] == value);
+        cell[i] = value;
+    }
+    rlvr__decide(c, right);
+}
+
+/* ---- mazes ---- */
+
+enum { RLVR__MAZE_SIDE = 40 };
+
+typedef struct rlvr__maze {
+    int rows, cols, start, goal;                                       /* places are row * cols + col */
+    char cell[RLVR__MAZE_SIDE * RLVR__MAZE_SIDE];                      /* 1: a wall */
+    short steps[RLVR__MAZE_SIDE * RLVR__MAZE_SIDE];                    /* from the start; -1: out of reach */
+} rlvr__maze;
+
+static int rlvr__maze_step(const rlvr__maze *z, int at, int direction)      /* up, right, down, left; -1: a wall or the edge */
+{
+    int row = at / z->cols + (direction == 2) - (direction == 0), col = at % z->cols + (direction == 1) - (direction == 3);
+    if (row < 0 || row >= z->rows || col < 0 || col >= z->cols) return -1;
+    return z->cell[row * z->cols + col] ? -1 : row * z->cols + col;
+}
+
+static int rlvr__maze_solve(rlvr__maze *z)      /* fills steps; returns those of the goal */
+{
+    short queue[RLVR__MAZE_SIDE * RLVR__MAZE_SIDE];
+    int head = 0, tail = 0;
+    memset(z->steps, -1, sizeof z->steps);
+    z->steps[z->start] = 0;
+    queue[tail++] = (short)z->start;
+    while (head < tail) {
+        int at = queue[head++];
+        for (int d = 0; d < 4; d++) {
+            int to = rlvr__maze_step(z, at, d);
+            if (to < 0 || z->steps[to] >= 0) continue;
+            z->steps[to] = (short)(z->steps[at] + 1);
+            queue[tail++] = (short)to;
+        }
+    }
+    return z->steps[z->goal];
+}
+
+static const char *const rlvr__directions[] = {"up", "right", "down", "left"};
+
+static void rlvr__make_maze(rlvr__making *m)
+{
+    rlvr__maze z;
+    int side = 3 + m->level, cells = side * side, far;
+    char path[RLVR__MAZE_SIDE * RLVR__MAZE_SIDE];
+    bool ask_path = rlvr__draw(m, 2);
+    z.rows = z.cols = side;
+    do {
+        for (int i = 0; i < cells; i++) z.cell[i] = rlvr__draw(m, 100) < 32;
+        z.start = (int)rlvr__draw(m, (uint32_t)cells);
+        z.goal = (int)rlvr__draw(m, (uint32_t)cells);
+        z.cell[z.start] = z.cell[z.goal] = 0;
+        far = rlvr__maze_solve(&z);
+    } while (far < (int)rlvr__between(m, 2, side + m->level));      /* all lengths about as often */
+    rlvr__buf_addf(m->prompt, "A maze: S start, G goal, # wall, . free. One step goes up, down, left or right.\n");
+    rlvr__buf_addf(m->params, "\"ask\":\"%s\",\"grid\":[", ask_path ? "path" : "steps");
+    for (int i = 0; i < cells; i++) {
+        char mark = i == z.start ? 'S' : i == z.goal ? 'G' : z.cell[i] ? '#' : '.';
+        rlvr__buf_addf(m->prompt, i % side == side - 1 ? "%c\n" : "%c", mark);
+        rlvr__buf_addf(m->params, "%s%c%s", i % side ? "" : i ? ",\"" : "\"", mark, i % side == side - 1 ? "\"" : "");
+    }
+    rlvr__buf_addf(m->params, "]");
+    rlvr__buf_addf(m->prompt, ask_path ? "Give a shortest way from S to G, as \"up up left\", and nothing else." :
+                                         "How many steps is the shortest way from S to G? Give only the number.");
+    if (!ask_path) { rlvr__buf_addf(m->answer, "%d", far); return; }
+    for (int at = z.goal, k = far - 1; k >= 0; k--)      /* back from the goal */
+        for (int d = 0; d < 4; d++) {
+            int from = rlvr__maze_step(&z, at, (d + 2) % 4);
+            if (from < 0 || z.steps[from] != k) continue;
+            path[k] = (char)d;
+            at = from;
+            break;
+        }
+    for (int i = 0; i < far; i++) rlvr__buf_addf(m->answer, "%s%s", i ? " " : "", rlvr__directions[(int)path[i]]);
+}
+
+static bool rlvr__maze_mark(const rlvr__json *params, const char *name, char otherwise, char *out)
+{
+    const rlvr__json *j = rlvr__json_get(params, name);
+    *out = rlvr__json_is(j, RLVR__JSON_STRING) && j->len == 1 ? *j->text : otherwise;
+    return !j || (j->type == RLVR__JSON_STRING && j->len == 1);
+}
+
+static bool rlvr__maze_read(const rlvr__json *params, rlvr__maze *z)
+{
+    const rlvr__json *grid = rlvr__json_get(params, "grid");
+    char start, goal, wall;
+    bool ok = rlvr__maze_mark(params, "start", 'S', &start) && rlvr__maze_mark(params, "goal", 'G', &goal) && rlvr__maze_mark(params, "wall", '#', &wall);
+    z->rows = z->cols = 0;
+    z->start = z->goal = -1;
+    RLVR__JSON_EACH(row, ok && rlvr__json_is(grid, RLVR__JSON_ARRAY) && grid->count <= RLVR__MAZE_SIDE ? grid : NULL) {
+        if (!rlvr__json_is(row, RLVR__JSON_STRING) || !row->len || row->len > RLVR__MAZE_SIDE || (z->rows && (int)row->len != z->cols)) return false;
+        z->cols = (int)row->len;
+        for (int i = 0; i < z->cols; i++) {
+            int at = z->rows * z->cols + i;
+            if (row->text[i] == start) z->start = at;
+            if (row->text[i] == goal) z->goal = at;
+            z->cell[at] = row->text[i] == wall;
+        }
+        z->rows++;
+    }
+    return z->start >= 0 && z->goal >= 0 && start != wall && goal != wall;
+}
+
+/* Walks a path that is written out: words or letters, arrows, with spaces, commas or "->" between. Its length; -1: it is no path,
+   leaves the maze or misses the goal. */
+static int rlvr__maze_walk(const rlvr__maze *z, const char *p, const char *end)
+{
+    static const char *const ways[] = {"up", "right", "down", "left", "u", "r", "d", "l", "\xe2\x86\x91", "\xe2\x86\x92", "\xe2\x86\x93", "\xe2\x86\x90"};
+    static const char *const between[] = {" ", "\n", "\t", "\r", ",", "->", ";", "[", "]", "\"", "'", NULL};
+    int at = z->start, n = 0;
+    while (p < end) {
+        int k = rlvr__starts_any(p, end, between), way = 0;
+        if (k) { p += k; continue; }
+        for (size_t len; way < 12; way++) {
+            len = strlen(ways[way]);
+            if ((size_t)(end - p) < len || !rlvr__same_words(p, len, ways[way], len)) continue;
+            if (way < 8 && p + len < end && rlvr__is_alpha(p[len])) continue;
+            p += len;
+            break;
+        }
+        if (way == 12 || n > z->rows * z->cols || (at = rlvr__maze_step(z, at, way % 4)) < 0) return -1;
+        n++;
+    }
+    return at == z->goal ? n : -1;
+}
+
+/* params: "grid" (strings of one length), "ask": "steps" (default) or "path"; "start", "goal", "wall": S, G, #. Any shortest path
+   is right; where there is none, "infeasible" or "-1". */
+static void rlvr__score_maze(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    rlvr__maze z;
+    const char *ask = rlvr__json_str(rlvr__json_get(params, "ask"), NULL), *text;
+    size_t n;
+    bool right = false;
+    if (!rlvr__maze_read(params, &z)) { rlvr__bad_param(c, "grid"); return; }
+    int far = rlvr__maze_solve(&z);
+    if (!ask || !strcmp(ask, "steps")) {
+        if (far < 0 && rlvr__found_text(f, 0, &text, &n) && rlvr__same_words(text, n, "infeasible", 10)) { rlvr__decide(c, true); return; }
+        rlvr__score_int(c, f, far);
+        return;
+    }
+    if (strcmp(ask, "path")) { rlvr__bad_param(c, "ask"); return; }
+    for (int i = 0; i < 3 && !right; i++) {
+        if (!rlvr__found_text(f, i, &text, &n)) continue;
+        if (i == 0) rlvr__extracted(c, text, n);
+        right = far < 0 ? rlvr__same_words(text, n, "infeasible", 10) : rlvr__maze_walk(&z, text, text + n) == far;
+    }
+    rlvr__decide(c, right);
+}
+
+/* ---- satisfiability ---- */
+
+enum { RLVR__SAT_VARIABLES = 26 };
+
+static void rlvr__make_sat(rlvr__making *m)
+{
+    int n = 3 + m->level, n_clauses = 2 * n + 2, order[8];
+    bool value[8];
+    int ones;
+    do {      /* neither all true nor all false, which would be the answers to guess */
+        ones = 0;
+        for (int i = 0; i < n; i++) ones += value[i] = rlvr__draw(m, 2) != 0;
+    } while (ones == 0 || ones == n);
+    rlvr__buf_addf(m->prompt, "Find values of the variables that make this formula true: ");
+    rlvr__buf_addf(m->params, "\"variables\":%d,\"clauses\":[", n);
+    for (int k = 0; k < n_clauses; k++) {
+        int size = k < 2 ? 2 : rlvr__draw(m, 2) ? 3 : 2;
+        bool sign[3], holds;
+        do {      /* under value; the first two clauses refuse all true and all false */
+            holds = false;
+            for (int i = 0; i < n; i++) order[i] = i;
+            rlvr__shuffle(m, order, n);
+            for (int i = 0; i < size; i++) {
+                sign[i] = k < 2 ? k == 1 : rlvr__draw(m, 2) != 0;
+                holds |= value[order[i]] == sign[i];
+            }
+        } while (!holds);
+        rlvr__buf_addf(m->prompt, k ? " and (" : "(");
+        rlvr__buf_addf(m->params, k ? ",[" : "[");
+        for (int i = 0; i < size; i++) {
+            rlvr__buf_addf(m->prompt, "%s%s%c", i ? " or " : "", sign[i] ? "" : "not ", 'A' + order[i]);
+            rlvr__buf_addf(m->params, "%s%d", i ? "," : "", sign[i] ? order[i] + 1 : -order[i] - 1);
+        }
+        rlvr__buf_addf(m->prompt, ")");
+        rlvr__buf_addf(m->params, "]");
+    }
+    rlvr__buf_addf(m->prompt, ". Give the value of each, as \"A=true, B=false\", and nothing else.");
+    rlvr__buf_addf(m->params, "]");
+    for (int i = 0; i < n; i++) rlvr__buf_addf(m->answer, "%s%c=%s", i ? ", " : "", 'A' + i, value[i] ? "true" : "false");
+}
+
+/* Reads "A=true", "B: False", "C is 1", "D=T" out of a line. value: 1, 0, -1 not set. False: it
+   denies, offers a choice, or sets one twice differently. */
+static bool rlvr__assignments(const char *p, const char *end, int n, int value[RLVR__SAT_VARIABLES])
+{
+    static const char *const names[] = {"true", "false", "t", "f", "1", "0"}, *const to[] = {"=", ":", "is", "\\to", "->", "\xe2\x86\x92", "\xe2\x89\xa1", NULL};
+    for (const char *begin = p; p < end; p++) {
+        bool edge = p == begin || !(rlvr__is_alpha(p[-1]) || rlvr__is_digit(p[-1]));
+        if (edge && (rlvr__starts(p, end, "not ") || rlvr__starts(p, end, "or ") || rlvr__starts(p, end, "\xc2\xac") || *p == '!' || *p == '~')) return false;
+        if (rlvr__starts(p, end, "n't") || rlvr__starts(p, end, "\\ne") || rlvr__starts(p, end, "\xe2\x89\xa0")) return false;
+        if (!edge || *p < 'A' || *p >= 'A' + n) continue;
+        const char *q = p + 1;
+        while (q < end && (*q == ' ' || *q == '*' || *q == '`' || *q == '$' || *q == '"' || *q == '\'')) q++;
+        int k = rlvr__starts_any(q, end, to), set = -1;
+        if (!k) continue;
+        for (q += k; q < end && (*q == ' ' || *q == '*' || *q == '`' || *q == '$' || *q == '"' || *q == '\'' || *q == '=');) q++;
+        if (rlvr__starts(q, end, "\\text{")) q += 6;
+        for (int i = 0; i < 6 && set < 0; i++) {
+            size_t len = strlen(names[i]);
+            if ((size_t)(end - q) < len || !rlvr__same_words(q, len, names[i], len)) continue;
+            if (q + len < end && (rlvr__is_alpha(q[len]) || rlvr__is_digit(q[len]))) continue;
+            set = i % 2 == 0;
+            q += len;
+        }
+        if (set < 0) continue;
+        int *at = &value[*p - 'A'];
+        if (*at >= 0 && *at != set) return false;
+        *at = set;
+        p = q - 1;
+    }
+    return true;
+}
+
+/* params: "variables" (at most 26, named from A on), "clauses": lists of 1 .. variables, below 0 where it is negated. Any values that
+   satisfy all clauses are right, if they name every variable. */
+static void rlvr__score_sat(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    const rlvr__json *clauses = rlvr__json_get(params, "clauses");
+    int64_t n;
+    int value[RLVR__SAT_VARIABLES], unset;
+    if (!rlvr__param_int(c, params, "variables", 1, RLVR__SAT_VARIABLES, &n)) return;
+    for (int i = 0; i < n; i++) value[i] = -1;
+    const char *line = f->text, *at = f->text + f->len;
+    size_t len = f->len;
+    bool said = true, right = true;
+    unset = (int)n;
+    if (f->marked) said = rlvr__assignments(f->text, f->text + f->len, (int)n, value);
+    while (!f->marked && said && unset && rlvr__line_above(f->text, &at, &line, &len)) {      /* from the end, until all are set */
+        said = rlvr__assignments(line, line + len, (int)n, value);
+        unset = 0;
+        for (int i = 0; i < n; i++) unset += value[i] < 0;
+    }
+    rlvr__extracted(c, line, (size_t)(f->text + f->len - line));
+    if (!rlvr__json_is(clauses, RLVR__JSON_ARRAY)) { rlvr__bad_param(c, "clauses"); return; }
+    RLVR__JSON_EACH(clause, clauses) {
+        bool holds = false;
+        if (!rlvr__json_is(clause, RLVR__JSON_ARRAY)) { rlvr__bad_param(c, "clauses"); return; }
+        RLVR__JSON_EACH(item, clause) {
+            int64_t x = rlvr__json_int(item, 0);
+            if (!x || x > n || x < -n) { rlvr__bad_param(c, "clauses"); return; }
+            holds |= value[(x < 0 ? -x : x) - 1] == (x > 0);
+        }
+        right = right && holds;
+    }
+    for (int i = 0; i < n; i++) said = said && value[i] >= 0;
+    if (!said) rlvr__unparsed(c, "value of each variable");
+    else rlvr__decide(c, right);
+}
+
+/* ============================================================================================
+   15.8d PROCEDURAL TASKS: THE FAMILIES
+   ============================================================================================ */
+
+typedef struct rlvr__family {
+    const char *name;
+    void (*make)(rlvr__making *m);
+    void (*score)(rlvr__case *c, const rlvr__json *params, const rlvr__found *f);
+    const char *needs[3];            /* of params; "answer" is the task's own */
+} rlvr__family;
+
+/* What grows with the level, from 1 to 5, and what params hold. */
+static const rlvr__family rlvr__families[] = {
+    /* 2 .. 6 terms of 2 .. 4 digits */
+    {"chain_sum", rlvr__make_chain_sum, rlvr__score_chain_sum, {"terms", NULL, NULL}},
+    /* 2 factors up to 99 x 12, 99, 999; 3 factors up to 99, 999 */
+    {"products", rlvr__make_products, rlvr__score_products, {"factors", NULL, NULL}},
+    /* 2 numbers up to 108, 400, 1200; 3 up to 3600, 40000 */
+    {"gcd", rlvr__make_gcd, rlvr__score_gcd, {"numbers", NULL, NULL}},
+    /* 2 numbers up to 20, 40, 100; 3 up to 40, 100 */
+    {"lcm", rlvr__make_lcm, rlvr__score_lcm, {"numbers", NULL, NULL}},
+    /* 10 to 2; between 2, 8, 10, 16; and 3, 5, 12; up to 16; up to 36; numbers of 10 .. 22 bits. number: digits in base from */
+    {"base_conversion", rlvr__make_base_conversion, rlvr__score_base_conversion, {"number", "from", "to"}},
+    /* numbers of 9, 15, 21, 27, 33 bits */
+    {"count_bits", rlvr__make_count_bits, rlvr__score_count_bits, {"number", NULL, NULL}},
+    /* 4, 6, 8, 10, 12 words */
+    {"letter_counting", rlvr__make_letter_counting, rlvr__score_letter_counting, {"text", "letter", NULL}},
+    /* words of 3 or 4, 5 or 6, 7 to 10 letters; two or three words run together */
+    {"spell_backward", rlvr__make_spell_backward, rlvr__score_spell_backward, {"word", NULL, NULL}},
+    /* 4, 6, 8, 10, 12 numbers; negative ones and falling order from 2 on, decimals from 4 on. numbers: as strings; descending */
+    {"number_sorting", rlvr__make_number_sorting, rlvr__score_number_sorting, {"numbers", NULL, NULL}},
+    /* 4, 6, 8, 10, 12 words, in the order of their bytes; falling order from 2 on. words; descending */
+    {"word_sorting", rlvr__make_word_sorting, rlvr__score_word_sorting, {"words", NULL, NULL}},
+    /* 2 .. 6 words, moved by up to 3, 13, 25. text: the moved one */
+    {"caesar", rlvr__make_caesar, rlvr__score_caesar, {"text", "shift", NULL}},
+    /* a step; times a factor; growing step, two steps in turn; sum of two, two woven; times and plus */
+    {"number_sequence", rlvr__make_number_sequence, rlvr__score_number_sequence, {"terms", "answer", NULL}},
+    /* x + b = c; a*x + b = c; a*x + b = c*x + d; a*(x + b) = c; a*(x + b) - c = d*x + e. equation: + - * / ( ) and the variable */
+    {"simple_equations", rlvr__make_simple_equations, rlvr__score_simple_equations, {"equation", "variable", NULL}},
+    /* up to 12, 20, 60, 150, 400, times up to 9, 15, 30, 60, 100 */
+    {"fraction_simplification", rlvr__make_fraction_simplification, rlvr__score_fraction_simplification, {"numerator", "denominator", NULL}},
+    /* numbers up to 999, 2999, 9999, 39999, 99999 that are no primes */
+    {"prime_factorization", rlvr__make_prime_factorization, rlvr__score_prime_factorization, {"number", NULL, NULL}},
+    /* see there */
+    {"calendar", rlvr__make_calendar, rlvr__score_calendar, {"ask", NULL, NULL}},
+    /* 3, 3, 4, 4, 5 numbers up to 10, 25, 25, 75, 99. Also use and division as in 15.7 */
+    {"countdown", rlvr__make_countdown, rlvr__score_countdown, {"numbers", "target", NULL}},
+    /* four numbers up to 6, 8, 9, 11, 13 */
+    {"game24", rlvr__make_game24, rlvr__score_game24, {"numbers", NULL, NULL}},
+    /* 4, 6, 8, 10, up to 12 empty cells. puzzle: four lists of four, 0 where it is empty */
+    {"mini_sudoku", rlvr__make_mini_sudoku, rlvr__score_mini_sudoku, {"puzzle", NULL, NULL}},
+    /* 4 x 4 to 8 x 8; asks for the number of steps or for a path */
+    {"maze", rlvr__make_maze, rlvr__score_maze, {"grid", NULL, NULL}},
+    /* 4 .. 8 variables, 10 .. 18 clauses of 2 or 3 */
+    {"sat", rlvr__make_sat, rlvr__score_sat, {"variables", "clauses", NULL}},
+};
+enum { RLVR__FAMILIES = sizeof rlvr__families / sizeof rlvr__families[0] };
+
+const char *rlvr_family_name(int i) { return i >= 0 && i < RLVR__FAMILIES ? rlvr__families[i].name : NULL; }
+
+static const rlvr__family *rlvr__family_of(const char *name, size_t n)
+{
+    for (int i = 0; i < RLVR__FAMILIES; i++)
+        if (strlen(rlvr__families[i].name) == n && !memcmp(rlvr__families[i].name, name, n)) return &rlvr__families[i];
+    return NULL;
+}
+
+/* ---- making ---- */
+
+struct rlvr__maker_state { rlvr__buf prompt, answer, params, line; };
+
+/* The k-th of the families that a maker names; NULL: a name is wrong, and *n is its place. *n: how many there are. */
+static const rlvr__family *rlvr__maker_family(const char *names, uint64_t index, int *n)
+{
+    const rlvr__family *list[RLVR__FAMILIES];
+    *n = 0;
+    if (!strcmp(names, "all")) { *n = RLVR__FAMILIES; return &rlvr__families[index % RLVR__FAMILIES]; }
+    for (const char *p = names;; p++) {
+        size_t len = strcspn(p, ",");
+        const rlvr__family *one = rlvr__family_of(p, len);
+        if (!one || *n == RLVR__FAMILIES) return NULL;
+        list[(*n)++] = one;
+        p += len;
+        if (!*p) break;
+    }
+    return list[index % (uint64_t)*n];
+}
+
+static void rlvr__maker_line(struct rlvr__maker_state *s, const rlvr__family *f, int level)
+{
+    rlvr__buf_addf(&s->line, "{\"prompt\":");
+    rlvr__json_put_string(&s->line, s->prompt.data, s->prompt.len);
+    rlvr__buf_addf(&s->line, ",\"answer\":");
+    rlvr__json_put_string(&s->line, s->answer.data, s->answer.len);
+    rlvr__buf_addf(&s->line, ",\"family\":\"%s\",\"level\":%d,\"params\":{", f->name, level);
+    rlvr__buf_add(&s->line, s->params.data, s->params.len);
+    rlvr__buf_addf(&s->line, "}}");
+}
+
+rlvr_result rlvr_make_task(void *maker, uint64_t index, rlvr_task *task)
+{
+    rlvr_task_maker *t = (rlvr_task_maker *)maker;
+    int n = 0, level = t->level ? t->level : 1;
+    const rlvr__family *f = t->family ? rlvr__maker_family(t->family, index, &n) : NULL;
+    if (!f) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_task_maker.family: \"%.100s\" holds no family or one that there is not; "
+                              "rlvr_family_name() lists them", t->family ? t->family : "(null)");
+    if (level < 1 || level > 5) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_task_maker.level is %d; 1 to 5", level);
+    struct rlvr__maker_state *s = t->state ? t->state : RLVR__NEW(t->ctx, struct rlvr__maker_state, 1);
+    if (!s) return RLVR_ERROR_MEMORY;
+    if (!t->state) s->prompt.ctx = s->answer.ctx = s->params.ctx = s->line.ctx = t->ctx;
+    t->state = s;
+    rlvr__buf *all[] = {&s->prompt, &s->answer, &s->params, &s->line};
+    for (int i = 0; i < 4; i++) { all[i]->len = 0; all[i]->failed = false; rlvr__buf_add(all[i], "", 0); }
+    rlvr__making m = {t->ctx, t->seed, index / (uint64_t)n, 2166136261u, 0, level, &s->prompt, &s->answer, &s->params};
+    for (const char *p = f->name; *p; p++) m.stream = (m.stream ^ (unsigned char)*p) * 16777619u;
+    m.stream += (uint32_t)level;
+    f->make(&m);
+    bool failed = s->prompt.failed || s->answer.failed || s->params.failed;
+    if (!failed) rlvr__maker_line(s, f, level);
+    if (failed || s->line.failed) return RLVR_ERROR_MEMORY;
+    memset(task, 0, sizeof *task);
+    task->prompt = s->prompt.data;
+    task->answer = s->answer.data;
+    task->json = s->line.data;
+    task->line = (int64_t)index + 1;
+    return RLVR_OK;
+}
+
+void rlvr_task_maker_free(rlvr_task_maker *t)
+{
+    struct rlvr__maker_state *s = t->state;
+    if (!s) return;
+    rlvr__buf *all[] = {&s->prompt, &s->answer, &s->params, &s->line};
+    for (int i = 0; i < 4; i++) rlvr__buf_free(all[i]);
+    rlvr__free(t->ctx, s);
+    t->state = NULL;
+}
+
+/* ---- the verifier ---- */
+
+static const rlvr__family *rlvr__case_family(const rlvr__case *c)
+{
+    size_t n;
+    const char *name = rlvr__json_str(rlvr__json_get(c->task, "family"), &n);
+    return name ? rlvr__family_of(name, n) : NULL;
+}
+
+static const char *rlvr__proc_lacks(rlvr__case *c)
+{
+    const rlvr__family *f = rlvr__case_family(c);
+    const rlvr__json *params = rlvr__json_get(c->task, "params");
+    if (!f) return "family";
+    if (!rlvr__json_is(params, RLVR__JSON_OBJECT)) return "params";
+    for (int i = 0; i < 3 && f->needs[i]; i++)
+        if (strcmp(f->needs[i], "answer") ? !rlvr__json_get(params, f->needs[i]) : !c->gold) return f->needs[i];
+    return NULL;
+}
+
+static void rlvr__grade_proc(rlvr__case *c)
+{
+    const char *lacks = rlvr__proc_lacks(c);
+    rlvr__found f;
+    if (lacks) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the task lacks the field \"%s\", or it is none that can be used", lacks); return; }
+    if (rlvr__answer_find(c->text, c->len, &f)) rlvr__case_family(c)->score(c, rlvr__json_get(c->task, "params"), &f);
+    else rlvr__unparsed(c, "answer");
+}
 
 /* ============================================================================================
    15.9 SANDBOX                                                                     >>sandbox
@@ -8929,6 +11291,8 @@ static const rlvr__verifier rlvr__verifiers[] = {
     {RLVR_REWARD_NUMBER, true, rlvr__grade_number, NULL, NULL},
     {RLVR_REWARD_JUDGE, false, rlvr__grade_judge, NULL, rlvr__lacks_judge},
     {RLVR_REWARD_COMPOSE, false, rlvr__grade_compose, rlvr__poll_compose, rlvr__lacks_compose},
+    {RLVR_REWARD_COUNTDOWN, false, rlvr__grade_countdown, NULL, rlvr__countdown_lacks},
+    {RLVR_REWARD_PROC, false, rlvr__grade_proc, NULL, rlvr__proc_lacks},
 };
 
 static const rlvr__verifier *rlvr__verifier_of(rlvr_reward_kind kind)
@@ -9220,6 +11584,26 @@ static const rlvr__compose *rlvr__composed(const rlvr__case *c)
     return !c->desc->fn && c->desc->kind == RLVR_REWARD_COMPOSE ? (const rlvr__compose *)c->job : NULL;
 }
 
+/* z = (x - mean) / (std + 1e-4) of the valid ones, std with N-1; equal ones, and what is not valid, exactly 0. */
+static void rlvr__z_scores(const float *x, const bool *valid, int n, float *z)
+{
+    double sum = 0, square = 0;
+    int count = 0, first = -1;
+    bool equal = true;
+    for (int i = 0; i < n; i++) {
+        z[i] = 0;
+        if (!valid[i]) continue;
+        if (first < 0) first = i;
+        equal = equal && x[i] == x[first];
+        sum += (double)x[i];
+        count++;
+    }
+    if (count < 2 || equal) return;
+    for (int i = 0; i < n; i++) square += valid[i] ? ((double)x[i] - sum / count) * ((double)x[i] - sum / count) : 0;
+    for (int i = 0; i < n; i++)
+        if (valid[i]) z[i] = (float)(((double)x[i] - sum / count) / (sqrt(square / (count - 1)) + 1e-4));
+}
+
 /* Rewards of one group whose parts are z-scored before their sum. All rollouts of a group have the same parts: its task's. */
 static void rlvr__normalize_group(rlvr_rollouts *r, int first, int G)
 {
@@ -9237,7 +11621,7 @@ static void rlvr__normalize_group(rlvr_rollouts *r, int first, int G)
             const rlvr__compose *of = rlvr__composed(&cases[g]);
             value[g] = r->valid[g] && (of->open || k->parts[part].desc.gate) ? of->out[part].reward : 0;
         }
-        rlvr_advantage_group(RLVR_ADV_GRPO, value, r->valid, G, z);
+        rlvr__z_scores(value, r->valid, G, z);
         for (int g = 0; g < G; g++) sum[g] += k->parts[part].weight * z[g];
     }
     for (int g = 0; g < G; g++)

@@ -8,7 +8,7 @@
 typedef struct args {
     const char *model, *tasks, *prompt, *reward, *kind, *options, *judge, *out, *resume, *stop_tokens, *title, *field;
     const char *stop[16];  int n_stop;
-    int n, steps, threads, bootstrap, jobs, limit;
+    int n, steps, threads, bootstrap, jobs, limit, level;
     const char *cpu;
     long long seed;
     bool json, raw, greedy, decode, chat, special, params;
@@ -118,6 +118,12 @@ static const option plot_options[] = {
     {"out", OPT_TEXT, AT(out), "", "the SVG file to write"},
     {"field", OPT_TEXT, AT(field), "reward", "what to plot, by its name in metrics.jsonl"},
     {"title", OPT_TEXT, AT(title), "", "above the chart"},
+};
+
+static const option make_tasks_options[] = {
+    {"n", OPT_INT, AT(n), "1", "tasks (also -n)"},
+    {"level", OPT_INT, AT(level), "1", "how hard, 1 to 5"},
+    {"seed", OPT_LONG, AT(seed), "0", "the same seed makes the same tasks, everywhere"},
 };
 
 typedef struct group { const option *list; int n; } group;
@@ -979,6 +985,31 @@ static rlvr_result lint(rlvr_ctx *ctx, args *a)
     return !a->json || print_buf(&b) ? RLVR_OK : RLVR_ERROR_IO;
 }
 
+/* ---- make-tasks ---- */
+
+static rlvr_result make_tasks(rlvr_ctx *ctx, args *a)
+{
+    rlvr_task_maker maker;
+    rlvr_task task;
+    rlvr_result r = RLVR_OK;
+    memset(&maker, 0, sizeof maker);
+    if (a->n_words != 1) { fprintf(stderr, "rlvr: make-tasks takes one FAMILY; make-tasks list names them\n"); return RLVR_ERROR_ARGUMENT; }
+    if (!strcmp(a->words[0], "list")) {
+        for (int i = 0; rlvr_family_name(i); i++) puts(rlvr_family_name(i));
+        return RLVR_OK;
+    }
+    maker.ctx = ctx;
+    maker.family = a->words[0];
+    maker.level = a->level;
+    maker.seed = (uint64_t)a->seed;
+    for (int i = 0; r == RLVR_OK && i < a->n; i++) {
+        r = rlvr_make_task(&maker, (uint64_t)i, &task);
+        if (r == RLVR_OK && puts(task.json) < 0) r = RLVR_ERROR_IO;
+    }
+    rlvr_task_maker_free(&maker);
+    return r == RLVR_OK && fflush(stdout) ? RLVR_ERROR_IO : r;
+}
+
 /* ---- plot ---- */
 
 static rlvr_result plot(rlvr_ctx *ctx, args *a)
@@ -1037,6 +1068,8 @@ static const command commands[] = {
      {GROUP(grade_options), GROUP(reward_options), GROUP(model_options), GROUP(machine_options)}},
     {"lint-verifier", "--kind K --tasks T [--model F]", "what cheap answers would earn, and whether a model could learn here", lint,
      {GROUP(lint_options), GROUP(reward_options), GROUP(model_options), GROUP(sampling_options), GROUP(raw_options), GROUP(json_options), GROUP(machine_options)}},
+    {"make-tasks", "FAMILY -n N", "JSONL tasks of a procedural family, of several (a,b), of all; list: their names; for --reward proc", make_tasks,
+     {GROUP(make_tasks_options)}},
     {"plot", "--out F.svg NAME=metrics.jsonl ...", "curves of training runs", plot, {GROUP(plot_options)}},
 };
 
@@ -1153,7 +1186,7 @@ int main(int argc, char **argv)
     }
     a.reward = "number";
     a.field = "reward";
-    a.n = 1;
+    a.n = a.level = 1;
     a.steps = 100;
     a.trainer.save_every = 20;
     a.trainer.log_completions = 8;

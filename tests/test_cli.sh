@@ -22,7 +22,7 @@ check "a model is made" test -f $model/model.safetensors
 for i in 1 2 3 4 5 6 7 8; do echo "{\"prompt\":\"${i}2345>\",\"answer\":\"$((i > 5 ? i : 5))\",\"raw\":true}"; done >$dir/tasks.jsonl
 
 check "help" prints 'rlvr train' rlvr help
-for c in info tokenize generate score eval train advantage grade lint-verifier plot; do check "$c --help" prints "rlvr $c" rlvr $c --help; done
+for c in info tokenize generate score eval train advantage grade lint-verifier make-tasks plot; do check "$c --help" prints "rlvr $c" rlvr $c --help; done
 check "no such command" fails rlvr fly
 check "no such option" fails rlvr info --fly
 check "a value that is no number" fails rlvr eval --model $model --tasks $dir/tasks.jsonl --n many
@@ -153,6 +153,17 @@ check "... are named with line and field" says 'line 1 .*"answer"' $dir/bare.err
 
 check "plot" rlvr plot --out $dir/reward.svg run=$dir/run/metrics.jsonl
 check "... writes SVG" says '<svg' $dir/reward.svg
+
+check "make-tasks list" test "$(rlvr make-tasks list | wc -l)" = 21
+rlvr make-tasks all -n 42 --seed 3 --level 2 >$dir/made.jsonl 2>$dir/err
+check "make-tasks is JSON" is_json $dir/made.jsonl
+check "make-tasks -n" test "$(wc -l <$dir/made.jsonl)" = 42
+check "make-tasks: the same seed, the same tasks" cmp $dir/made.jsonl <(rlvr make-tasks all -n 42 --seed 3 --level 2)
+check "make-tasks: another seed, others" fails cmp -s $dir/made.jsonl <(rlvr make-tasks all -n 42 --seed 4 --level 2)
+check "make-tasks help lists the families" prints 'mini_sudoku' rlvr make-tasks --help
+check "make-tasks: no such family" fails rlvr make-tasks fame
+check "make-tasks: no such level" fails rlvr make-tasks gcd --level 6
+check "eval takes what make-tasks made" rlvr eval --model $model --raw --tasks $dir/made.jsonl --reward proc --max_tokens 4 --json
 
 if [ -n "${RLVR_MODEL:-}" ] && [ -f "$RLVR_MODEL" ]; then
     check "the real model: info" prints '134\.5 M parameters' rlvr info "$RLVR_MODEL"

@@ -6,6 +6,14 @@
 
 static rlvr_ctx *ctx;
 
+static int advantages(rlvr_rollouts *r, rlvr_advantage kind)
+{
+    rlvr_advantage_desc d;
+    memset(&d, 0, sizeof d);
+    d.kind = kind;
+    return rlvr_advantages(r, &d);
+}
+
 static rlvr_ctx *open_ctx(int threads)
 {
     rlvr_desc d;
@@ -237,7 +245,7 @@ static void test_gdpo(void)
     parts[1].user = table[0];
     parts[2].user = table[1];
     CHECK(rlvr_grade_rollouts(&f.r, &d) == RLVR_OK);
-    CHECK(rlvr_advantages(&f.r, RLVR_ADV_GRPO) == 0);
+    CHECK(advantages(&f.r, RLVR_ADV_GRPO) == 0);
     free_fake(&f);
 }
 
@@ -321,7 +329,7 @@ static void test_unbiased(void)
             table[1][i] = fails ? NAN : 0;
         }
         CHECK(rlvr_grade_rollouts(&f.r, &d) == RLVR_OK);
-        rlvr_advantages(&f.r, RLVR_ADV_DR_GRPO);
+        advantages(&f.r, RLVR_ADV_DR_GRPO);
         for (int i = 0; i < G; i++) {
             const rlvr_rollout *o = &f.items[i];
             CHECK((o->graded != RLVR_OK) == (mask >> i & 1));
