@@ -58,7 +58,7 @@
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses                18 Optimizer >>schedule          19 Trainer >>trainer
     20 Evaluation >>eval              21 Reports >>reports
-    Of section 15: 15.1 exact, number >>numbers, math >>arith >>math-read >>math-equal, 15.5 choice, format, shape >>format,
+    Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, math >>arith >>math-read >>math-equal, 15.5 choice >>choice, format >>format, shape >>shape,
     15.6 ifcheck >>ifcheck, 15.7 countdown >>countdown, 15.8 procedural tasks >>proc, 15.9 sandbox >>sandbox, 15.10 code,
     stdio, process >>code, 15.11 judge >>judge, 15.12 the table and the public calls >>grading
 */
@@ -9213,13 +9213,1781 @@ static void rlvr__grade_exact(rlvr__case *c)
    ============================================================================================ */
 
 /* ============================================================================================
-   15.5 CHOICE, FORMAT, SHAPE                                                        >>format
+   15.5 CHOICE                                                                        >>choice
    ============================================================================================ */
 
+/* `choice` reads which option of a multiple-choice question a text names. Fields of the task:
+     "choices"   the options' texts: a list (A, B, C, ...) or an object {"A": "...", "B": "..."}; absent: the letters A to Z alone;
+     "answer"    the right option: its letter ("B", "(b)", "B.") or its text. A letter that is an option's letter is read as one.
+
+   Read, the first that says something:
+     1. the last \boxed{...}, or the last <answer>...</answer>, or the last "####" line: it must hold one option and no other;
+     2. statements: "the answer is (B)", "Answer: **B**", "I choose b", "B is correct", "the answer is Paris" (an option's text);
+     3. "option b", "choice C", unless it is taken back ("not option b", "option b is wrong");
+     4. letters set apart: "(B)", "B)" or "B." at a line's start, a letter alone on its line, "it is B";
+     5. an option's text that is the whole answer, its last line or the end of its last sentence ("... is Paris.").
+   Every option that is named at one of these stages counts, those behind "or", "and", "," and "/" too: two different ones are a
+   zero, and so is a letter beside another option's text ("B) London" where B is Paris). Letters in words, in negations and in
+   other scripts count nowhere. Of a text with <think> only what stands behind the last </think> is read. */
+
+enum { RLVR__CHOICES = 26 };
+typedef struct rlvr__choices {
+    uint32_t letters;                /* a bit for each letter that is an option's */
+    const rlvr__json *text[RLVR__CHOICES];      /* NULL: none */
+    size_t key_at[RLVR__CHOICES + 1];           /* of each option's text, in keys */
+    size_t longest;                  /* text, in bytes */
+    rlvr__buf keys, scratch;
+} rlvr__choices;
+
+static const rlvr__key_options rlvr__choice_key = {true, true, true, true};
+
+static bool rlvr__choices_read(rlvr__case *c, rlvr__choices *o)      /* false: the verdict is given */
+{
+    const rlvr__json *list = rlvr__field(c, "choices");
+    memset(o, 0, sizeof *o);
+    o->keys.ctx = o->scratch.ctx = c->ctx;
+    if (!list || list->type == RLVR__JSON_NULL) { o->letters = (1u << 26) - 1; return true; }
+    bool object = list->type == RLVR__JSON_OBJECT, ok = (object || list->type == RLVR__JSON_ARRAY) && list->count >= 2 && list->count <= RLVR__CHOICES;
+    int i = 0;
+    if (ok)
+        RLVR__JSON_EACH(item, list) {
+            int letter = object ? item->key_len == 1 && rlvr__is_alpha(item->key[0]) ? (item->key[0] | 32) - 'a' : -1 : i++;
+            ok = ok && letter >= 0 && !(o->letters >> letter & 1) && (item->type == RLVR__JSON_STRING || item->type == RLVR__JSON_NUMBER);
+            if (!ok) break;
+            o->letters |= 1u << letter;
+            o->text[letter] = item;
+        }
+    if (!ok) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"choices\" must be 2 to 26 texts, or an object with a letter for each");
+        return false;
+    }
+    for (i = 0; i < RLVR__CHOICES; i++) {
+        o->key_at[i] = o->keys.len;
+        if (!o->text[i]) continue;
+        size_t n = o->text[i]->type == RLVR__JSON_NUMBER ? strlen(o->text[i]->text) : o->text[i]->len;
+        rlvr__key(&o->keys, o->text[i]->text, n, &rlvr__choice_key);
+        if (n > o->longest) o->longest = n;
+    }
+    o->key_at[RLVR__CHOICES] = o->keys.len;
+    return true;
+}
+
+/* The option whose text [p, end) is, as a bit; 0: none or, of equal texts, several. */
+static uint32_t rlvr__choice_by_text(rlvr__choices *o, const char *p, const char *end)
+{
+    uint32_t found = 0;
+    if ((size_t)(end - p) > 4 * o->longest + 64) return 0;
+    o->scratch.len = 0;
+    rlvr__key(&o->scratch, p, (size_t)(end - p), &rlvr__choice_key);
+    for (int i = 0; i < RLVR__CHOICES; i++) {
+        size_t n = o->key_at[i + 1] - o->key_at[i];
+        if (n && n == o->scratch.len && !memcmp(o->keys.data + o->key_at[i], o->scratch.data, n)) found |= 1u << i;
+    }
+    return found & (found - 1) ? 0 : found;
+}
+
+/* Length of the longest option text that stands at p as whole words, ASCII case aside; *which: its option. */
+static size_t rlvr__choice_text_at(const rlvr__choices *o, const char *p, const char *end, int *which)
+{
+    size_t best = 0;
+    for (int i = 0; i < RLVR__CHOICES; i++) {
+        const rlvr__json *t = o->text[i];
+        if (!t) continue;
+        size_t n = t->type == RLVR__JSON_NUMBER ? strlen(t->text) : t->len, k = 0;
+        if (n <= best || n > (size_t)(end - p)) continue;
+        while (k < n && (p[k] == t->text[k] || (rlvr__is_alpha(p[k]) && (p[k] | 32) == (t->text[k] | 32)))) k++;
+        if (k < n) continue;
+        bool word = rlvr__is_alpha(t->text[n - 1]) || rlvr__is_digit(t->text[n - 1]);
+        if (word && p + n < end && (rlvr__is_alpha(p[n]) || rlvr__is_digit(p[n]) || (unsigned char)p[n] >= 0xc3)) continue;
+        best = n;
+        *which = i;
+    }
+    return best;
+}
+
+static const char *rlvr__choice_markup(const char *p, const char *end)      /* passes mark-up and opening brackets, not letters */
+{
+    static const char *const latex[] = {"\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\textit{", "\\boxed{", "\\(", "\\[", "\\,", "\\ ",
+                                        "\xe2\x80\x9c", "\xe2\x80\x98", NULL};
+    for (int n = 1; p < end && n; p += n) {
+        n = rlvr__starts_any(p, end, latex);
+        if (!n) n = *p && strchr(" \t*_`$\"'([{", *p) != NULL;
+        if (!n) return p;
+    }
+    return p;
+}
+
+/* The letter at p, as an option's number; -1: there is none, or it belongs to a word. */
+static int rlvr__choice_letter(const rlvr__choices *o, const char *begin, const char *p, const char *end)
+{
+    if (p >= end || !rlvr__is_alpha(*p) || !(o->letters >> ((*p | 32) - 'a') & 1)) return -1;
+    const char *q = p + 1;
+    if (p > begin && (rlvr__is_alpha(p[-1]) || rlvr__is_digit(p[-1]) || (unsigned char)p[-1] >= 0xc3 || p[-1] == '\\' ||
+                      ((p[-1] == '-' || p[-1] == '\'' || p[-1] == '.') && p - 1 > begin && rlvr__is_alpha(p[-2])))) return -1;
+    if (q < end && (rlvr__is_alpha(*q) || rlvr__is_digit(*q) || (unsigned char)*q >= 0xc3 || *q == '^' || *q == '+' || *q == '#')) return -1;
+    if (q + 2 < end && !memcmp(q, "\xe2\x80\x99", 3)) return -1;
+    if (q + 1 < end && (*q == '\'' || *q == '-' || *q == '_' || *q == '.' || *q == '&') && (rlvr__is_alpha(q[1]) || rlvr__is_digit(q[1])) &&
+        !(*q == '_' && !rlvr__is_alpha(q[1]))) return -1;
+    if (q < end && (unsigned char)*q >= 0x80 && rlvr__invisible_at(q, end)) return -1;
+    return (*p | 32) - 'a';
+}
+
+static const char *rlvr__choice_closing(const char *p, const char *end)
+{
+    while (p < end && *p && strchr(")]}*_`$\"'", *p)) p++;
+    return p;
+}
+
+/* Whether a letter that ends before p may be one in spite of what follows: a word behind it makes "a" or "I" of it. */
+static bool rlvr__choice_apart(const char *p, const char *end)
+{
+    static const char *const list[] = {"or", "and", "because", "since", "as", "is", "which", "due", "for", "if", NULL};
+    p = rlvr__choice_closing(p, end);
+    if (p == end || *p != ' ') return true;
+    while (p < end && *p == ' ') p++;
+    const char *word = p;
+    while (p < end && (rlvr__is_alpha(*p) || (unsigned char)*p >= 128)) p++;
+    return p == word || rlvr__word_in(word, (size_t)(p - word), list);
+}
+
+/* Whether a further letter that ends before p goes on with a list: what follows is its end or one more separator. */
+static bool rlvr__choice_listed(const char *p, const char *end)
+{
+    static const char *const list[] = {" or ", " and ", "\r", NULL};
+    p = rlvr__choice_closing(p, end);
+    return p == end || strchr("\n,/|&;.", *p) || (*p == ' ' && p + 2 < end && strchr("/|&", p[1])) || rlvr__starts_any(p, end, list) ||
+           (*p == ' ' && (p + 2 == end || (p + 2 < end && rlvr__is_alpha(p[1]) && !rlvr__is_alpha(p[2]) && p[1] < 'a')));
+}
+
+/* Reads the options that are named from p on: "B", "(B)", "**B**", "B) its text", "B or C". Bits; 0: none stands there. With
+   `loose`, behind "option", a small letter may be followed by any word. *after: where it ended. */
+static uint32_t rlvr__choice_named(rlvr__choices *o, const char *begin, const char *p, const char *end, bool loose, const char **after)
+{
+    uint32_t found = 0;
+    for (bool first = true;; first = false) {
+        const char *q = rlvr__choice_markup(p, end);
+        int letter = rlvr__choice_letter(o, begin, q, end), which = -1;
+        if (letter < 0) break;
+        bool bare = q == begin || !strchr("([{*_`$\"'", q[-1]), small = *q >= 'a';
+        bool apart = rlvr__choice_apart(q + 1, end);
+        if (first ? !apart && bare && (small || *q == 'A' || *q == 'I') && !loose
+                  : (bare && !rlvr__choice_listed(q + 1, end)) || rlvr__denied_after(q + 1, end)) break;
+        found |= 1u << letter;
+        p = rlvr__choice_closing(q + 1, end);
+        const char *text = p;
+        while (text < end && *text && strchr(" .:)-*,=", *text)) text++;
+        text = rlvr__choice_markup(text, end);
+        if (text > p && rlvr__choice_letter(o, begin, text, end) < 0 && rlvr__choice_text_at(o, text, end, &which)) {
+            found |= 1u << which;
+            p = rlvr__choice_closing(text + rlvr__choice_text_at(o, text, end, &which), end);
+        }
+        bool joined = false;
+        while (p < end) {
+            static const char *const word[] = {"or ", "and ", "or(", "and(", "OR ", "AND ", "\\text{ or }", "\\text{ and }", NULL};
+            int n = *p && strchr(" ,/|&;+).]", *p) != NULL;
+            if (!n && rlvr__starts_any(p, end, word)) n = *p == '\\' ? rlvr__starts_any(p, end, word) : (*p | 32) == 'o' ? 2 : 3;
+            if (!n) break;
+            joined = true;
+            p += n;
+        }
+        if (!joined) break;
+    }
+    *after = p;
+    return found;
+}
+
+/* ---- the stages ---- */
+
+static uint32_t rlvr__choice_content(rlvr__choices *o, const char *p, const char *end)      /* all that an answer's place holds */
+{
+    const char *after;
+    size_t n = (size_t)(end - p);
+    rlvr__trim(&p, &n);
+    end = p + n;
+    uint32_t found = rlvr__choice_by_text(o, p, end);
+    if (found) return found;
+    return rlvr__choice_named(o, p, p, end, false, &after);
+}
+
+static uint32_t rlvr__choice_read(rlvr__choices *o, const char *text, const char *end, bool whole);
+
+/* Stage 1. False: the text has no such place. */
+static bool rlvr__choice_placed(rlvr__choices *o, const char *text, const char *end, uint32_t *found)
+{
+    const char *at = end, *box, *close, *last = NULL;
+    *found = 0;
+    while (rlvr__box_before(text, &at, end, &box, &close)) {
+        if (last && (close > last || !rlvr__join_of(close, last))) break;
+        if (!last && (rlvr__negated_before(text, box) || rlvr__denied_after(close, end))) return true;
+        *found |= rlvr__choice_content(o, box + 7, close - 1);
+        if (last && !rlvr__choice_content(o, box + 7, close - 1)) *found |= 1u << 31;      /* beside it something else */
+        last = box;
+    }
+    if (last) return true;
+    for (const char *p = end; p - text >= 9; p--) {
+        if (p[-1] != '>' || memcmp(p - 9, "</answer>", 9)) continue;
+        for (const char *q = p - 9; q - text >= 8; q--)
+            if (q[-1] == '>' && !memcmp(q - 8, "<answer>", 8)) { *found = rlvr__choice_read(o, q, p - 9, true); return true; }
+        return true;
+    }
+    for (const char *p = end; p - text >= 4; p--) {
+        if (p[-1] != '#' || memcmp(p - 4, "####", 4)) continue;
+        const char *line = (const char *)memchr(p, '\n', (size_t)(end - p));
+        *found = rlvr__choice_content(o, p, line ? line : end);
+        return *found != 0;
+    }
+    return false;
+}
+
+/* From behind a cue: passes "is", ":", "option" and the like. *negated: a "not" was among them. */
+static const char *rlvr__choice_connect(const char *p, const char *end, bool *negated)
+{
+    static const char *const link[] = {"is", "are", "was", "would", "be", "should", "must", "will", "option", "choice", "letter", "the", "correct", "right",
+        "therefore", "thus", "clearly", "definitely", "probably", "likely", "most", "final", "best", "to", "this", "question", "here", "indeed", "answer",
+        "simply", "just", "now", "so", "actually", "really", NULL};
+    static const char *const no[] = {"not", "isn't", "isnt", "never", "neither", "cannot", "can't", "wasn't", "n't", NULL};
+    *negated = false;
+    if (end - p > 200) end = p + 200;
+    for (int lines = 0; p < end;) {
+        if (*p == '\n' && ++lines > 2) return p;
+        if (strchr(" \t\r\n*_`$\"':=>-([{", *p) && *p) { p++; continue; }
+        const char *q = rlvr__choice_markup(p, end);
+        if (q > p) { p = q; continue; }
+        while (q < end && (rlvr__is_alpha(*q) || (*q == '\'' && q > p))) q++;
+        size_t n = (size_t)(q - p);
+        if (n < 2) return p;
+        if (rlvr__word_in(p, n, no)) *negated = true;
+        else if (!rlvr__word_in(p, n, link)) return p;
+        p = q;
+    }
+    return p;
+}
+
+/* The option's text that stands from p to the end of its line or sentence. */
+static uint32_t rlvr__choice_sentence(rlvr__choices *o, const char *p, const char *end)
+{
+    size_t most = 4 * o->longest + 65;
+    const char *line = p, *stop = NULL;
+    if ((size_t)(end - p) > most) end = p + most;
+    for (; line < end && *line != '\n'; line++)
+        if (!stop && strchr(".!;,", *line) && *line && (line + 1 == end || line[1] == ' ')) stop = line;
+    uint32_t found = rlvr__choice_by_text(o, p, line);
+    return found || !stop ? found : rlvr__choice_by_text(o, p, stop);
+}
+
+typedef struct rlvr__choice_votes { uint32_t stated, optional, apart; } rlvr__choice_votes;      /* stages 2, 3, 4 */
+
+/* A word of the text that may introduce an option. Returns where reading goes on. */
+static const char *rlvr__choice_cue(rlvr__choices *o, rlvr__choice_votes *v, const char *text, const char *word, const char *p, const char *end)
+{
+    static const char *const answer[] = {"answer", "ans", "choose", "select", "pick", "chose", "selected", "picked", NULL};
+    static const char *const option[] = {"option", "choice", NULL};
+    size_t n = (size_t)(p - word);
+    bool stating = rlvr__word_in(word, n, answer), negated;
+    if (!stating && !rlvr__word_in(word, n, option)) return p;
+    const char *q = rlvr__choice_connect(p, end, &negated), *after = q;
+    uint32_t found = rlvr__choice_named(o, text, q, end, !stating, &after);
+    bool texts = !found && stating;
+    if (texts) found = rlvr__choice_sentence(o, q, end);
+    if (!found) return p;
+    if (negated || rlvr__negated_before(text, stating && !texts ? q : word) || rlvr__negated_before(text, word) || rlvr__denied_after(after, end))
+        return texts ? p : after;
+    if (stating) v->stated |= found;
+    else v->optional |= found;
+    return texts || after < p ? p : after;
+}
+
+/* A single letter that no cue introduces. Returns where reading goes on. */
+static const char *rlvr__choice_lone(rlvr__choices *o, rlvr__choice_votes *v, const char *text, const char *p, const char *end)
+{
+    static const char *const right[] = {"correct", "right", "best", "answer", "true", NULL};
+    static const char *const lead[] = {"is", "be", "it's", "its", "with", "say", "guess", "so", "thus", "therefore", "hence", "think", "believe", NULL};
+    int letter = rlvr__choice_letter(o, text, p, end);
+    if (letter < 0 || rlvr__negated_before(text, p) || rlvr__denied_after(p + 1, end)) return p + 1;
+    const char *q = rlvr__choice_closing(p + 1, end), *before = p;
+    bool small = *p >= 'a', article = (*p | 32) == 'a' || *p == 'I', apart = rlvr__choice_apart(p + 1, end);
+    if (rlvr__starts(q, end, " is ")) {
+        const char *from = q + 4, *word = from;
+        for (; from < end && from < q + 40 && (rlvr__is_alpha(*from) || *from == ' '); from = word) {      /* "B is the correct answer" */
+            while (from < end && *from == ' ') from++;
+            for (word = from; word < end && rlvr__is_alpha(*word);) word++;
+            if (word == from) break;
+            if (rlvr__word_in(from, (size_t)(word - from), right)) {
+                if (!small) v->stated |= 1u << letter;
+                return word;
+            }
+            if (!rlvr__word_is(from, (size_t)(word - from), "the") && !rlvr__word_is(from, (size_t)(word - from), "definitely")) break;
+        }
+    }
+    while (before > text && strchr("*_`$\"'([{", before[-1]) && before[-1]) before--;
+    bool opened = before < p, line = before == text || before[-1] == '\n', bracket = p > text && p[-1] == '(' && p + 1 < end && p[1] == ')';
+    const char *back = before;
+    while (!line && back > text && back[-1] == ' ') back--;
+    if (!line && (back == text || back[-1] == '\n')) line = true;
+    bool marked = p + 1 < end && strchr(").:", p[1]) && (p + 2 >= end || rlvr__is_space(p[2]) || strchr("*_", p[2]));
+    bool ends_line = q == end || *q == '\n' || *q == '\r' || ((*q == '.' || *q == ' ') && (q + 1 == end || q[1] == '\n'));
+    const char *word = back;
+    while (word > text && (rlvr__is_alpha(word[-1]) || word[-1] == '\'')) word--;
+    bool led = !small && rlvr__word_in(word, (size_t)(back - word), lead) && (!article || apart);
+    bool bold = opened && p - before >= 2 && p[-1] == '*' && q - p >= 2 && p[1] == '*';
+    if (bracket || bold || led || (line && (marked || ends_line))) {
+        const char *after;
+        v->apart |= 1u << letter;
+        v->apart |= rlvr__choice_named(o, text, p, end, true, &after);
+        return RLVR__MAX(after, p + 1);
+    }
+    return p + 1;
+}
+
+/* Stage 5: the options whose texts stand in the text, and the one that it ends in. */
+static uint32_t rlvr__choice_mentioned(rlvr__choices *o, const char *text, const char *end)
+{
+    const char *last_is = NULL, *line = text;
+    uint32_t named = 0, found;
+    for (const char *p = text; p < end;) {
+        int which = -1;
+        bool starts = p == text || !(rlvr__is_alpha(p[-1]) || rlvr__is_digit(p[-1]) || (unsigned char)p[-1] >= 0x80);
+        size_t n = starts ? rlvr__choice_text_at(o, p, end, &which) : 0;
+        if (n) { named |= 1u << which; p += n; continue; }
+        if (starts && (rlvr__starts(p, end, "is ") || rlvr__starts(p, end, "be "))) last_is = p + 3;
+        if (starts && rlvr__starts(p, end, "it's ")) last_is = p + 5;
+        if (*p == '\n' && p + 1 < end) line = p + 1;
+        p++;
+    }
+    if (named & (named - 1)) return named;
+    found = rlvr__choice_content(o, text, end);
+    if (!found) found = rlvr__choice_by_text(o, line, end);
+    if (!found && last_is && !rlvr__negated_before(text, last_is)) found = rlvr__choice_by_text(o, last_is, end);
+    return found;
+}
+
+static uint32_t rlvr__choice_read(rlvr__choices *o, const char *text, const char *end, bool whole)
+{
+    rlvr__choice_votes v = {0, 0, 0};
+    uint32_t found = 0;
+    size_t len = (size_t)(end - text);
+    rlvr__trim(&text, &len);
+    end = text + len;
+    if (!whole && rlvr__choice_placed(o, text, end, &found)) return found;
+    if (whole && (found = rlvr__choice_content(o, text, end)) != 0) return found;
+    if ((found = rlvr__choice_by_text(o, text, end)) != 0) return found;
+    for (const char *p = text; p < end;) {
+        const char *word = p;
+        if (!rlvr__is_alpha(*p)) { p++; continue; }
+        while (p < end && rlvr__is_alpha(*p)) p++;
+        if (p - word == 1) p = rlvr__choice_lone(o, &v, text, word, end);
+        else p = rlvr__choice_cue(o, &v, text, word, p, end);
+    }
+    if (v.stated) return v.stated;
+    if (v.optional) return v.optional;
+    if (v.apart) return v.apart;
+    return o->keys.len ? rlvr__choice_mentioned(o, text, end) : 0;
+}
+
+/* The right option's bit; 0: the gold names none. */
+static uint32_t rlvr__choice_gold(rlvr__choices *o, const char *p, size_t n)
+{
+    rlvr__trim(&p, &n);
+    const char *q = p, *end = p + n;
+    while (q < end && *q == '(') q++;
+    int letter = rlvr__choice_letter(o, q, q, end);
+    if (letter >= 0) {
+        const char *r = q + 1;
+        while (r < end && strchr(").:", *r)) r++;
+        if (r == end) return 1u << letter;
+    }
+    return rlvr__choice_by_text(o, p, end);
+}
+
+static void rlvr__grade_choice(rlvr__case *c)
+{
+    rlvr__choices o;
+    if (!rlvr__choices_read(c, &o)) return;
+    const char *text = c->text;
+    size_t len = c->len;
+    rlvr__answer_part(&text, &len);
+    uint32_t gold = rlvr__choice_gold(&o, c->gold, c->gold_len), found = gold ? rlvr__choice_read(&o, text, text + len, false) : 0;
+    char names[64];
+    int n = 0;
+    for (int i = 0; i < RLVR__CHOICES; i++)
+        if (found >> i & 1) { names[n++] = (char)('A' + i); names[n++] = ' '; }
+    rlvr__extracted(c, names, (size_t)(n ? n - 1 : 0));
+    if (o.keys.failed || o.scratch.failed) rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "out of memory");
+    else if (!gold) rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the answer is none of the choices");
+    else if (!found) rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, "no option is named");
+    else if (found == gold) rlvr__verdict(c, RLVR_STATUS_EQUAL, 1, "%s", "");
+    else rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%s", found & (found - 1) ? "several options are named" : "");
+    rlvr__buf_free(&o.keys);
+    rlvr__buf_free(&o.scratch);
+}
+/* ============================================================================================
+   15.5b FORMAT                                                                       >>format
+   ============================================================================================ */
+
+/* `format` earns 1 where a text has the required form, else 0. Fields of the task or the options, "tags" or "pattern" or both:
+     "tags"        names, such as ["think", "answer"]: <think>...</think><answer>...</answer>, each once, in this order, none within
+                   another; a second one, one in other case ("<Answer>") or with blanks or attributes within is a zero;
+     "outside"     true: text may stand before, between and behind the tags (false: white space alone);
+     "min_chars", "max_chars"   of what stands in a tag, without white space at its ends and characters that are not seen: one number
+                   for all tags or an object {"think": 20}; default 1 and none. Without tags they bound the whole text;
+     "pattern"     what the whole text must be, or with tags an object {"answer": "..."} of what they must hold; white space at both
+                   ends never counts.
+   A pattern, in ten lines:
+     'text' or "text"            these characters (no escapes: the other quote holds a quote)
+     any digit letter upper lower space word alnum line     a character: of any kind, 0-9, a Unicode letter, A-Z, a-z, white space,
+                                 a letter or digit or _, a letter or digit, anything but a newline
+     [abc0-9]  [^abc]            one of these characters and ranges, or none of them; \] \\ \- \^ \n for ] \ - ^ newline
+     a b                         a, then b (blanks between parts do not count)
+     a | b                       a or b
+     (a b)                       a group
+     a?  a*  a+  a{3}  a{2,5}  a{2,}     optional, any number, at least one, counted repeats
+   Example: '#### ' '-'? digit{1,9} ('.' digit+)?
+   A pattern is at most 2,000 states after its repeats are written out, and is matched in one pass over the text whose time is at
+   most length times states: all ways to match go along together, nothing is tried twice. */
+
+typedef enum rlvr__pattern_op { RLVR__PAT_CHAR, RLVR__PAT_CLASS, RLVR__PAT_SET, RLVR__PAT_SPLIT, RLVR__PAT_JUMP, RLVR__PAT_END } rlvr__pattern_op;
+enum { RLVR__PATTERN_STATES = 2000, RLVR__PATTERN_DEPTH = 32 };
+
+/* One state. SPLIT goes on at +1 and at +offset, JUMP at +offset: relative, so that a part can be moved and copied. */
+typedef struct rlvr__pattern_state { rlvr__pattern_op op; uint32_t code; int offset; const char *set, *set_end; } rlvr__pattern_state;
+
+typedef struct rlvr__pattern {
+    rlvr__pattern_state *state;      /* (RLVR__PATTERN_STATES) */
+    int n, depth;
+    const char *p, *end, *error;     /* of the pattern's text; error NULL: none */
+} rlvr__pattern;
+
+static const char *const rlvr__pattern_classes[] = {"any", "digit", "letter", "upper", "lower", "space", "word", "alnum", "line", NULL};
+
+static void rlvr__pattern_parts(rlvr__pattern *t);
+
+static void rlvr__pattern_fail(rlvr__pattern *t, const char *why) { if (!t->error) t->error = why; }
+
+static rlvr__pattern_state *rlvr__pattern_push(rlvr__pattern *t, rlvr__pattern_op op)
+{
+    if (t->n >= RLVR__PATTERN_STATES - 1) { rlvr__pattern_fail(t, "is too large; at most 2000 states"); return NULL; }
+    rlvr__pattern_state *s = &t->state[t->n++];
+    memset(s, 0, sizeof *s);
+    s->op = op;
+    return s;
+}
+
+static void rlvr__pattern_insert(rlvr__pattern *t, int at, rlvr__pattern_op op, int offset)      /* before the state at */
+{
+    if (!rlvr__pattern_push(t, op)) return;
+    rlvr__pattern_state s = t->state[t->n - 1];
+    memmove(t->state + at + 1, t->state + at, (size_t)(t->n - 1 - at) * sizeof s);
+    s.offset = offset;
+    t->state[at] = s;
+}
+
+static void rlvr__pattern_blanks(rlvr__pattern *t) { while (t->p < t->end && rlvr__is_space(*t->p)) t->p++; }
+
+static void rlvr__pattern_atom(rlvr__pattern *t)
+{
+    rlvr__pattern_state *s;
+    if (*t->p == '\'' || *t->p == '"') {
+        char quote = *t->p++;
+        while (t->p < t->end && *t->p != quote) {
+            uint32_t c = 0;
+            t->p += rlvr__utf8_read(t->p, (size_t)(t->end - t->p), &c);
+            s = rlvr__pattern_push(t, RLVR__PAT_CHAR);
+            if (!s) return;
+            s->code = c;
+        }
+        if (t->p == t->end) rlvr__pattern_fail(t, "has a quote that does not end");
+        else t->p++;
+    } else if (*t->p == '[') {
+        if (!(s = rlvr__pattern_push(t, RLVR__PAT_SET))) return;
+        s->set = ++t->p;
+        while (t->p < t->end && *t->p != ']') t->p += *t->p == '\\' && t->p + 1 < t->end ? 2 : 1;
+        s->set_end = t->p;
+        if (t->p == t->end) rlvr__pattern_fail(t, "has a [ that does not end");
+        else t->p++;
+    } else if (*t->p == '(') {
+        t->p++;
+        if (++t->depth > RLVR__PATTERN_DEPTH) { rlvr__pattern_fail(t, "is nested more than 32 deep"); return; }
+        rlvr__pattern_parts(t);
+        t->depth--;
+        if (t->p < t->end && *t->p == ')') t->p++;
+        else rlvr__pattern_fail(t, "has a ( that does not end");
+    } else {
+        const char *word = t->p;
+        while (t->p < t->end && rlvr__is_alpha(*t->p)) t->p++;
+        for (int k = 0; rlvr__pattern_classes[k]; k++)
+            if (strlen(rlvr__pattern_classes[k]) == (size_t)(t->p - word) && !memcmp(word, rlvr__pattern_classes[k], (size_t)(t->p - word))) {
+                if ((s = rlvr__pattern_push(t, RLVR__PAT_CLASS)) != NULL) s->code = (uint32_t)k;
+                return;
+            }
+        rlvr__pattern_fail(t, "has something that is no quoted text, class, set or group");
+    }
+}
+
+static int rlvr__pattern_count(rlvr__pattern *t)      /* -1: no number stands there */
+{
+    int value = 0;
+    if (t->p == t->end || !rlvr__is_digit(*t->p)) return -1;
+    for (; t->p < t->end && rlvr__is_digit(*t->p); t->p++)
+        if (value <= RLVR__PATTERN_STATES) value = value * 10 + (*t->p - '0');
+    return value;
+}
+
+static void rlvr__pattern_copy(rlvr__pattern *t, int from, int size)      /* appends a copy of a part */
+{
+    for (int i = 0; i < size && !t->error; i++) {
+        rlvr__pattern_state *s = rlvr__pattern_push(t, RLVR__PAT_END);
+        if (s) *s = t->state[from + i];
+    }
+}
+
+static void rlvr__pattern_repeat(rlvr__pattern *t, int from, int least, int most)      /* the part from..n; most -1: no end */
+{
+    int size = t->n - from;
+    if (most >= 0 && least > most) rlvr__pattern_fail(t, "has a repeat {a,b} with a > b");
+    if ((int64_t)size * (most > least ? most : least) > RLVR__PATTERN_STATES) rlvr__pattern_fail(t, "is too large; at most 2000 states");
+    if (t->error) return;
+    if (least == 0 && most == 0) { t->n = from; return; }
+    int done = 1;
+    for (; done < least && !t->error; done++) rlvr__pattern_copy(t, from, size);
+    if (most < 0) {      /* the last copy again and again; of none at least, all of it optional */
+        int last = t->n - size;
+        if (least == 0) {
+            rlvr__pattern_insert(t, from, RLVR__PAT_SPLIT, size + 2);
+            rlvr__pattern_state *s = rlvr__pattern_push(t, RLVR__PAT_JUMP);
+            if (s) s->offset = -(size + 1);
+        } else {
+            rlvr__pattern_state *s = rlvr__pattern_push(t, RLVR__PAT_SPLIT);
+            if (s) s->offset = -(t->n - 1 - last);
+        }
+        return;
+    }
+    int first = from, optional = most - least;
+    if (least == 0) {      /* the first is optional too */
+        rlvr__pattern_insert(t, from, RLVR__PAT_SPLIT, size + 1);
+        first = from + 1;
+        optional--;
+    }
+    for (int i = 0; i < optional && !t->error; i++) {
+        rlvr__pattern_state *s = rlvr__pattern_push(t, RLVR__PAT_SPLIT);
+        if (s) s->offset = size + 1;
+        rlvr__pattern_copy(t, first, size);
+    }
+}
+
+static void rlvr__pattern_sequence(rlvr__pattern *t)
+{
+    for (rlvr__pattern_blanks(t); !t->error && t->p < t->end && *t->p != '|' && *t->p != ')'; rlvr__pattern_blanks(t)) {
+        int from = t->n, least, most;
+        rlvr__pattern_atom(t);
+        for (rlvr__pattern_blanks(t); !t->error && t->p < t->end && *t->p && strchr("?*+{", *t->p); rlvr__pattern_blanks(t)) {
+            char c = *t->p++;
+            least = c == '+';
+            most = c == '?' ? 1 : -1;
+            if (c == '{') {
+                least = most = rlvr__pattern_count(t);
+                if (t->p < t->end && *t->p == ',') { t->p++; most = rlvr__pattern_count(t); }
+                if (least < 0 || t->p == t->end || *t->p++ != '}') rlvr__pattern_fail(t, "has a repeat that is not {n}, {n,m} or {n,}");
+            }
+            if (!t->error) rlvr__pattern_repeat(t, from, least, most);
+        }
+    }
+}
+
+static void rlvr__pattern_parts(rlvr__pattern *t)      /* sequences with | between them */
+{
+    int from = t->n;
+    rlvr__pattern_sequence(t);
+    while (!t->error && t->p < t->end && *t->p == '|') {      /* split over all so far, jump over the rest */
+        t->p++;
+        rlvr__pattern_insert(t, from, RLVR__PAT_SPLIT, t->n - from + 2);
+        int jump = t->n;
+        rlvr__pattern_push(t, RLVR__PAT_JUMP);
+        int second = t->n;
+        rlvr__pattern_parts(t);      /* the other alternatives; each | is one level deeper */
+        if (!t->error) t->state[jump].offset = t->n - second + 1;
+    }
+}
+
+static bool rlvr__pattern_in_set(const char *p, const char *end, uint32_t code)
+{
+    bool not_these = p < end && *p == '^';
+    for (p += not_these; p < end;) {
+        uint32_t low = 0, high;
+        bool escaped = *p == '\\' && p + 1 < end;
+        p += escaped;
+        p += rlvr__utf8_read(p, (size_t)(end - p), &low);
+        if (escaped && low == 'n') low = '\n';
+        high = low;
+        if (p + 1 < end && *p == '-') {
+            p++;
+            p += *p == '\\' && p + 1 < end;
+            p += rlvr__utf8_read(p, (size_t)(end - p), &high);
+        }
+        if (code >= low && code <= high) return !not_these;
+    }
+    return not_these;
+}
+
+static bool rlvr__pattern_takes(const rlvr__pattern_state *s, uint32_t c)
+{
+    if (s->op == RLVR__PAT_CHAR) return s->code == c;
+    if (s->op == RLVR__PAT_SET) return rlvr__pattern_in_set(s->set, s->set_end, c);
+    switch (s->code) {
+    case 0: return true;
+    case 1: return c >= '0' && c <= '9';
+    case 2: return rlvr__class_of(c) == RLVR__LETTER;
+    case 3: return c >= 'A' && c <= 'Z';
+    case 4: return c >= 'a' && c <= 'z';
+    case 5: return rlvr__class_of(c) == RLVR__SPACE;
+    case 6: return c == '_' || rlvr__class_of(c) == RLVR__LETTER || rlvr__class_of(c) == RLVR__NUMBER;
+    case 7: return rlvr__class_of(c) == RLVR__LETTER || rlvr__class_of(c) == RLVR__NUMBER;
+    default: return c != '\n';
+    }
+}
+
+/* Two sets of states and a stack, each (RLVR__PATTERN_STATES); `mark` tells in which step a state was entered last. */
+typedef struct rlvr__pattern_run { int set[2][RLVR__PATTERN_STATES], n[2], stack[RLVR__PATTERN_STATES + 2]; uint32_t mark[RLVR__PATTERN_STATES], step; } rlvr__pattern_run;
+
+static void rlvr__pattern_enter(const rlvr__pattern *t, rlvr__pattern_run *r, int into, int state)
+{
+    int n = 0;
+    r->stack[n++] = state;
+    while (n > 0) {
+        int i = r->stack[--n];
+        if (r->mark[i] == r->step) continue;
+        r->mark[i] = r->step;
+        rlvr__pattern_op op = t->state[i].op;
+        if (op == RLVR__PAT_JUMP) r->stack[n++] = i + t->state[i].offset;
+        else if (op == RLVR__PAT_SPLIT) {      /* one more than it took off, once for each state: the stack has room */
+            r->stack[n++] = i + 1;
+            r->stack[n++] = i + t->state[i].offset;
+        } else r->set[into][r->n[into]++] = i;
+    }
+}
+
+static bool rlvr__pattern_match(const rlvr__pattern *t, rlvr__pattern_run *r, const char *p, const char *end)
+{
+    int now = 0;
+    memset(r, 0, sizeof *r);
+    r->step = 1;
+    rlvr__pattern_enter(t, r, 0, 0);
+    while (p < end && r->n[now]) {
+        uint32_t c = 0;
+        p += rlvr__utf8_read(p, (size_t)(end - p), &c);
+        r->n[!now] = 0;
+        if (++r->step == 0) { memset(r->mark, 0, sizeof r->mark); r->step = 1; }
+        for (int i = 0; i < r->n[now]; i++) {
+            const rlvr__pattern_state *s = &t->state[r->set[now][i]];
+            if (s->op != RLVR__PAT_END && rlvr__pattern_takes(s, c)) rlvr__pattern_enter(t, r, !now, r->set[now][i] + 1);
+        }
+        now = !now;
+    }
+    for (int i = 0; i < r->n[now]; i++)
+        if (p == end && t->state[r->set[now][i]].op == RLVR__PAT_END) return true;
+    return false;
+}
+
+/* Whether a text is what a pattern says; -1: the pattern is malformed, or memory ran out, and the verdict is given. */
+static int rlvr__pattern_holds(rlvr__case *c, const rlvr__json *pattern, const char *text, size_t len)
+{
+    rlvr__pattern t;
+    memset(&t, 0, sizeof t);
+    t.p = pattern->text;
+    t.end = t.p + pattern->len;
+    t.state = RLVR__NEW(c->ctx, rlvr__pattern_state, RLVR__PATTERN_STATES);
+    rlvr__pattern_run *run = RLVR__NEW(c->ctx, rlvr__pattern_run, 1);
+    int holds = -1;
+    if (!t.state || !run) rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "out of memory");
+    else {
+        rlvr__pattern_parts(&t);
+        if (!t.error && t.p < t.end) rlvr__pattern_fail(&t, "has a ) without its (");
+        if (t.error) rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the pattern %s (character %lld)", t.error, (long long)(t.p - pattern->text) + 1);
+        else {
+            t.state[t.n].op = RLVR__PAT_END;
+            t.n++;
+            rlvr__trim(&text, &len);
+            holds = rlvr__pattern_match(&t, run, text, text + len);
+        }
+    }
+    rlvr__free(c->ctx, run);
+    rlvr__free(c->ctx, t.state);
+    return holds;
+}
+
+/* ---- tags ---- */
+
+/* A bracket that opens or closes one of the tags. Passes nothing: p stands on "<". 0: none; 1: opens; 2: closes; 3: spoilt, such as
+   "<Answer>", "< answer>", "<answer id=1>". */
+static int rlvr__tag_at(const rlvr__json *tags, const char *p, const char *end, int *which, const char **after)
+{
+    const char *q = p + 1;
+    bool closes = false, exact = true;
+    while (q < end && q < p + 8 && (*q == ' ' || *q == '/')) {
+        exact = exact && *q == '/' && !closes;
+        closes |= *q == '/';
+        q++;
+    }
+    int i = 0;
+    RLVR__JSON_EACH(tag, tags) {
+        size_t n = tag->len, k = 0;
+        if (n <= (size_t)(end - q)) {
+            bool same = !memcmp(q, tag->text, n);
+            while (k < n && (q[k] == tag->text[k] || (rlvr__is_alpha(q[k]) && (q[k] | 32) == (tag->text[k] | 32)))) k++;
+            const char *r = q + n;
+            if (k == n && r < end && (*r == '>' || *r == ' ' || *r == '/' || *r == '\t' || *r == '\n')) {
+                *which = i;
+                *after = r + 1;
+                return same && exact && *r == '>' ? 1 + closes : 3;
+            }
+        }
+        i++;
+    }
+    return 0;
+}
+
+static int64_t rlvr__visible_chars(const char *p, size_t n)
+{
+    int64_t count = 0, inner = 0;      /* white space counts once something follows it */
+    for (size_t i = 0; i < n;) {
+        uint32_t code = 0;
+        i += (size_t)rlvr__utf8_read(p + i, n - i, &code);
+        if (rlvr__is_invisible(code)) continue;
+        if (rlvr__class_of(code) == RLVR__SPACE) { inner += count > 0; continue; }
+        count += 1 + inner;
+        inner = 0;
+    }
+    return count;
+}
+
+static const rlvr__json *rlvr__of_tag(const rlvr__json *field, const rlvr__json *tag)      /* a field's value for one tag */
+{
+    if (!field || field->type != RLVR__JSON_OBJECT) return field;
+    return tag ? rlvr__json_get(field, tag->text) : NULL;
+}
+
+/* Bounds and pattern of one content; tag NULL: the whole text. False: the verdict is given. */
+static bool rlvr__format_content(rlvr__case *c, const rlvr__json *tag, const char *p, size_t n)
+{
+    const char *name = tag ? tag->text : "the text";
+    int64_t least = rlvr__json_int(rlvr__of_tag(rlvr__field(c, "min_chars"), tag), tag ? 1 : 0);
+    int64_t most = rlvr__json_int(rlvr__of_tag(rlvr__field(c, "max_chars"), tag), INT64_MAX), chars = rlvr__visible_chars(p, n);
+    if (chars < least || chars > most) {
+        rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%.60s has %lld characters, %s", name, (long long)chars, chars < least ? "too few" : "too many");
+        return false;
+    }
+    const rlvr__json *field = rlvr__field(c, "pattern"), *pattern = tag && rlvr__json_is(field, RLVR__JSON_STRING) ? NULL : rlvr__of_tag(field, tag);
+    if (!rlvr__json_is(pattern, RLVR__JSON_STRING)) return true;
+    int holds = rlvr__pattern_holds(c, pattern, p, n);
+    if (holds == 0) rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%.60s does not have its pattern", name);
+    return holds > 0;
+}
+
+static bool rlvr__format_tags(rlvr__case *c, const rlvr__json *tags)      /* false: the verdict is given */
+{
+    bool outside = rlvr__flag(c, "outside"), open = false;
+    const char *end = c->text + c->len, *content = NULL, *after = NULL;
+    const rlvr__json *next = rlvr__json_first(tags);
+    int n = 0, which = 0, kind = 0;
+    for (const char *p = c->text; p < end;) {
+        kind = *p == '<' ? rlvr__tag_at(tags, p, end, &which, &after) : 0;
+        if (kind == 0) {
+            uint32_t code = 0;
+            int used = rlvr__utf8_read(p, (size_t)(end - p), &code);
+            if (!open && !outside && rlvr__class_of(code) != RLVR__SPACE) { rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "text stands outside the tags"); return false; }
+            p += used;
+            continue;
+        }
+        if (kind == 3 || which != n || open != (kind == 2)) {
+            rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "a tag is out of place, repeated or spelt otherwise");
+            return false;
+        }
+        if (kind == 1) content = after;
+        else {
+            if (!rlvr__format_content(c, next, content, (size_t)(p - content))) return false;
+            next = rlvr__json_next(next);
+            n++;
+        }
+        open = kind == 1;
+        p = after;
+    }
+    if (!next) return true;
+    rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "<%.60s> %s", next->text, open ? "does not end" : "is missing");
+    return false;
+}
+
+static const char *rlvr__lacks_format(rlvr__case *c)
+{
+    bool has = rlvr__json_count(rlvr__field_if(c, "tags", RLVR__JSON_ARRAY)) > 0 || rlvr__field_if(c, "pattern", RLVR__JSON_STRING) ||
+               rlvr__field_if(c, "min_chars", RLVR__JSON_NUMBER) || rlvr__field_if(c, "max_chars", RLVR__JSON_NUMBER);
+    return has ? NULL : "tags";
+}
+
+static bool rlvr__format_ok(rlvr__case *c, const rlvr__json *tags)      /* false: the verdict is given */
+{
+    if (!rlvr__field_is(c, "tags", RLVR__JSON_ARRAY) || !rlvr__field_is(c, "outside", RLVR__JSON_BOOL)) return false;
+    RLVR__JSON_EACH(tag, tags) {
+        bool name = tag->type == RLVR__JSON_STRING && tag->len > 0 && tag->len < 64;
+        for (size_t i = 0; name && i < tag->len; i++)
+            name = rlvr__is_alpha(tag->text[i]) || rlvr__is_digit(tag->text[i]) || (tag->text[i] && strchr("_-.:", tag->text[i]));
+        RLVR__JSON_EACH(other, tags) {
+            if (other == tag) break;
+            name = name && !(other->len == tag->len && rlvr__word_is(tag->text, tag->len, other->text));
+        }
+        if (!name) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"tags\" must be different names of letters, digits, _ and -"); return false; }
+    }
+    static const char *const field[] = {"min_chars", "max_chars", "pattern"};
+    for (int i = 0; i < 3; i++) {
+        const rlvr__json *j = rlvr__field(c, field[i]);
+        rlvr__json_type want = i < 2 ? RLVR__JSON_NUMBER : RLVR__JSON_STRING;
+        bool ok = !j || j->type == RLVR__JSON_NULL || j->type == want || (j->type == RLVR__JSON_OBJECT && tags);
+        if (ok && j && j->type == RLVR__JSON_OBJECT)
+            RLVR__JSON_EACH(item, j) ok = ok && item->type == want;
+        if (!ok) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"%s\" must be %s, or with tags an object of them", field[i], i < 2 ? "a number" : "a string"); return false; }
+    }
+    if (rlvr__lacks_format(c)) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "neither \"tags\" nor \"pattern\" is given");
+        return false;
+    }
+    const rlvr__json *pattern = rlvr__field(c, "pattern");      /* a malformed one is an error whatever the text is */
+    if (rlvr__json_is(pattern, RLVR__JSON_STRING)) return rlvr__pattern_holds(c, pattern, "", 0) >= 0;
+    if (rlvr__json_is(pattern, RLVR__JSON_OBJECT))
+        RLVR__JSON_EACH(item, pattern)
+            if (rlvr__pattern_holds(c, item, "", 0) < 0) return false;
+    return true;
+}
+
+static void rlvr__grade_format(rlvr__case *c)
+{
+    const rlvr__json *tags = rlvr__field_if(c, "tags", RLVR__JSON_ARRAY);
+    if (!rlvr__json_count(tags)) tags = NULL;
+    if (!rlvr__format_ok(c, tags)) return;
+    if (tags && !rlvr__format_tags(c, tags)) return;
+    const rlvr__json *pattern = rlvr__field(c, "pattern");
+    if (!tags && !rlvr__format_content(c, NULL, c->text, c->len)) return;
+    if (tags && rlvr__json_is(pattern, RLVR__JSON_STRING)) {
+        int holds = rlvr__pattern_holds(c, pattern, c->text, c->len);
+        if (holds == 0) rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "the text does not have its pattern");
+        if (holds <= 0) return;
+    }
+    rlvr__verdict(c, RLVR_STATUS_EQUAL, 1, "%s", "");
+}
+/* ============================================================================================
+   15.5c SHAPE                                                                         >>shape
+   ============================================================================================ */
+
+/* `shape` looks at how long and how repetitive a text is, not at what it says: a term to add to another reward. The sum of the terms
+   whose fields are there; L is the length of the completion:
+     "max_tokens", "cache"      DAPO's soft over-long penalty (Yu et al. 2025): 0 up to max_tokens - cache, then falling in a line to
+                                -1 at max_tokens, -1 beyond. cache 0: a step;
+     "target_tokens"            L1 (Aggarwal & Welleck 2025): -min(1, alpha |target - L|); with "mode": "max" it is
+                                clip(alpha (target - L) + 0.5, 0, 1). "alpha": 0.0003;
+     "ngram"                    repetition (Yeo et al. 2025): repeat_weight * (1 - different / all) over the runs of `ngram` words
+                                (rollouts: tokens); "repeat_weight": -1. Fewer words than that have none;
+     "cosine"                   length by right and wrong (Yeo et al. 2025), an object: {"max_tokens": N, "correct": [2, 1],
+                                "wrong": [-10, 0], "exceed": -10, "kind": "number"}: from the first value at L = 0 to the second at N
+                                on half a cosine wave, `exceed` at N and beyond. "kind" is the verifier that says right (its full
+                                reward) or wrong, with the task's own fields; without it every text is right.
+   L is in tokens: the rollout's, else the field "n_tokens", else a quarter of the bytes, rounded up. "count": "words" or "chars"
+   counts the text's words or characters instead. The reward may be negative; its status is always partial. */
+
+static void rlvr__case_begin(rlvr__case *c);
+static void rlvr__case_wait(rlvr__case *c);
+
+static const char *rlvr__lacks_shape(rlvr__case *c)
+{
+    static const char *const any[] = {"max_tokens", "target_tokens", "ngram", NULL};
+    for (int i = 0; any[i]; i++)
+        if (rlvr__field_if(c, any[i], RLVR__JSON_NUMBER)) return NULL;
+    return rlvr__field_if(c, "cosine", RLVR__JSON_OBJECT) ? NULL : "max_tokens";
+}
+
+/* The next word of a text: a run of letters, digits and marks of at most 16 bytes, or another character; false: no more. */
+static bool rlvr__shape_word(const char **p, const char *end, const char **word)
+{
+    uint32_t c = 0;
+    int used = 0;
+    for (; *p < end; *p += used) {
+        used = rlvr__utf8_read(*p, (size_t)(end - *p), &c);
+        if (rlvr__class_of(c) != RLVR__SPACE) break;
+    }
+    *word = *p;
+    if (*p == end) return false;
+    do {
+        *p += used;
+        bool letter = c == '\'' || (c != RLVR__NOT_UTF8 && rlvr__class_of(c) >= RLVR__LETTER);
+        if (!letter || c >= 0x2e80 || *p == end || *p - *word >= 16) break;
+        used = rlvr__utf8_read(*p, (size_t)(end - *p), &c);
+    } while (c == '\'' || (c != RLVR__NOT_UTF8 && rlvr__class_of(c) >= RLVR__LETTER));
+    return true;
+}
+
+static uint64_t rlvr__mix(uint64_t x)
+{
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+/* Hashes of a completion's tokens or words. -1: out of memory. */
+static int64_t rlvr__shape_units(rlvr__case *c, uint64_t **out)
+{
+    int64_t n = 0, most = c->rollout ? c->rollout->n_tokens : (int64_t)c->len;
+    uint64_t *h = *out = RLVR__NEW(c->ctx, uint64_t, most + 1);
+    if (!h) return -1;
+    if (c->rollout) {
+        for (; n < most; n++) h[n] = rlvr__mix((uint64_t)c->rollout->tokens[n] + 1);
+        return n;
+    }
+    const char *p = c->text, *end = p + c->len, *word;
+    while (rlvr__shape_word(&p, end, &word)) {
+        uint64_t x = 0xcbf29ce484222325u;
+        for (const char *q = word; q < p; q++) x = (x ^ (unsigned char)(rlvr__is_alpha(*q) ? *q | 32 : *q)) * 0x100000001b3u;
+        h[n++] = rlvr__mix(x);
+    }
+    return n;
+}
+
+/* Share of the runs of `size` units that came before; -1: out of memory. A rolling hash into an open table. */
+static double rlvr__shape_repeats(rlvr__case *c, int64_t size)
+{
+    uint64_t *h, *table = NULL, value = 0, power = 1, factor = 0x9e3779b97f4a7c15u;
+    int64_t n = rlvr__shape_units(c, &h), runs = n - size + 1, seen = 0, room = 16;
+    if (n >= 0 && runs <= 0) { rlvr__free(c->ctx, h); return 0; }
+    while (room < 2 * runs) room *= 2;
+    if (n >= 0) table = RLVR__NEW(c->ctx, uint64_t, room);
+    if (!table) { rlvr__free(c->ctx, h); return -1; }
+    for (int64_t i = 0; i < size; i++) power *= factor;
+    for (int64_t i = 0; i < n; i++) {
+        value = value * factor + h[i] - (i >= size ? h[i - size] * power : 0);
+        if (i < size - 1) continue;
+        uint64_t key = rlvr__mix(value) | 1;
+        int64_t at = (int64_t)(key >> 1 & (uint64_t)(room - 1));
+        int tries = 0;
+        while (table[at] && table[at] != key && tries < 64) { at = (at + 1) & (room - 1); tries++; }
+        if (table[at] == key || tries == 64) seen++;
+        else table[at] = key;
+    }
+    rlvr__free(c->ctx, table);
+    rlvr__free(c->ctx, h);
+    return (double)seen / (double)runs;
+}
+
+static double rlvr__shape_length(rlvr__case *c)      /* -1: the verdict is given */
+{
+    size_t n;
+    const char *count = rlvr__json_str(rlvr__field(c, "count"), &n), *p = c->text, *end = p + c->len, *word;
+    int64_t length = 0;
+    if (!count || !strcmp(count, "tokens")) {
+        if (c->rollout) return c->rollout->n_tokens;
+        const rlvr__json *given = rlvr__field_if(c, "n_tokens", RLVR__JSON_NUMBER);
+        return given ? RLVR__MIN(1e15, RLVR__MAX(given->number, 0.0)) : (double)((c->len + 3) / 4);
+    }
+    if (!strcmp(count, "words")) {
+        while (rlvr__shape_word(&p, end, &word)) length++;
+        return (double)length;
+    }
+    if (!strcmp(count, "chars")) {
+        for (uint32_t code = 0; p < end; length++) p += rlvr__utf8_read(p, (size_t)(end - p), &code);
+        return (double)length;
+    }
+    rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"count\" is \"%.40s\"; write tokens, words or chars", count);
+    return -1;
+}
+
+static bool rlvr__shape_pair(const rlvr__json *object, const char *name, double *a, double *b)
+{
+    const rlvr__json *j = rlvr__json_get(object, name), *first = rlvr__json_at(j, 0), *second = rlvr__json_at(j, 1);
+    if (!j) return true;
+    if (j->type != RLVR__JSON_ARRAY || j->count != 2 || first->type != RLVR__JSON_NUMBER || second->type != RLVR__JSON_NUMBER) return false;
+    *a = first->number;
+    *b = second->number;
+    return true;
+}
+
+/* Whether the text is right by the verifier that the cosine term names; -1: the verdict is given. */
+static int rlvr__shape_right(rlvr__case *c, const rlvr__json *kind)
+{
+    rlvr_reward_desc desc;
+    rlvr_grade_result out;
+    rlvr__case inner = *c;
+    if (!kind || kind->type == RLVR__JSON_NULL) return 1;
+    memset(&desc, 0, sizeof desc);
+    desc.model = c->desc->model;
+    desc.kind = rlvr_reward_find(rlvr__json_str(kind, NULL));
+    if (desc.kind == RLVR_REWARD_NONE || desc.kind == RLVR_REWARD_SHAPE || desc.kind == RLVR_REWARD_COMPOSE) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"cosine\": \"kind\" is no verifier that says right or wrong");
+        return -1;
+    }
+    inner.desc = &desc;
+    inner.out = &out;
+    inner.job = NULL;
+    rlvr__case_begin(&inner);
+    rlvr__case_wait(&inner);
+    if (!rlvr__status_is_error(out.status)) return out.reward >= 1;
+    rlvr__verdict(c, out.status, 0, "%s", out.reason);
+    return -1;
+}
+
+static bool rlvr__shape_cosine(rlvr__case *c, double length, double *sum)      /* false: the verdict is given */
+{
+    const rlvr__json *j = rlvr__field_if(c, "cosine", RLVR__JSON_OBJECT);
+    double correct[2] = {2, 1}, wrong[2] = {-10, 0}, most = rlvr__json_num(rlvr__json_get(j, "max_tokens"), 0);
+    if (!j) return true;
+    if (!(most > 0) || !rlvr__shape_pair(j, "correct", &correct[0], &correct[1]) || !rlvr__shape_pair(j, "wrong", &wrong[0], &wrong[1])) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"cosine\" needs \"max_tokens\" > 0, and \"correct\" and \"wrong\" are pairs of numbers");
+        return false;
+    }
+    int right = rlvr__shape_right(c, rlvr__json_get(j, "kind"));
+    if (right < 0) return false;
+    const double *value = right ? correct : wrong;
+    if (length >= most) *sum += rlvr__json_num(rlvr__json_get(j, "exceed"), -10);
+    else *sum += value[1] + 0.5 * (value[0] - value[1]) * (1 + cos(3.14159265358979323846 * length / most));
+    return true;
+}
+
+static void rlvr__grade_shape(rlvr__case *c)
+{
+    static const char *const number[] = {"max_tokens", "cache", "target_tokens", "alpha", "ngram", "repeat_weight", "n_tokens", NULL};
+    for (int i = 0; number[i]; i++)
+        if (!rlvr__field_is(c, number[i], RLVR__JSON_NUMBER)) return;
+    if (!rlvr__field_is(c, "cosine", RLVR__JSON_OBJECT) || !rlvr__field_is(c, "mode", RLVR__JSON_STRING) || !rlvr__field_is(c, "count", RLVR__JSON_STRING)) return;
+    if (rlvr__lacks_shape(c)) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "no term is given: max_tokens, target_tokens, ngram or cosine"); return; }
+    const rlvr__json *most = rlvr__field_if(c, "max_tokens", RLVR__JSON_NUMBER), *target = rlvr__field_if(c, "target_tokens", RLVR__JSON_NUMBER);
+    double cache = rlvr__json_num(rlvr__field(c, "cache"), 0), alpha = rlvr__json_num(rlvr__field(c, "alpha"), 0.0003), sum = 0;
+    int64_t ngram = rlvr__json_int(rlvr__field(c, "ngram"), 0);
+    const char *mode = rlvr__json_str(rlvr__field(c, "mode"), NULL);
+    if (cache < 0 || alpha < 0 || (most && most->number <= 0) || ngram < 0 || ngram > 1000 || (rlvr__field_if(c, "ngram", RLVR__JSON_NUMBER) && !ngram) ||
+        (mode && strcmp(mode, "exact") && strcmp(mode, "max"))) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "out of bounds: max_tokens > 0, cache >= 0, alpha >= 0, ngram 1 to 1000, mode exact or max");
+        return;
+    }
+    double length = rlvr__shape_length(c);
+    if (length < 0) return;
+    if (most && length > most->number) sum -= 1;
+    else if (most && cache > 0 && length > most->number - cache) sum -= (length - (most->number - cache)) / cache;
+    if (target && mode && !strcmp(mode, "max")) sum += RLVR__MIN(1.0, RLVR__MAX(0.0, alpha * (target->number - length) + 0.5));
+    else if (target) sum -= RLVR__MIN(1.0, alpha * fabs(target->number - length));
+    if (ngram) {
+        double repeats = rlvr__shape_repeats(c, ngram);
+        if (repeats < 0) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "out of memory"); return; }
+        sum += rlvr__json_num(rlvr__field(c, "repeat_weight"), -1) * repeats;
+    }
+    if (!rlvr__shape_cosine(c, length, &sum)) return;
+    char text[64];
+    int n = snprintf(text, sizeof text, "%lld", (long long)length);
+    rlvr__extracted(c, text, (size_t)n);
+    if (rlvr__finite(sum) && fabs(sum) < 1e30) rlvr__verdict(c, RLVR_STATUS_PARTIAL, (float)sum, "%s", "");
+    else rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the terms are not finite");
+}
 /* ============================================================================================
    15.6 IFCHECK                                                                     >>ifcheck
    ============================================================================================ */
 
+/* `ifcheck` holds a text against instructions that can be verified: those of IFEval (Zhou et al. 2023), under its own names, so that
+   its data set's lines work as they are. Fields of the task:
+     "instruction_id_list", "kwargs"   names and, for each, an object of its arguments (null: absent), as in IFEval; or
+     "instructions"   a list of {"id": "punctuation:no_comma", ...arguments}; the part of an id behind the colon is enough;
+     "loose"          true: it is enough that an instruction holds for the text without its first line, its last, both, or without
+                      its asterisks (IFEval's loose accuracy);
+     "partial"        true: the reward is the share of the instructions that hold; false: 1 if all hold, else 0.
+   A text without anything visible holds none. "relation" is "less than" or "at least", and also "at most", "exactly", "more than".
+
+   Ids and arguments:
+     keywords:existence keywords; keywords:frequency keyword, frequency, relation; keywords:forbidden_words forbidden_words;
+     keywords:letter_frequency letter, let_frequency, let_relation; length_constraints:number_words num_words, relation;
+     length_constraints:number_sentences num_sentences, relation; length_constraints:number_paragraphs num_paragraphs (parted by ***);
+     length_constraints:nth_paragraph_first_word num_paragraphs, nth_paragraph, first_word (parted by empty lines);
+     detectable_content:number_placeholders num_placeholders; detectable_content:postscript postscript_marker;
+     detectable_format:number_bullet_lists num_bullets; detectable_format:constrained_response; detectable_format:json_format;
+     detectable_format:number_highlighted_sections num_highlights; detectable_format:title; detectable_format:multiple_sections
+     section_spliter, num_sections; combination:two_responses; combination:repeat_prompt prompt_to_repeat; startend:end_checker
+     end_phrase; startend:quotation; change_case:capital_word_frequency capital_frequency, capital_relation;
+     change_case:english_capital; change_case:english_lowercase; punctuation:no_comma.
+   language:response_language is no verifier's business without a model of languages: a task with it is an error.
+
+   Where IFEval's own checks accept a form without content, these do not: bullets and sections need a word, placeholders something
+   between the brackets, a repeated prompt an answer behind it; one of the three set answers, not all of them; a comma is also the
+   comma of another script; a forbidden word is found with invisible characters in it. Keywords are text, no regular expressions;
+   the two case checks do not ask whether the language is English; sentences end by rules of punctuation (no trained model). */
+
+typedef struct rlvr__if {
+    rlvr_ctx *ctx;
+    const rlvr__json *args;          /* of the instruction */
+    const char *p, *end;             /* the text */
+    const char *low, *low_end;       /* the same in lower case */
+    const char *bad;                 /* an argument that is missing or out of bounds; NULL: none */
+} rlvr__if;
+
+static const rlvr__json *rlvr__if_arg(rlvr__if *x, const char *name, rlvr__json_type type)
+{
+    const rlvr__json *j = rlvr__json_get(x->args, name);
+    if (rlvr__json_is(j, type)) return j;
+    x->bad = name;
+    return NULL;
+}
+
+static int64_t rlvr__if_int(rlvr__if *x, const char *name)      /* 0 or more */
+{
+    int64_t n = rlvr__json_int(rlvr__if_arg(x, name, RLVR__JSON_NUMBER), -1);
+    if (n < 0) x->bad = name;
+    return n;
+}
+
+static bool rlvr__if_relation(rlvr__if *x, const char *name, int64_t count, int64_t bound)
+{
+    const rlvr__json *j = rlvr__json_get(x->args, name);
+    if (!j || j->type == RLVR__JSON_NULL) return count >= bound;
+    const char *r = rlvr__json_str(j, NULL);
+    if (r && !strcmp(r, "less than")) return count < bound;
+    if (r && !strcmp(r, "at least")) return count >= bound;
+    if (r && !strcmp(r, "at most")) return count <= bound;
+    if (r && !strcmp(r, "exactly")) return count == bound;
+    if (r && !strcmp(r, "more than")) return count > bound;
+    x->bad = name;
+    return false;
+}
+
+/* ---- text ---- */
+
+static const char *rlvr__find(const char *p, const char *end, const char *what, size_t n)
+{
+    while (n && (size_t)(end - p) >= n && (p = (const char *)memchr(p, what[0], (size_t)(end - p) - n + 1)) != NULL) {
+        if (!memcmp(p, what, n)) return p;
+        p++;
+    }
+    return NULL;
+}
+
+static bool rlvr__is_word_char(uint32_t c)
+{
+    if (c < 128) return rlvr__is_alpha((int)c) || rlvr__is_digit((int)c) || c == '_';
+    return c != RLVR__NOT_UTF8 && rlvr__class_of(c) >= RLVR__LETTER;
+}
+
+static bool rlvr__word_char_before(const char *begin, const char *p)      /* the character that ends at p */
+{
+    const char *q = p;
+    uint32_t c = RLVR__NOT_UTF8;
+    while (q > begin && p - q < 4 && ((unsigned char)*--q & 0xc0) == 0x80) {}
+    if (q < p) rlvr__utf8_read(q, (size_t)(p - q), &c);
+    return rlvr__is_word_char(c);
+}
+
+static bool rlvr__word_char_at(const char *p, const char *end)
+{
+    uint32_t c = RLVR__NOT_UTF8;
+    if (p < end) rlvr__utf8_read(p, (size_t)(end - p), &c);
+    return p < end && rlvr__is_word_char(c);
+}
+
+static int64_t rlvr__count_words(const char *p, const char *end)
+{
+    int64_t n = 0;
+    bool inside = false;
+    for (uint32_t c = 0; p < end;) {
+        p += rlvr__utf8_read(p, (size_t)(end - p), &c);
+        bool word = rlvr__is_word_char(c);
+        n += word && !inside;
+        inside = word;
+    }
+    return n;
+}
+
+static bool rlvr__blank(const char *p, const char *end)      /* nothing that is seen */
+{
+    return rlvr__visible_chars(p, (size_t)(end - p)) == 0;
+}
+
+static void rlvr__lower(rlvr__buf *b, const char *p, const char *end)
+{
+    static const rlvr__key_options fold = {true, false, false, false};
+    rlvr__key(b, p, (size_t)(end - p), &fold);
+}
+
+/* A text argument in lower case, in b; NULL: it is missing or empty. */
+static const char *rlvr__if_low(rlvr__if *x, const char *name, const rlvr__json *j, rlvr__buf *b, size_t *n)
+{
+    b->len = 0;
+    if (rlvr__json_is(j, RLVR__JSON_STRING)) rlvr__lower(b, j->text, j->text + j->len);
+    *n = b->len;
+    if (!b->len) x->bad = name;
+    return b->len ? b->data : NULL;
+}
+
+/* ---- keywords ---- */
+
+static bool rlvr__if_existence(rlvr__if *x)
+{
+    const rlvr__json *list = rlvr__if_arg(x, "keywords", RLVR__JSON_ARRAY);
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false};
+    bool holds = list != NULL;
+    if (list && !list->count) x->bad = "keywords";
+    RLVR__JSON_EACH(item, list) {
+        size_t n;
+        const char *word = rlvr__if_low(x, "keywords", item, &b, &n);
+        holds = holds && word && rlvr__find(x->low, x->low_end, word, n);
+    }
+    rlvr__buf_free(&b);
+    return holds;
+}
+
+static bool rlvr__if_frequency(rlvr__if *x)
+{
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false};
+    size_t n;
+    const char *word = rlvr__if_low(x, "keyword", rlvr__json_get(x->args, "keyword"), &b, &n);
+    int64_t count = 0, bound = rlvr__if_int(x, "frequency");
+    if (word) rlvr__trim(&word, &n);
+    for (const char *p = x->low; word && (p = rlvr__find(p, x->low_end, word, n)) != NULL; p += n) count++;
+    rlvr__buf_free(&b);
+    return rlvr__if_relation(x, "relation", count, bound);
+}
+
+static bool rlvr__if_forbidden(rlvr__if *x)
+{
+    const rlvr__json *list = rlvr__if_arg(x, "forbidden_words", RLVR__JSON_ARRAY);
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false}, seen = {x->ctx, NULL, 0, 0, false};
+    bool holds = true;
+    uint32_t c = 0;
+    for (const char *p = x->low, *q; p < x->low_end; p = q) {      /* what is seen of the text */
+        q = p + rlvr__utf8_read(p, (size_t)(x->low_end - p), &c);
+        if (!rlvr__is_invisible(c)) rlvr__buf_add(&seen, p, (size_t)(q - p));
+    }
+    const char *begin = seen.data, *end = begin + seen.len;
+    RLVR__JSON_EACH(item, list) {
+        size_t n;
+        const char *word = rlvr__if_low(x, "forbidden_words", item, &b, &n);
+        for (const char *p = begin; word && holds && p && (p = rlvr__find(p, end, word, n)) != NULL; p++) {
+            bool first = rlvr__word_char_at(word, word + n), last = rlvr__word_char_before(word, word + n);
+            if (rlvr__word_char_before(begin, p) != first && rlvr__word_char_at(p + n, end) != last) holds = false;
+        }
+    }
+    rlvr__buf_free(&b);
+    rlvr__buf_free(&seen);
+    return holds;
+}
+
+static bool rlvr__if_letters(rlvr__if *x)
+{
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false};
+    size_t n;
+    const char *letter = rlvr__if_low(x, "letter", rlvr__json_get(x->args, "letter"), &b, &n);
+    int64_t count = 0, bound = rlvr__if_int(x, "let_frequency");
+    if (letter) rlvr__trim(&letter, &n);
+    for (const char *p = x->low; letter && (p = rlvr__find(p, x->low_end, letter, n)) != NULL; p += n) count++;
+    rlvr__buf_free(&b);
+    return rlvr__if_relation(x, "let_relation", count, bound);
+}
+
+/* ---- length ---- */
+
+static bool rlvr__if_words(rlvr__if *x)
+{
+    return rlvr__if_relation(x, "relation", rlvr__count_words(x->p, x->end), rlvr__if_int(x, "num_words"));
+}
+
+/* A point that ends no sentence: behind a title, an abbreviation, an initial. word: what stands before the point. */
+static bool rlvr__is_abbreviation(const char *word, size_t n)
+{
+    static const char *const list[] = {"mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "e.g", "i.e", "etc", "fig", "inc", "ltd", "co", "corp", "gen",
+                                       "rep", "sen", "gov", "capt", "lt", "col", "sgt", "rev", "mt", "u.s", "u.k", "u.n", "a.m", "p.m", "ph.d", "jan", "feb",
+                                       "aug", "sept", "oct", "nov", "dec", NULL};
+    return (n == 1 && *word >= 'A' && *word <= 'Z' && *word != 'I') || rlvr__word_in(word, n, list);
+}
+
+static int64_t rlvr__count_sentences(const char *p, const char *end)
+{
+    static const char *const closing[] = {"\"", "'", ")", "]", "}", "*", "_", "\xe2\x80\x9d", "\xe2\x80\x99", NULL};
+    const char *word = p;
+    int64_t count = 0;
+    bool open = false;               /* a sentence has begun */
+    while (p < end) {
+        if (rlvr__is_space(*p)) { word = ++p; continue; }
+        open = true;
+        if (*p != '.' && *p != '!' && *p != '?') { p++; continue; }
+        const char *stop = p;
+        bool point = true;
+        for (; p < end && (*p == '.' || *p == '!' || *p == '?'); p++) point = point && *p == '.';
+        bool abbreviation = point && p - stop == 1 && rlvr__is_abbreviation(word, (size_t)(stop - word));
+        for (int n; (n = rlvr__starts_any(p, end, closing)) > 0;) p += n;
+        const char *next = p;
+        while (next < end && rlvr__is_space(*next)) next++;
+        bool lower = next < end && *next >= 'a' && *next <= 'z';
+        if ((next > p || next == end) && !abbreviation && !(point && lower)) {
+            count++;
+            open = false;
+        }
+    }
+    return count + open;
+}
+
+static bool rlvr__if_sentences(rlvr__if *x)
+{
+    return rlvr__if_relation(x, "relation", rlvr__count_sentences(x->p, x->end), rlvr__if_int(x, "num_sentences"));
+}
+
+/* Parts of a text between a mark; blank ones count at neither end and spoil the rest. -1: one within is blank. */
+static int64_t rlvr__count_parts(const char *p, const char *end, const char *mark)
+{
+    int64_t n = 0;
+    bool first = true;
+    for (const char *stop; p; first = false) {
+        stop = rlvr__find(p, end, mark, strlen(mark));
+        bool blank = rlvr__blank(p, stop ? stop : end);
+        if (blank && !first && stop) return -1;
+        n += !blank;
+        p = stop ? stop + strlen(mark) : NULL;
+    }
+    return n;
+}
+
+static bool rlvr__if_paragraphs(rlvr__if *x) { return rlvr__count_parts(x->p, x->end, "***") == rlvr__if_int(x, "num_paragraphs"); }
+
+static bool rlvr__if_first_word(rlvr__if *x)
+{
+    int64_t want = rlvr__if_int(x, "num_paragraphs"), nth = rlvr__if_int(x, "nth_paragraph"), n = 0, blank = 0;
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false};
+    size_t len;
+    const char *first = rlvr__if_low(x, "first_word", rlvr__json_get(x->args, "first_word"), &b, &len), *p = x->low, *word = NULL;
+    if (nth < 1) x->bad = "nth_paragraph";
+    while (p) {
+        const char *stop = rlvr__find(p, x->low_end, "\n\n", 2), *end = stop ? stop : x->low_end;
+        n++;
+        blank += rlvr__blank(p, end);
+        if (n == nth) word = p;
+        p = stop ? stop + 2 : NULL;
+    }
+    bool holds = word && first && n - blank == want && nth <= want;
+    if (holds) {
+        size_t have = (size_t)(x->low_end - word);
+        while (have && (rlvr__is_space(*word) || *word == '"' || *word == '\'' || *word == '*')) { word++; have--; }
+        holds = have >= len && !memcmp(word, first, len) && (have == len || rlvr__is_space(word[len]) || strchr(".,?!'\":;*)", word[len]));
+    }
+    rlvr__buf_free(&b);
+    return holds;
+}
+
+/* ---- format ---- */
+
+static bool rlvr__if_placeholders(rlvr__if *x)
+{
+    int64_t count = 0, want = rlvr__if_int(x, "num_placeholders");
+    for (const char *p = x->p; p < x->end;) {      /* line by line: a bracket closes on its own */
+        const char *line = (const char *)memchr(p, '\n', (size_t)(x->end - p)), *stop = line ? line : x->end;
+        while ((p = (const char *)memchr(p, '[', (size_t)(stop - p))) != NULL) {
+            const char *close = (const char *)memchr(p, ']', (size_t)(stop - p));
+            if (!close) break;
+            count += !rlvr__blank(p + 1, close);
+            p = close + 1;
+        }
+        p = stop + 1;
+    }
+    return count >= want;
+}
+
+static bool rlvr__if_postscript(rlvr__if *x)
+{
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false};
+    size_t n;
+    const char *marker = rlvr__if_low(x, "postscript_marker", rlvr__json_get(x->args, "postscript_marker"), &b, &n), *p = x->low;
+    bool holds = false;
+    if (marker) rlvr__trim(&marker, &n);
+    int letters = !marker ? 0 : n == 4 && !memcmp(marker, "p.s.", 4) ? 2 : (n == 5 && !memcmp(marker, "p.p.s", 5)) || (n == 6 && !memcmp(marker, "p.p.s.", 6)) ? 3 : 0;
+    while (marker && !holds && (p = rlvr__find(p, x->low_end, letters ? "p" : marker, letters ? 1 : n)) != NULL) {
+        const char *q = p;
+        for (int k = 0; k < letters && q; k++) {      /* p. s. and p. p. s., with a blank between or none */
+            if (k && q < x->low_end && *q == ' ') q++;
+            char want = k == letters - 1 ? 's' : 'p';
+            bool point = k < letters - 1 || letters == 2;
+            q = q < x->low_end && *q == want && (!point || (q + 1 < x->low_end && q[1] == '.')) ? q + 1 + point : NULL;
+        }
+        if (!letters) q = p + n;
+        holds = q && (!letters || !rlvr__word_char_before(x->low, p)) && !(letters && rlvr__word_char_at(q, x->low_end)) &&
+                !rlvr__blank(q, x->low_end);
+        p++;
+    }
+    rlvr__buf_free(&b);
+    return holds;
+}
+
+/* Lines that begin with a bullet and hold something. */
+static bool rlvr__if_bullets(rlvr__if *x)
+{
+    int64_t count = 0;
+    for (const char *p = x->p; p < x->end;) {
+        const char *line = (const char *)memchr(p, '\n', (size_t)(x->end - p)), *stop = line ? line : x->end;
+        while (p < stop && rlvr__is_space(*p)) p++;
+        if (p < stop && (*p == '-' || (*p == '*' && p + 1 < stop && p[1] != '*'))) {
+            char mark = *p;
+            while (p < stop && (*p == mark || rlvr__is_space(*p))) p++;
+            count += !rlvr__blank(p, stop);
+        }
+        p = stop + 1;
+    }
+    return count == rlvr__if_int(x, "num_bullets");
+}
+
+static bool rlvr__if_constrained(rlvr__if *x)
+{
+    static const char *const answer[] = {"My answer is yes.", "My answer is no.", "My answer is maybe."};
+    int found = 0;
+    for (int i = 0; i < 3; i++) found += rlvr__find(x->p, x->end, answer[i], strlen(answer[i])) != NULL;
+    return found == 1;
+}
+
+static bool rlvr__if_highlights(rlvr__if *x)      /* *text* and **text**; one in double stars counts in either reading, once each */
+{
+    int64_t count = 0, want = rlvr__if_int(x, "num_highlights");
+    for (int stars = 1; stars <= 2; stars++)
+        for (const char *p = x->p; p < x->end;) {
+            if (!rlvr__starts(p, x->end, stars == 1 ? "*" : "**")) { p++; continue; }
+            const char *q = p + stars;
+            while (q < x->end && *q != '*' && *q != '\n') q++;
+            if (!rlvr__starts(q, x->end, stars == 1 ? "*" : "**")) { p++; continue; }
+            count += !rlvr__blank(p + stars, q);
+            p = q + stars;
+        }
+    return count >= want;
+}
+
+static bool rlvr__if_sections(rlvr__if *x)
+{
+    const rlvr__json *mark = rlvr__if_arg(x, "section_spliter", RLVR__JSON_STRING);
+    int64_t count = 0, want = rlvr__if_int(x, "num_sections");
+    const char *text = mark ? mark->text : "", *content = NULL;
+    size_t n = mark ? mark->len : 0;
+    rlvr__trim(&text, &n);
+    if (!n) x->bad = "section_spliter";
+    for (const char *p = x->p; n && (p = rlvr__find(p, x->end, text, n)) != NULL;) {
+        const char *head = p;
+        p += n;
+        if (p < x->end && rlvr__is_space(*p)) p++;
+        if (p == x->end || !rlvr__is_digit(*p)) continue;
+        if (content) count += rlvr__count_words(content, head) > 0;
+        while (p < x->end && rlvr__is_digit(*p)) p++;
+        content = p;
+    }
+    if (content) count += rlvr__count_words(content, x->end) > 0;
+    return count >= want;
+}
+
+static bool rlvr__if_title(rlvr__if *x)      /* <<something>> on one line */
+{
+    for (const char *p = x->p; p < x->end;) {
+        const char *line = (const char *)memchr(p, '\n', (size_t)(x->end - p)), *stop = line ? line : x->end;
+        const char *open = rlvr__find(p, stop, "<<", 2), *close = NULL, *q = open ? open : stop;
+        while (open && (q = rlvr__find(q, stop, ">>", 2)) != NULL) close = q++;
+        while (open && open < stop && *open == '<') open++;
+        while (close && close > open && close[-1] == '>') close--;
+        if (open && close && close > open && !rlvr__blank(open, close)) return true;
+        p = stop + 1;
+    }
+    return false;
+}
+
+/* ---- JSON (RFC 8259) in one pass without building anything; nesting to 512 levels ---- */
+
+static const char *rlvr__json_skip(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) p++;
+    return p;
+}
+
+static const char *rlvr__json_skip_string(const char *p, const char *end)      /* behind the string at p; NULL: it is none */
+{
+    if (p == end || *p != '"') return NULL;
+    for (p++; p < end && *p != '"'; p++) {
+        if ((unsigned char)*p < 0x20) return NULL;
+        if (*p != '\\') continue;
+        if (++p == end || !*p || !strchr("\"\\/bfnrtu", *p)) return NULL;
+        for (int k = 1; *p == 'u' && k <= 4; k++)
+            if (end - p <= k || !(rlvr__is_digit(p[k]) || (rlvr__is_alpha(p[k]) && (p[k] | 32) <= 'f'))) return NULL;
+    }
+    return p == end ? NULL : p + 1;
+}
+
+static const char *rlvr__json_skip_digits(const char *p, const char *end)      /* at least one */
+{
+    const char *first = p;
+    while (p < end && rlvr__is_digit(*p)) p++;
+    return p > first ? p : NULL;
+}
+
+static const char *rlvr__json_skip_number(const char *p, const char *end)
+{
+    if (p < end && *p == '-') p++;
+    const char *first = p;
+    p = rlvr__json_skip_digits(p, end);
+    if (!p || (*first == '0' && p - first > 1)) return NULL;
+    if (p < end && *p == '.') p = rlvr__json_skip_digits(p + 1, end);
+    if (p && p < end && (*p == 'e' || *p == 'E')) {
+        p++;
+        if (p < end && (*p == '+' || *p == '-')) p++;
+        p = rlvr__json_skip_digits(p, end);
+    }
+    return p;
+}
+
+static bool rlvr__json_valid(const char *p, const char *end)
+{
+    enum { VALUE, KEY, AFTER } expect = VALUE;
+    static const char *const word[] = {"true", "false", "null", NULL};
+    char close[512];
+    int depth = 0;
+    for (;;) {
+        p = rlvr__json_skip(p, end);
+        if (p == end) return depth == 0 && expect == AFTER;
+        if (expect == AFTER) {
+            if (depth && *p == close[depth - 1]) depth--;
+            else if (depth && *p == ',') expect = close[depth - 1] == '}' ? KEY : VALUE;
+            else return false;
+            p++;
+        } else if (expect == KEY) {
+            p = rlvr__json_skip_string(p, end);
+            if (p) p = rlvr__json_skip(p, end);
+            if (!p || p == end || *p++ != ':') return false;
+            expect = VALUE;
+        } else if (*p == '[' || *p == '{') {
+            if (depth == 512) return false;
+            close[depth++] = *p == '[' ? ']' : '}';
+            expect = *p == '[' ? VALUE : KEY;
+            p = rlvr__json_skip(p + 1, end);
+            if (p < end && *p == close[depth - 1]) { expect = AFTER; depth--; p++; }
+        } else {
+            int n = rlvr__starts_any(p, end, word);
+            p = n ? p + n : *p == '"' ? rlvr__json_skip_string(p, end) : rlvr__json_skip_number(p, end);
+            if (!p) return false;
+            expect = AFTER;
+        }
+    }
+}
+
+static bool rlvr__if_json(rlvr__if *x)      /* alone, or in a Markdown fence that is all there is */
+{
+    static const char *const fence[] = {"```json", "```Json", "```JSON", "```", NULL};
+    const char *p = x->p;
+    size_t n = (size_t)(x->end - p);
+    rlvr__trim(&p, &n);
+    int open = rlvr__starts_any(p, p + n, fence);
+    p += open;
+    n -= (size_t)open;
+    if (n >= 3 && !memcmp(p + n - 3, "```", 3)) n -= 3;
+    rlvr__trim(&p, &n);
+    return rlvr__json_valid(p, p + n);
+}
+
+/* ---- beginning, end, case ---- */
+
+static bool rlvr__if_two(rlvr__if *x)
+{
+    if (rlvr__count_parts(x->p, x->end, "******") != 2) return false;
+    const char *part[2] = {NULL, NULL};
+    size_t n[2] = {0, 0};
+    int k = 0;
+    for (const char *p = x->p, *stop; p && k < 2; p = stop ? stop + 6 : NULL) {
+        stop = rlvr__find(p, x->end, "******", 6);
+        part[k] = p;
+        n[k] = (size_t)((stop ? stop : x->end) - p);
+        rlvr__trim(&part[k], &n[k]);
+        k += !rlvr__blank(part[k], part[k] + n[k]);
+    }
+    return k == 2 && !(n[0] == n[1] && !memcmp(part[0], part[1], n[0]));
+}
+
+static bool rlvr__if_repeat(rlvr__if *x)
+{
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false};
+    size_t n, have = (size_t)(x->low_end - x->low);
+    const char *prompt = rlvr__if_low(x, "prompt_to_repeat", rlvr__json_get(x->args, "prompt_to_repeat"), &b, &n), *low = x->low;
+    rlvr__trim(&low, &have);
+    if (prompt) rlvr__trim(&prompt, &n);
+    bool holds = prompt && have > n && !memcmp(low, prompt, n) && rlvr__count_words(low + n, low + have) > 0;
+    rlvr__buf_free(&b);
+    return holds;
+}
+
+static bool rlvr__if_end(rlvr__if *x)
+{
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false};
+    size_t n, have = (size_t)(x->low_end - x->low);
+    const char *phrase = rlvr__if_low(x, "end_phrase", rlvr__json_get(x->args, "end_phrase"), &b, &n), *low = x->low;
+    rlvr__trim(&low, &have);
+    while (have && low[have - 1] == '"') have--;
+    if (phrase) rlvr__trim(&phrase, &n);
+    bool holds = phrase && n && have >= n && !memcmp(low + have - n, phrase, n);
+    rlvr__buf_free(&b);
+    return holds;
+}
+
+static bool rlvr__if_quotation(rlvr__if *x)
+{
+    const char *p = x->p;
+    size_t n = (size_t)(x->end - p);
+    rlvr__trim(&p, &n);
+    return n > 2 && p[0] == '"' && p[n - 1] == '"' && !rlvr__blank(p + 1, p + n - 1);
+}
+
+/* 1: upper case, -1: lower case, 0: neither. Lower case is what something folds to and the letters below that stand alone. */
+static int rlvr__case_of(uint32_t c)
+{
+    if (c == RLVR__NOT_UTF8) return 0;
+    if (rlvr__fold(c) != c) return c == 0xb5 || c == 0x17f || c == 0x345 || c == 0x3c2 || (c >= 0x3d0 && c <= 0x3d6) || (c >= 0x3f0 && c <= 0x3f5) ||
+                                   c == 0x1e9b || c == 0x1fbe ? -1 : 1;
+    if (c < 128) return c >= 'a' && c <= 'z' ? -1 : 0;
+    if (c == 0xdf || c == 0x138 || c == 0x149 || c == 0x18d || c == 0x19b || c == 0x390 || c == 0x3b0) return -1;
+    for (size_t i = 0; i < sizeof rlvr__fold_runs / sizeof rlvr__fold_runs[0]; i++) {
+        const uint32_t *run = rlvr__fold_runs[i], to = run[3] + (run[1] - run[0]);
+        if (c >= run[3] && c <= to && (c - run[3]) % run[2] == 0) return -1;
+    }
+    return 0;
+}
+
+static bool rlvr__all_case(const char *p, const char *end, int want)
+{
+    bool any = false;
+    for (uint32_t c = 0; p < end;) {
+        p += rlvr__utf8_read(p, (size_t)(end - p), &c);
+        int is = rlvr__case_of(c);
+        if (is == -want) return false;
+        any |= is == want;
+    }
+    return any;
+}
+
+static bool rlvr__if_upper(rlvr__if *x) { return rlvr__all_case(x->p, x->end, 1); }
+static bool rlvr__if_lower(rlvr__if *x) { return rlvr__all_case(x->p, x->end, -1); }
+
+static bool rlvr__if_capitals(rlvr__if *x)      /* words all in capitals; points, hyphens and apostrophes within do not part them */
+{
+    int64_t count = 0;
+    const char *p = x->p, *word = NULL;
+    for (uint32_t c = 0; p <= x->end;) {
+        int used = p < x->end ? rlvr__utf8_read(p, (size_t)(x->end - p), &c) : 1;
+        bool inside = p < x->end && (rlvr__is_word_char(c) || (word && strchr("-.'/&", (int)(c < 128 && c ? c : ' ')) && rlvr__word_char_at(p + used, x->end)));
+        if (inside && !word) word = p;
+        if (!inside && word) {
+            count += rlvr__all_case(word, p, 1);
+            word = NULL;
+        }
+        p += used;
+    }
+    return rlvr__if_relation(x, "capital_relation", count, rlvr__if_int(x, "capital_frequency"));
+}
+
+static bool rlvr__if_no_comma(rlvr__if *x)
+{
+    for (uint32_t c = 0; x->p < x->end;) {
+        x->p += rlvr__utf8_read(x->p, (size_t)(x->end - x->p), &c);
+        if (c == ',' || c == 0x60c || c == 0x201a || c == 0x2e32 || c == 0x3001 || c == 0xfe10 || c == 0xfe50 || c == 0xff0c || c == 0xff64) return false;
+    }
+    return true;
+}
+
+/* ---- the table and the verdict ---- */
+
+static const struct { const char *id; bool (*holds)(rlvr__if *x); } rlvr__instructions[] = {
+    {"keywords:existence", rlvr__if_existence}, {"keywords:frequency", rlvr__if_frequency}, {"keywords:forbidden_words", rlvr__if_forbidden},
+    {"keywords:letter_frequency", rlvr__if_letters}, {"length_constraints:number_words", rlvr__if_words},
+    {"length_constraints:number_sentences", rlvr__if_sentences}, {"length_constraints:number_paragraphs", rlvr__if_paragraphs},
+    {"length_constraints:nth_paragraph_first_word", rlvr__if_first_word}, {"detectable_content:number_placeholders", rlvr__if_placeholders},
+    {"detectable_content:postscript", rlvr__if_postscript}, {"detectable_format:number_bullet_lists", rlvr__if_bullets},
+    {"detectable_format:constrained_response", rlvr__if_constrained}, {"detectable_format:number_highlighted_sections", rlvr__if_highlights},
+    {"detectable_format:multiple_sections", rlvr__if_sections}, {"detectable_format:title", rlvr__if_title},
+    {"detectable_format:json_format", rlvr__if_json}, {"combination:two_responses", rlvr__if_two}, {"combination:repeat_prompt", rlvr__if_repeat},
+    {"startend:end_checker", rlvr__if_end}, {"startend:quotation", rlvr__if_quotation},
+    {"change_case:capital_word_frequency", rlvr__if_capitals}, {"change_case:english_capital", rlvr__if_upper},
+    {"change_case:english_lowercase", rlvr__if_lower}, {"punctuation:no_comma", rlvr__if_no_comma},
+};
+
+static int rlvr__instruction_find(const char *id)      /* -1: there is none of that name */
+{
+    for (int i = 0; id && i < (int)(sizeof rlvr__instructions / sizeof rlvr__instructions[0]); i++)
+        if (!strcmp(id, rlvr__instructions[i].id) || !strcmp(id, strchr(rlvr__instructions[i].id, ':') + 1)) return i;
+    return -1;
+}
+
+static const char *rlvr__lacks_ifcheck(rlvr__case *c)
+{
+    return rlvr__json_count(rlvr__field_if(c, "instruction_id_list", RLVR__JSON_ARRAY)) ||
+           rlvr__json_count(rlvr__field_if(c, "instructions", RLVR__JSON_ARRAY)) ? NULL : "instruction_id_list";
+}
+
+/* Whether one instruction holds for a text; x->bad says where it cannot be asked. */
+static bool rlvr__if_holds(rlvr__if *x, int which, const char *p, const char *end, rlvr__buf *low)
+{
+    low->len = 0;
+    rlvr__lower(low, p, end);
+    x->p = p;
+    x->end = end;
+    x->low = low->len ? low->data : "";
+    x->low_end = x->low + low->len;
+    bool holds = rlvr__instructions[which].holds(x);
+    return holds && !rlvr__blank(p, end);
+}
+
+/* The text as it is, and with `loose` without its first and last line and its asterisks. */
+static bool rlvr__if_try(rlvr__case *c, rlvr__if *x, int which, bool loose, rlvr__buf *low, rlvr__buf *plain)
+{
+    const char *p = c->text, *end = p + c->len;
+    bool holds = rlvr__if_holds(x, which, p, end, low);
+    if (holds || x->bad || !loose) return holds && !x->bad;
+    const char *first = (const char *)memchr(p, '\n', c->len), *last = end;
+    while (last > p && last[-1] != '\n') last--;
+    for (int k = 0; k < 8; k++) {
+        const char *from = k & 1 ? (first ? first + 1 : end) : p, *to = k & 2 ? (last > p ? last - 1 : p) : end;
+        if (from > to) from = to;
+        while (k && from < to && rlvr__is_space(*from)) from++;
+        while (k && to > from && rlvr__is_space(to[-1])) to--;
+        plain->len = 0;
+        if (k & 4) {
+            for (const char *q = from; q < to; q++)
+                if (*q != '*') rlvr__buf_add(plain, q, 1);
+            from = plain->len ? plain->data : "";
+            to = from + plain->len;
+        }
+        if (rlvr__if_holds(x, which, from, to, low)) return true;
+    }
+    return false;
+}
+
+static void rlvr__grade_ifcheck(rlvr__case *c)
+{
+    if (!rlvr__field_is(c, "instruction_id_list", RLVR__JSON_ARRAY) || !rlvr__field_is(c, "instructions", RLVR__JSON_ARRAY) ||
+        !rlvr__field_is(c, "kwargs", RLVR__JSON_ARRAY) || !rlvr__field_is(c, "loose", RLVR__JSON_BOOL) || !rlvr__field_is(c, "partial", RLVR__JSON_BOOL)) return;
+    const rlvr__json *ids = rlvr__field_if(c, "instruction_id_list", RLVR__JSON_ARRAY), *kwargs = rlvr__field(c, "kwargs");
+    bool own = !rlvr__json_count(ids), loose = rlvr__flag(c, "loose");
+    if (own) ids = rlvr__field_if(c, "instructions", RLVR__JSON_ARRAY);
+    if (!rlvr__json_count(ids)) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the task has no instruction_id_list"); return; }
+    rlvr__buf low = {c->ctx, NULL, 0, 0, false}, plain = {c->ctx, NULL, 0, 0, false};
+    const rlvr__json *args = rlvr__json_first(kwargs);
+    const char *failed = NULL;
+    int held = 0, n = 0;
+    RLVR__JSON_EACH(item, ids) {
+        rlvr__if x;
+        memset(&x, 0, sizeof x);
+        x.ctx = c->ctx;
+        x.args = own ? item : args;
+        const char *id = rlvr__json_str(own ? rlvr__json_get(item, "id") : item, NULL);
+        int which = rlvr__instruction_find(id);
+        if (which < 0) {
+            rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "there is no check for the instruction \"%.100s\"", id ? id : "(no id)");
+            goto done;
+        }
+        bool holds = rlvr__if_try(c, &x, which, loose, &low, &plain);
+        if (x.bad) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "%.80s: \"%.40s\" is missing or out of bounds", id, x.bad); goto done; }
+        held += holds;
+        if (!holds && !failed) failed = id;
+        args = rlvr__json_next(args);
+        n++;
+    }
+    if (low.failed || plain.failed) rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "out of memory");
+    else if (held == n) rlvr__verdict(c, RLVR_STATUS_EQUAL, 1, "%s", "");
+    else if (rlvr__flag(c, "partial") && held) rlvr__verdict(c, RLVR_STATUS_PARTIAL, (float)held / (float)n, "%.100s does not hold", failed);
+    else rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%.100s does not hold", failed);
+done:
+    rlvr__buf_free(&low);
+    rlvr__buf_free(&plain);
+}
 /* ============================================================================================
    15.7 COUNTDOWN                                                                 >>countdown
    ============================================================================================ */
@@ -9256,6 +11024,10 @@ typedef struct rlvr__verifier {
 static const rlvr__verifier rlvr__verifiers[] = {
     {RLVR_REWARD_EXACT, false, rlvr__grade_exact, NULL, rlvr__lacks_answer},
     {RLVR_REWARD_NUMBER, false, rlvr__grade_number, NULL, rlvr__lacks_number},
+    {RLVR_REWARD_CHOICE, true, rlvr__grade_choice, NULL, NULL},
+    {RLVR_REWARD_FORMAT, false, rlvr__grade_format, NULL, rlvr__lacks_format},
+    {RLVR_REWARD_IFCHECK, false, rlvr__grade_ifcheck, NULL, rlvr__lacks_ifcheck},
+    {RLVR_REWARD_SHAPE, false, rlvr__grade_shape, NULL, rlvr__lacks_shape},
 };
 
 static const rlvr__verifier *rlvr__verifier_of(rlvr_reward_kind kind)
