@@ -8296,7 +8296,8 @@ static bool rlvr__number_applied(const char *p, const char *end)
         if (!n && (*p == ' ' || *p == '*' || *p == '{' || *p == '(')) n = 1;
         if (!n) break;
     }
-    return p < end && (rlvr__is_digit(*p) || rlvr__factor_at(p, end) || (*p == '.' && p + 1 < end && rlvr__is_digit(p[1])));
+    bool variable = p < end && rlvr__is_alpha(*p) && !strchr("aAI", *p) && (p + 1 == end || !rlvr__is_alpha(p[1]));
+    return variable || (p < end && (rlvr__is_digit(*p) || rlvr__factor_at(p, end) || (*p == '.' && p + 1 < end && rlvr__is_digit(p[1]))));
 }
 
 /* Reads digits with thousands separators from s->p on. A chain of commas that is not all groups of three is a list. */
@@ -8597,7 +8598,7 @@ static bool rlvr__invisible_at(const char *p, const char *end)
 static bool rlvr__negated_before(const char *begin, const char *p)
 {
     static const char *const no[] = {"not", "never", "cannot", "neither", "nor", "except", "than", "isnt", "arent", "wasnt", "excluding", NULL};
-    static const char *const unequal[] = {"\\neq", "\\ne", "!=", "\xe2\x89\xa0", "=/=", "~~", NULL};
+    static const char *const unequal[] = {"\\neq", "\\ne", "!=", "\xe2\x89\xa0", "=/=", "~~", "\\pm", "\\mp", "\xc2\xb1", NULL};
     const char *limit = p - begin > 160 ? p - 160 : begin;
     bool direct = true;              /* only mark-up so far */
     for (int words = 0; words < 5 && p > limit;) {
@@ -8619,8 +8620,10 @@ static bool rlvr__negated_before(const char *begin, const char *p)
         size_t n = (size_t)(p - word);
         if (n == 0) return false;
         if (rlvr__word_is(word, n, "but")) {
+            static const char *const all[] = {"anything", "everything", "all", "any", NULL};
             for (p = word; p > limit && p[-1] == ' ';) p--;
-            return p - begin >= 8 && rlvr__word_is(p - 8, 8, "anything");
+            for (word = p; word > limit && rlvr__is_alpha(word[-1]);) word--;
+            return rlvr__word_in(word, (size_t)(p - word), all);
         }
         if (rlvr__word_in(word, n, no)) return true;
         if (n > 3 && (word[n - 1] | 32) == 't' && (word[n - 2] == '\'' || (unsigned char)word[n - 2] >= 128)) {      /* n't */
@@ -8756,7 +8759,7 @@ static int rlvr__number_by_box(const char *text, const char *end, rlvr__number *
     const char *at = end, *box, *close, *before, *before_close;
     rlvr__number other;
     if (!rlvr__box_before(text, &at, end, &box, &close)) return 0;
-    if (!rlvr__number_in_box(box, close, out) || !rlvr__number_stands(text, end, box, close)) return -1;
+    if (!rlvr__number_in_box(box, close, out) || rlvr__negated_before(box + 7, out->begin) || !rlvr__number_stands(text, end, box, close)) return -1;
     if (!rlvr__box_before(text, &at, box, &before, &before_close)) return 1;
     if (!rlvr__join_of(before_close, box)) return 1;
     return rlvr__number_in_box(before, before_close, &other) && rlvr__number_equal(out, &other) ? 1 : -1;
@@ -9406,7 +9409,8 @@ static uint32_t rlvr__choice_content(rlvr__choices *o, const char *p, const char
     end = p + n;
     uint32_t found = rlvr__choice_by_text(o, p, end);
     if (found) return found;
-    return rlvr__choice_named(o, p, p, end, false, &after);
+    found = rlvr__choice_named(o, p, p, end, false, &after);
+    return found && rlvr__denied_after(after, end) ? 0 : found;
 }
 
 static uint32_t rlvr__choice_read(rlvr__choices *o, const char *text, const char *end, bool whole);
@@ -9501,7 +9505,7 @@ static const char *rlvr__choice_cue(rlvr__choices *o, rlvr__choice_votes *v, con
 static const char *rlvr__choice_lone(rlvr__choices *o, rlvr__choice_votes *v, const char *text, const char *p, const char *end)
 {
     static const char *const right[] = {"correct", "right", "best", "answer", "true", NULL};
-    static const char *const lead[] = {"is", "be", "it's", "its", "with", "say", "guess", "so", "thus", "therefore", "hence", "think", "believe", NULL};
+    static const char *const lead[] = {"is", "be", "it's", "its", "with", "say", "guess", "so", "thus", "therefore", "hence", "think", "believe", "but", NULL};
     int letter = rlvr__choice_letter(o, text, p, end);
     if (letter < 0 || rlvr__negated_before(text, p) || rlvr__denied_after(p + 1, end)) return p + 1;
     const char *q = rlvr__choice_closing(p + 1, end), *before = p;
@@ -9524,7 +9528,7 @@ static const char *rlvr__choice_lone(rlvr__choices *o, rlvr__choice_votes *v, co
     const char *back = before;
     while (!line && back > text && back[-1] == ' ') back--;
     if (!line && (back == text || back[-1] == '\n')) line = true;
-    bool marked = p + 1 < end && strchr(").:", p[1]) && (p + 2 >= end || rlvr__is_space(p[2]) || strchr("*_", p[2]));
+    bool marked = p + 1 < end && strchr(").:,", p[1]) && (p + 2 >= end || rlvr__is_space(p[2]) || strchr("*_", p[2]));
     bool ends_line = q == end || *q == '\n' || *q == '\r' || ((*q == '.' || *q == ' ') && (q + 1 == end || q[1] == '\n'));
     const char *word = back;
     while (word > text && (rlvr__is_alpha(word[-1]) || word[-1] == '\'')) word--;
@@ -9550,13 +9554,12 @@ static uint32_t rlvr__choice_mentioned(rlvr__choices *o, const char *text, const
         size_t n = starts ? rlvr__choice_text_at(o, p, end, &which) : 0;
         if (n) { named |= 1u << which; p += n; continue; }
         if (starts && (rlvr__starts(p, end, "is ") || rlvr__starts(p, end, "be "))) last_is = p + 3;
-        if (starts && rlvr__starts(p, end, "it's ")) last_is = p + 5;
+        if (starts && (rlvr__starts(p, end, "it's ") || rlvr__starts(p, end, "It's "))) last_is = p + 5;
         if (*p == '\n' && p + 1 < end) line = p + 1;
         p++;
     }
     if (named & (named - 1)) return named;
-    found = rlvr__choice_content(o, text, end);
-    if (!found) found = rlvr__choice_by_text(o, line, end);
+    found = rlvr__choice_by_text(o, line, end);
     if (!found && last_is && !rlvr__negated_before(text, last_is)) found = rlvr__choice_by_text(o, last_is, end);
     return found;
 }
@@ -10552,9 +10555,10 @@ static bool rlvr__if_first_word(rlvr__if *x)
     if (nth < 1) x->bad = "nth_paragraph";
     while (p) {
         const char *stop = rlvr__find(p, x->low_end, "\n\n", 2), *end = stop ? stop : x->low_end;
+        bool empty = rlvr__blank(p, end);
         n++;
-        blank += rlvr__blank(p, end);
-        if (n == nth) word = p;
+        blank += empty;
+        if (n == nth && !empty) word = p;
         p = stop ? stop + 2 : NULL;
     }
     bool holds = word && first && n - blank == want && nth <= want;
