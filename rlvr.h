@@ -8094,6 +8094,39 @@ static bool rlvr__field_is(rlvr__case *c, const char *name, rlvr__json_type type
     return false;
 }
 
+static const char *rlvr__find(const char *p, const char *end, const char *what, size_t n)
+{
+    while (n && (size_t)(end - p) >= n && (p = (const char *)memchr(p, what[0], (size_t)(end - p) - n + 1)) != NULL) {
+        if (!memcmp(p, what, n)) return p;
+        p++;
+    }
+    return NULL;
+}
+
+static bool rlvr__is_word_char(uint32_t c)
+{
+    if (c < 128) return rlvr__is_alpha((int)c) || rlvr__is_digit((int)c) || c == '_';
+    return c != RLVR__NOT_UTF8 && rlvr__class_of(c) >= RLVR__LETTER;
+}
+
+/* The character that stands at p, or that ends there; RLVR__NOT_UTF8: none. */
+static uint32_t rlvr__char_at(const char *p, const char *end)
+{
+    uint32_t c = RLVR__NOT_UTF8;
+    if (p < end) rlvr__utf8_read(p, (size_t)(end - p), &c);
+    return c;
+}
+
+static uint32_t rlvr__char_before(const char *begin, const char *p)
+{
+    const char *q = p;
+    while (q > begin && p - q < 4 && ((unsigned char)*--q & 0xc0) == 0x80) {}
+    return rlvr__char_at(q, p);
+}
+
+static bool rlvr__word_char_before(const char *begin, const char *p) { return rlvr__is_word_char(rlvr__char_before(begin, p)); }
+static bool rlvr__word_char_at(const char *p, const char *end) { return rlvr__is_word_char(rlvr__char_at(p, end)); }
+
 static bool rlvr__flag(const rlvr__case *c, const char *name) { return rlvr__json_bool(rlvr__field(c, name), false); }
 static const rlvr__json *rlvr__field_if(const rlvr__case *c, const char *name, rlvr__json_type type)      /* NULL: it has none of that type */
 {
@@ -8646,7 +8679,7 @@ static bool rlvr__denied_after(const char *p, const char *end)
     if (end - p > 120) end = p + 120;
     if (rlvr__starts(p, end, "~~")) return true;
     for (int words = 0; words < 4; words++) {
-        while (p < end && *p && strchr(" \t$*_`\"')]}([{%,", *p)) p++;
+        while (p < end && *p && strchr(" \t$*_`\"')]}([{%", *p)) p++;
         const char *word = p;
         while (p < end && (rlvr__is_alpha(*p) || (*p == '\'' && p > word))) p++;
         size_t n = (size_t)(p - word);
@@ -9045,7 +9078,12 @@ static bool rlvr__unit_read(rlvr__unit *u, const char *p, const char *end, bool 
         if (!first && q < end && *q == '/') { sign = -1; q++; joined = true; }
         else if (!first && spaced && rlvr__starts(q, end, "per ")) { sign = -1; q += 4; joined = true; }
         else if (!first && rlvr__starts(q, end, "\xc2\xb7")) { q += 2; joined = true; }
-        else if (!first && spaced && spaces && rlvr__is_alpha(q < end ? *q : 0)) { joined = true; u->spaced = true; }
+        else if (!first && spaced && q < end && rlvr__is_alpha(*q)) {      /* a space, where the other unit has one or a power follows */
+            const char *r = q;
+            while (r < end && rlvr__is_alpha(*r)) r++;
+            joined = spaces || (r < end && *r == '^');
+            u->spaced |= joined;
+        }
         if (!joined) break;
         q = rlvr__unit_skip(q, end);
         if (sign < 0 && q < end && *q == '(') { open = true; q++; }
@@ -9105,6 +9143,9 @@ static bool rlvr__unit_carried(const char *unit, size_t len, const char *begin, 
     const char *row = rlvr__unit_table[want.factor[0].row], *q = x->begin;
     if (!strchr("$\xe2\xc2", *row) || !strncmp(row, "\xc2\xb0", 2) || !strncmp(row, "\xc2\xb5", 2)) return false;      /* currencies alone */
     while (q > begin && (q[-1] == ' ' || q[-1] == '-' || q[-1] == '+' || q[-1] == '*')) q--;
+    const char *line = (const char *)memchr(x->after, '\n', (size_t)(end - x->after));
+    bool formula = q > begin && q[-1] == '$' && memchr(x->after, '$', (size_t)((line ? line : end) - x->after));      /* $5$ is no price */
+    if (formula && !(q - begin >= 2 && (q[-2] == '\\' || rlvr__is_alpha(q[-2])))) return false;
     for (int k = 1; k <= 5 && k <= q - begin; k++)
         if (rlvr__unit_spelled(row, q - k, q) == k && !(rlvr__is_alpha(q[-k]) && q - k > begin && rlvr__is_alpha(q[-k - 1]))) return true;
     return false;
@@ -9325,13 +9366,13 @@ static int rlvr__choice_letter(const rlvr__choices *o, const char *begin, const 
 {
     if (p >= end || !rlvr__is_alpha(*p) || !(o->letters >> ((*p | 32) - 'a') & 1)) return -1;
     const char *q = p + 1;
-    if (p > begin && (rlvr__is_alpha(p[-1]) || rlvr__is_digit(p[-1]) || (unsigned char)p[-1] >= 0xc3 || p[-1] == '\\' ||
-                      ((p[-1] == '-' || p[-1] == '\'' || p[-1] == '.') && p - 1 > begin && rlvr__is_alpha(p[-2])))) return -1;
-    if (q < end && (rlvr__is_alpha(*q) || rlvr__is_digit(*q) || (unsigned char)*q >= 0xc3 || *q == '^' || *q == '+' || *q == '#')) return -1;
-    if (q + 2 < end && !memcmp(q, "\xe2\x80\x99", 3)) return -1;
-    if (q + 1 < end && (*q == '\'' || *q == '-' || *q == '_' || *q == '.' || *q == '&') && (rlvr__is_alpha(q[1]) || rlvr__is_digit(q[1])) &&
-        !(*q == '_' && !rlvr__is_alpha(q[1]))) return -1;
-    if (q < end && (unsigned char)*q >= 0x80 && rlvr__invisible_at(q, end)) return -1;
+    uint32_t before = rlvr__char_before(begin, p), after = rlvr__char_at(q, end);
+    if (rlvr__is_word_char(before) ? before != '_' : before == '\\' || rlvr__is_invisible(before)) return -1;
+    if (p - begin >= 2 && strchr("-'.&", p[-1]) && p[-1] && rlvr__word_char_before(begin, p - 1)) return -1;      /* o'B, x-B */
+    if (after == '_' ? rlvr__word_char_at(q + 1, end) : rlvr__is_word_char(after)) return -1;
+    if (q < end && (after == '^' || after == '+' || after == '#' || after == 0x2019 || rlvr__is_invisible(after) || rlvr__mark_class(after))) return -1;
+    if (after == '\'' && before != '\'') return -1;
+    if (q + 1 < end && strchr("-.&", *q) && *q && rlvr__word_char_at(q + 1, end)) return -1;
     return (*p | 32) - 'a';
 }
 
@@ -9381,8 +9422,11 @@ static uint32_t rlvr__choice_named(rlvr__choices *o, const char *begin, const ch
         while (text < end && *text && strchr(" .:)-*,=", *text)) text++;
         text = rlvr__choice_markup(text, end);
         if (text > p && rlvr__choice_letter(o, begin, text, end) < 0 && rlvr__choice_text_at(o, text, end, &which)) {
-            found |= 1u << which;
-            p = rlvr__choice_closing(text + rlvr__choice_text_at(o, text, end, &which), end);
+            const char *behind = rlvr__choice_closing(text + rlvr__choice_text_at(o, text, end, &which), end);
+            if (which == letter || behind == end || strchr("\n\r.,;", *behind)) {      /* "B. London" names two, "B. London is ..." one */
+                found |= 1u << which;
+                p = behind;
+            }
         }
         bool joined = false;
         while (p < end) {
@@ -9526,7 +9570,7 @@ static const char *rlvr__choice_lone(rlvr__choices *o, rlvr__choice_votes *v, co
     while (before > text && strchr("*_`$\"'([{", before[-1]) && before[-1]) before--;
     bool opened = before < p, line = before == text || before[-1] == '\n', bracket = p > text && p[-1] == '(' && p + 1 < end && p[1] == ')';
     const char *back = before;
-    while (!line && back > text && back[-1] == ' ') back--;
+    while (!line && back > text && (back[-1] == ' ' || back[-1] == ',')) back--;
     if (!line && (back == text || back[-1] == '\n')) line = true;
     bool marked = p + 1 < end && strchr(").:,", p[1]) && (p + 2 >= end || rlvr__is_space(p[2]) || strchr("*_", p[2]));
     bool ends_line = q == end || *q == '\n' || *q == '\r' || ((*q == '.' || *q == ' ') && (q + 1 == end || q[1] == '\n'));
@@ -9534,7 +9578,11 @@ static const char *rlvr__choice_lone(rlvr__choices *o, rlvr__choice_votes *v, co
     while (word > text && (rlvr__is_alpha(word[-1]) || word[-1] == '\'')) word--;
     bool led = !small && rlvr__word_in(word, (size_t)(back - word), lead) && (!article || apart);
     bool bold = opened && p - before >= 2 && p[-1] == '*' && q - p >= 2 && p[1] == '*';
-    if (bracket || bold || led || (line && (marked || ends_line))) {
+    const char *own = q;
+    int which = -1;
+    while (line && own < end && *own && strchr(" .:)-*,=", *own)) own++;
+    bool titled = line && own > q && rlvr__choice_text_at(o, own, end, &which) > 0 && rlvr__choice_letter(o, text, own, end) < 0;
+    if (bracket || bold || led || titled || (line && (marked || ends_line))) {
         const char *after;
         v->apart |= 1u << letter;
         v->apart |= rlvr__choice_named(o, text, p, end, true, &after);
@@ -9600,6 +9648,17 @@ static uint32_t rlvr__choice_gold(rlvr__choices *o, const char *p, size_t n)
         if (r == end) return 1u << letter;
     }
     return rlvr__choice_by_text(o, p, end);
+}
+
+static const char *rlvr__lacks_choice(rlvr__case *c)      /* a gold that is no letter needs the texts */
+{
+    rlvr__choices none;
+    memset(&none, 0, sizeof none);
+    none.letters = (1u << 26) - 1;
+    none.scratch.ctx = c->ctx;
+    bool letter = rlvr__choice_gold(&none, c->gold, c->gold_len) != 0;
+    rlvr__buf_free(&none.scratch);
+    return letter || rlvr__field(c, "choices") ? NULL : "choices";
 }
 
 static void rlvr__grade_choice(rlvr__case *c)
@@ -10352,37 +10411,6 @@ static bool rlvr__if_relation(rlvr__if *x, const char *name, int64_t count, int6
 
 /* ---- text ---- */
 
-static const char *rlvr__find(const char *p, const char *end, const char *what, size_t n)
-{
-    while (n && (size_t)(end - p) >= n && (p = (const char *)memchr(p, what[0], (size_t)(end - p) - n + 1)) != NULL) {
-        if (!memcmp(p, what, n)) return p;
-        p++;
-    }
-    return NULL;
-}
-
-static bool rlvr__is_word_char(uint32_t c)
-{
-    if (c < 128) return rlvr__is_alpha((int)c) || rlvr__is_digit((int)c) || c == '_';
-    return c != RLVR__NOT_UTF8 && rlvr__class_of(c) >= RLVR__LETTER;
-}
-
-static bool rlvr__word_char_before(const char *begin, const char *p)      /* the character that ends at p */
-{
-    const char *q = p;
-    uint32_t c = RLVR__NOT_UTF8;
-    while (q > begin && p - q < 4 && ((unsigned char)*--q & 0xc0) == 0x80) {}
-    if (q < p) rlvr__utf8_read(q, (size_t)(p - q), &c);
-    return rlvr__is_word_char(c);
-}
-
-static bool rlvr__word_char_at(const char *p, const char *end)
-{
-    uint32_t c = RLVR__NOT_UTF8;
-    if (p < end) rlvr__utf8_read(p, (size_t)(end - p), &c);
-    return p < end && rlvr__is_word_char(c);
-}
-
 static int64_t rlvr__count_words(const char *p, const char *end)
 {
     int64_t n = 0;
@@ -10511,12 +10539,12 @@ static int64_t rlvr__count_sentences(const char *p, const char *end)
         const char *stop = p;
         bool point = true;
         for (; p < end && (*p == '.' || *p == '!' || *p == '?'); p++) point = point && *p == '.';
-        bool abbreviation = point && p - stop == 1 && rlvr__is_abbreviation(word, (size_t)(stop - word));
+        bool abbreviation = point && p - stop == 1 && rlvr__is_abbreviation(word, (size_t)(stop - word)), ellipsis = point && p - stop > 1;
         for (int n; (n = rlvr__starts_any(p, end, closing)) > 0;) p += n;
         const char *next = p;
         while (next < end && rlvr__is_space(*next)) next++;
         bool lower = next < end && *next >= 'a' && *next <= 'z';
-        if ((next > p || next == end) && !abbreviation && !(point && lower)) {
+        if ((next > p || next == end) && !abbreviation && !(ellipsis && lower)) {
             count++;
             open = false;
         }
@@ -11028,7 +11056,7 @@ typedef struct rlvr__verifier {
 static const rlvr__verifier rlvr__verifiers[] = {
     {RLVR_REWARD_EXACT, false, rlvr__grade_exact, NULL, rlvr__lacks_answer},
     {RLVR_REWARD_NUMBER, false, rlvr__grade_number, NULL, rlvr__lacks_number},
-    {RLVR_REWARD_CHOICE, true, rlvr__grade_choice, NULL, NULL},
+    {RLVR_REWARD_CHOICE, true, rlvr__grade_choice, NULL, rlvr__lacks_choice},
     {RLVR_REWARD_FORMAT, false, rlvr__grade_format, NULL, rlvr__lacks_format},
     {RLVR_REWARD_IFCHECK, false, rlvr__grade_ifcheck, NULL, rlvr__lacks_ifcheck},
     {RLVR_REWARD_SHAPE, false, rlvr__grade_shape, NULL, rlvr__lacks_shape},
