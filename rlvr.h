@@ -58,7 +58,7 @@
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses                18 Optimizer >>schedule          19 Trainer >>trainer
     20 Evaluation >>eval              21 Reports >>reports
-    Of section 15: 15.1 exact, number >>numbers, math >>arith >>math-read >>math-equal, 15.5 choice, format, shape >>format,
+    Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, math >>arith >>math-read >>math-equal, 15.5 choice >>choice, format >>format, shape >>shape,
     15.6 ifcheck >>ifcheck, 15.7 countdown >>countdown, 15.8 procedural tasks >>proc, 15.9 sandbox >>sandbox, 15.10 code,
     stdio, process >>code, 15.11 judge >>judge, 15.12 compose, the table and the public calls >>grading, 15.13 lint >>lint
 */
@@ -7800,16 +7800,609 @@ const char *rlvr_status_text(rlvr_status s)
 }
 
 /* ============================================================================================
+   15.0 TEXT KEYS                                                                       >>fold
+   ============================================================================================ */
+
+/* Two texts are the same to a verifier when their keys are the same bytes. What a key levels, each when asked:
+     ignore_case          upper and lower case, by Unicode's simple case folding of every script;
+     nfc                  how an accent is written (U+00E4, or a and U+0308): both become canonically decomposed, marks in canonical
+                          order. Covered: every character below U+10000 (Latin, Greek, Cyrillic, Vietnamese, Indic, kana, ...) with
+                          Hangul, without the CJK compatibility ideographs. Of more than 32 marks on one letter, 32 at a time;
+     ignore_space         white space at both ends goes, runs of it within become one space (Unicode's white space);
+     ignore_punctuation   marks of prose go: . , ; : ! ? quotes, brackets and their like in other scripts, but for . , : before a
+                          digit (".5" is not "5"). Signs that carry meaning ("-", "%", "+", "#", "/") stay.
+   Bytes that are not UTF-8 stay themselves. */
+
+typedef struct rlvr__key_options { bool ignore_case, nfc, ignore_space, ignore_punctuation; } rlvr__key_options;
+
+/* first, last, step, what the first folds to: Unicode 14, as tests/text_tables.py derives them. */
+static const uint32_t rlvr__fold_runs[][4] = {
+    {0x41,0x5a,1,0x61}, {0xb5,0xb5,1,0x3bc}, {0xc0,0xd6,1,0xe0}, {0xd8,0xde,1,0xf8}, {0x100,0x12e,2,0x101},
+    {0x132,0x136,2,0x133}, {0x139,0x147,2,0x13a}, {0x14a,0x176,2,0x14b}, {0x178,0x178,1,0xff}, {0x179,0x17d,2,0x17a},
+    {0x17f,0x17f,1,0x73}, {0x181,0x181,1,0x253}, {0x182,0x184,2,0x183}, {0x186,0x186,1,0x254}, {0x187,0x187,1,0x188},
+    {0x189,0x18a,1,0x256}, {0x18b,0x18b,1,0x18c}, {0x18e,0x18e,1,0x1dd}, {0x18f,0x18f,1,0x259}, {0x190,0x190,1,0x25b},
+    {0x191,0x191,1,0x192}, {0x193,0x193,1,0x260}, {0x194,0x194,1,0x263}, {0x196,0x196,1,0x269}, {0x197,0x197,1,0x268},
+    {0x198,0x198,1,0x199}, {0x19c,0x19c,1,0x26f}, {0x19d,0x19d,1,0x272}, {0x19f,0x19f,1,0x275}, {0x1a0,0x1a4,2,0x1a1},
+    {0x1a6,0x1a6,1,0x280}, {0x1a7,0x1a7,1,0x1a8}, {0x1a9,0x1a9,1,0x283}, {0x1ac,0x1ac,1,0x1ad}, {0x1ae,0x1ae,1,0x288},
+    {0x1af,0x1af,1,0x1b0}, {0x1b1,0x1b2,1,0x28a}, {0x1b3,0x1b5,2,0x1b4}, {0x1b7,0x1b7,1,0x292}, {0x1b8,0x1b8,1,0x1b9},
+    {0x1bc,0x1bc,1,0x1bd}, {0x1c4,0x1c4,1,0x1c6}, {0x1c5,0x1c5,1,0x1c6}, {0x1c7,0x1c7,1,0x1c9}, {0x1c8,0x1c8,1,0x1c9},
+    {0x1ca,0x1ca,1,0x1cc}, {0x1cb,0x1db,2,0x1cc}, {0x1de,0x1ee,2,0x1df}, {0x1f1,0x1f1,1,0x1f3}, {0x1f2,0x1f4,2,0x1f3},
+    {0x1f6,0x1f6,1,0x195}, {0x1f7,0x1f7,1,0x1bf}, {0x1f8,0x21e,2,0x1f9}, {0x220,0x220,1,0x19e}, {0x222,0x232,2,0x223},
+    {0x23a,0x23a,1,0x2c65}, {0x23b,0x23b,1,0x23c}, {0x23d,0x23d,1,0x19a}, {0x23e,0x23e,1,0x2c66}, {0x241,0x241,1,0x242},
+    {0x243,0x243,1,0x180}, {0x244,0x244,1,0x289}, {0x245,0x245,1,0x28c}, {0x246,0x24e,2,0x247}, {0x345,0x345,1,0x3b9},
+    {0x370,0x372,2,0x371}, {0x376,0x376,1,0x377}, {0x37f,0x37f,1,0x3f3}, {0x386,0x386,1,0x3ac}, {0x388,0x38a,1,0x3ad},
+    {0x38c,0x38c,1,0x3cc}, {0x38e,0x38f,1,0x3cd}, {0x391,0x3a1,1,0x3b1}, {0x3a3,0x3ab,1,0x3c3}, {0x3c2,0x3c2,1,0x3c3},
+    {0x3cf,0x3cf,1,0x3d7}, {0x3d0,0x3d0,1,0x3b2}, {0x3d1,0x3d1,1,0x3b8}, {0x3d5,0x3d5,1,0x3c6}, {0x3d6,0x3d6,1,0x3c0},
+    {0x3d8,0x3ee,2,0x3d9}, {0x3f0,0x3f0,1,0x3ba}, {0x3f1,0x3f1,1,0x3c1}, {0x3f4,0x3f4,1,0x3b8}, {0x3f5,0x3f5,1,0x3b5},
+    {0x3f7,0x3f7,1,0x3f8}, {0x3f9,0x3f9,1,0x3f2}, {0x3fa,0x3fa,1,0x3fb}, {0x3fd,0x3ff,1,0x37b}, {0x400,0x40f,1,0x450},
+    {0x410,0x42f,1,0x430}, {0x460,0x480,2,0x461}, {0x48a,0x4be,2,0x48b}, {0x4c0,0x4c0,1,0x4cf}, {0x4c1,0x4cd,2,0x4c2},
+    {0x4d0,0x52e,2,0x4d1}, {0x531,0x556,1,0x561}, {0x10a0,0x10c5,1,0x2d00}, {0x10c7,0x10c7,1,0x2d27}, {0x10cd,0x10cd,1,0x2d2d},
+    {0x13f8,0x13fd,1,0x13f0}, {0x1c80,0x1c80,1,0x432}, {0x1c81,0x1c81,1,0x434}, {0x1c82,0x1c82,1,0x43e},
+    {0x1c83,0x1c84,1,0x441}, {0x1c85,0x1c85,1,0x442}, {0x1c86,0x1c86,1,0x44a}, {0x1c87,0x1c87,1,0x463},
+    {0x1c88,0x1c88,1,0xa64b}, {0x1c90,0x1cba,1,0x10d0}, {0x1cbd,0x1cbf,1,0x10fd}, {0x1e00,0x1e94,2,0x1e01},
+    {0x1e9b,0x1e9b,1,0x1e61}, {0x1e9e,0x1e9e,1,0xdf}, {0x1ea0,0x1efe,2,0x1ea1}, {0x1f08,0x1f0f,1,0x1f00},
+    {0x1f18,0x1f1d,1,0x1f10}, {0x1f28,0x1f2f,1,0x1f20}, {0x1f38,0x1f3f,1,0x1f30}, {0x1f48,0x1f4d,1,0x1f40},
+    {0x1f59,0x1f5f,2,0x1f51}, {0x1f68,0x1f6f,1,0x1f60}, {0x1f88,0x1f8f,1,0x1f80}, {0x1f98,0x1f9f,1,0x1f90},
+    {0x1fa8,0x1faf,1,0x1fa0}, {0x1fb8,0x1fb9,1,0x1fb0}, {0x1fba,0x1fbb,1,0x1f70}, {0x1fbc,0x1fbc,1,0x1fb3},
+    {0x1fbe,0x1fbe,1,0x3b9}, {0x1fc8,0x1fcb,1,0x1f72}, {0x1fcc,0x1fcc,1,0x1fc3}, {0x1fd8,0x1fd9,1,0x1fd0},
+    {0x1fda,0x1fdb,1,0x1f76}, {0x1fe8,0x1fe9,1,0x1fe0}, {0x1fea,0x1feb,1,0x1f7a}, {0x1fec,0x1fec,1,0x1fe5},
+    {0x1ff8,0x1ff9,1,0x1f78}, {0x1ffa,0x1ffb,1,0x1f7c}, {0x1ffc,0x1ffc,1,0x1ff3}, {0x2126,0x2126,1,0x3c9},
+    {0x212a,0x212a,1,0x6b}, {0x212b,0x212b,1,0xe5}, {0x2132,0x2132,1,0x214e}, {0x2160,0x216f,1,0x2170},
+    {0x2183,0x2183,1,0x2184}, {0x24b6,0x24cf,1,0x24d0}, {0x2c00,0x2c2f,1,0x2c30}, {0x2c60,0x2c60,1,0x2c61},
+    {0x2c62,0x2c62,1,0x26b}, {0x2c63,0x2c63,1,0x1d7d}, {0x2c64,0x2c64,1,0x27d}, {0x2c67,0x2c6b,2,0x2c68},
+    {0x2c6d,0x2c6d,1,0x251}, {0x2c6e,0x2c6e,1,0x271}, {0x2c6f,0x2c6f,1,0x250}, {0x2c70,0x2c70,1,0x252},
+    {0x2c72,0x2c72,1,0x2c73}, {0x2c75,0x2c75,1,0x2c76}, {0x2c7e,0x2c7f,1,0x23f}, {0x2c80,0x2ce2,2,0x2c81},
+    {0x2ceb,0x2ced,2,0x2cec}, {0x2cf2,0x2cf2,1,0x2cf3}, {0xa640,0xa66c,2,0xa641}, {0xa680,0xa69a,2,0xa681},
+    {0xa722,0xa72e,2,0xa723}, {0xa732,0xa76e,2,0xa733}, {0xa779,0xa77b,2,0xa77a}, {0xa77d,0xa77d,1,0x1d79},
+    {0xa77e,0xa786,2,0xa77f}, {0xa78b,0xa78b,1,0xa78c}, {0xa78d,0xa78d,1,0x265}, {0xa790,0xa792,2,0xa791},
+    {0xa796,0xa7a8,2,0xa797}, {0xa7aa,0xa7aa,1,0x266}, {0xa7ab,0xa7ab,1,0x25c}, {0xa7ac,0xa7ac,1,0x261},
+    {0xa7ad,0xa7ad,1,0x26c}, {0xa7ae,0xa7ae,1,0x26a}, {0xa7b0,0xa7b0,1,0x29e}, {0xa7b1,0xa7b1,1,0x287}, {0xa7b2,0xa7b2,1,0x29d},
+    {0xa7b3,0xa7b3,1,0xab53}, {0xa7b4,0xa7c2,2,0xa7b5}, {0xa7c4,0xa7c4,1,0xa794}, {0xa7c5,0xa7c5,1,0x282},
+    {0xa7c6,0xa7c6,1,0x1d8e}, {0xa7c7,0xa7c9,2,0xa7c8}, {0xa7d0,0xa7d0,1,0xa7d1}, {0xa7d6,0xa7d8,2,0xa7d7},
+    {0xa7f5,0xa7f5,1,0xa7f6}, {0xab70,0xabbf,1,0x13a0}, {0xff21,0xff3a,1,0xff41}, {0x10400,0x10427,1,0x10428},
+    {0x104b0,0x104d3,1,0x104d8}, {0x10570,0x1057a,1,0x10597}, {0x1057c,0x1058a,1,0x105a3}, {0x1058c,0x10592,1,0x105b3},
+    {0x10594,0x10595,1,0x105bb}, {0x10c80,0x10cb2,1,0x10cc0}, {0x118a0,0x118bf,1,0x118c0}, {0x16e40,0x16e5f,1,0x16e60},
+    {0x1e900,0x1e921,1,0x1e922},
+};
+/* A character and the two it is made of; 0: only the first. */
+static const uint16_t rlvr__decompositions[][3] = {
+    {0xc0,0x41,0x300}, {0xc1,0x41,0x301}, {0xc2,0x41,0x302}, {0xc3,0x41,0x303}, {0xc4,0x41,0x308}, {0xc5,0x41,0x30a},
+    {0xc7,0x43,0x327}, {0xc8,0x45,0x300}, {0xc9,0x45,0x301}, {0xca,0x45,0x302}, {0xcb,0x45,0x308}, {0xcc,0x49,0x300},
+    {0xcd,0x49,0x301}, {0xce,0x49,0x302}, {0xcf,0x49,0x308}, {0xd1,0x4e,0x303}, {0xd2,0x4f,0x300}, {0xd3,0x4f,0x301},
+    {0xd4,0x4f,0x302}, {0xd5,0x4f,0x303}, {0xd6,0x4f,0x308}, {0xd9,0x55,0x300}, {0xda,0x55,0x301}, {0xdb,0x55,0x302},
+    {0xdc,0x55,0x308}, {0xdd,0x59,0x301}, {0xe0,0x61,0x300}, {0xe1,0x61,0x301}, {0xe2,0x61,0x302}, {0xe3,0x61,0x303},
+    {0xe4,0x61,0x308}, {0xe5,0x61,0x30a}, {0xe7,0x63,0x327}, {0xe8,0x65,0x300}, {0xe9,0x65,0x301}, {0xea,0x65,0x302},
+    {0xeb,0x65,0x308}, {0xec,0x69,0x300}, {0xed,0x69,0x301}, {0xee,0x69,0x302}, {0xef,0x69,0x308}, {0xf1,0x6e,0x303},
+    {0xf2,0x6f,0x300}, {0xf3,0x6f,0x301}, {0xf4,0x6f,0x302}, {0xf5,0x6f,0x303}, {0xf6,0x6f,0x308}, {0xf9,0x75,0x300},
+    {0xfa,0x75,0x301}, {0xfb,0x75,0x302}, {0xfc,0x75,0x308}, {0xfd,0x79,0x301}, {0xff,0x79,0x308}, {0x100,0x41,0x304},
+    {0x101,0x61,0x304}, {0x102,0x41,0x306}, {0x103,0x61,0x306}, {0x104,0x41,0x328}, {0x105,0x61,0x328}, {0x106,0x43,0x301},
+    {0x107,0x63,0x301}, {0x108,0x43,0x302}, {0x109,0x63,0x302}, {0x10a,0x43,0x307}, {0x10b,0x63,0x307}, {0x10c,0x43,0x30c},
+    {0x10d,0x63,0x30c}, {0x10e,0x44,0x30c}, {0x10f,0x64,0x30c}, {0x112,0x45,0x304}, {0x113,0x65,0x304}, {0x114,0x45,0x306},
+    {0x115,0x65,0x306}, {0x116,0x45,0x307}, {0x117,0x65,0x307}, {0x118,0x45,0x328}, {0x119,0x65,0x328}, {0x11a,0x45,0x30c},
+    {0x11b,0x65,0x30c}, {0x11c,0x47,0x302}, {0x11d,0x67,0x302}, {0x11e,0x47,0x306}, {0x11f,0x67,0x306}, {0x120,0x47,0x307},
+    {0x121,0x67,0x307}, {0x122,0x47,0x327}, {0x123,0x67,0x327}, {0x124,0x48,0x302}, {0x125,0x68,0x302}, {0x128,0x49,0x303},
+    {0x129,0x69,0x303}, {0x12a,0x49,0x304}, {0x12b,0x69,0x304}, {0x12c,0x49,0x306}, {0x12d,0x69,0x306}, {0x12e,0x49,0x328},
+    {0x12f,0x69,0x328}, {0x130,0x49,0x307}, {0x134,0x4a,0x302}, {0x135,0x6a,0x302}, {0x136,0x4b,0x327}, {0x137,0x6b,0x327},
+    {0x139,0x4c,0x301}, {0x13a,0x6c,0x301}, {0x13b,0x4c,0x327}, {0x13c,0x6c,0x327}, {0x13d,0x4c,0x30c}, {0x13e,0x6c,0x30c},
+    {0x143,0x4e,0x301}, {0x144,0x6e,0x301}, {0x145,0x4e,0x327}, {0x146,0x6e,0x327}, {0x147,0x4e,0x30c}, {0x148,0x6e,0x30c},
+    {0x14c,0x4f,0x304}, {0x14d,0x6f,0x304}, {0x14e,0x4f,0x306}, {0x14f,0x6f,0x306}, {0x150,0x4f,0x30b}, {0x151,0x6f,0x30b},
+    {0x154,0x52,0x301}, {0x155,0x72,0x301}, {0x156,0x52,0x327}, {0x157,0x72,0x327}, {0x158,0x52,0x30c}, {0x159,0x72,0x30c},
+    {0x15a,0x53,0x301}, {0x15b,0x73,0x301}, {0x15c,0x53,0x302}, {0x15d,0x73,0x302}, {0x15e,0x53,0x327}, {0x15f,0x73,0x327},
+    {0x160,0x53,0x30c}, {0x161,0x73,0x30c}, {0x162,0x54,0x327}, {0x163,0x74,0x327}, {0x164,0x54,0x30c}, {0x165,0x74,0x30c},
+    {0x168,0x55,0x303}, {0x169,0x75,0x303}, {0x16a,0x55,0x304}, {0x16b,0x75,0x304}, {0x16c,0x55,0x306}, {0x16d,0x75,0x306},
+    {0x16e,0x55,0x30a}, {0x16f,0x75,0x30a}, {0x170,0x55,0x30b}, {0x171,0x75,0x30b}, {0x172,0x55,0x328}, {0x173,0x75,0x328},
+    {0x174,0x57,0x302}, {0x175,0x77,0x302}, {0x176,0x59,0x302}, {0x177,0x79,0x302}, {0x178,0x59,0x308}, {0x179,0x5a,0x301},
+    {0x17a,0x7a,0x301}, {0x17b,0x5a,0x307}, {0x17c,0x7a,0x307}, {0x17d,0x5a,0x30c}, {0x17e,0x7a,0x30c}, {0x1a0,0x4f,0x31b},
+    {0x1a1,0x6f,0x31b}, {0x1af,0x55,0x31b}, {0x1b0,0x75,0x31b}, {0x1cd,0x41,0x30c}, {0x1ce,0x61,0x30c}, {0x1cf,0x49,0x30c},
+    {0x1d0,0x69,0x30c}, {0x1d1,0x4f,0x30c}, {0x1d2,0x6f,0x30c}, {0x1d3,0x55,0x30c}, {0x1d4,0x75,0x30c}, {0x1d5,0xdc,0x304},
+    {0x1d6,0xfc,0x304}, {0x1d7,0xdc,0x301}, {0x1d8,0xfc,0x301}, {0x1d9,0xdc,0x30c}, {0x1da,0xfc,0x30c}, {0x1db,0xdc,0x300},
+    {0x1dc,0xfc,0x300}, {0x1de,0xc4,0x304}, {0x1df,0xe4,0x304}, {0x1e0,0x226,0x304}, {0x1e1,0x227,0x304}, {0x1e2,0xc6,0x304},
+    {0x1e3,0xe6,0x304}, {0x1e6,0x47,0x30c}, {0x1e7,0x67,0x30c}, {0x1e8,0x4b,0x30c}, {0x1e9,0x6b,0x30c}, {0x1ea,0x4f,0x328},
+    {0x1eb,0x6f,0x328}, {0x1ec,0x1ea,0x304}, {0x1ed,0x1eb,0x304}, {0x1ee,0x1b7,0x30c}, {0x1ef,0x292,0x30c}, {0x1f0,0x6a,0x30c},
+    {0x1f4,0x47,0x301}, {0x1f5,0x67,0x301}, {0x1f8,0x4e,0x300}, {0x1f9,0x6e,0x300}, {0x1fa,0xc5,0x301}, {0x1fb,0xe5,0x301},
+    {0x1fc,0xc6,0x301}, {0x1fd,0xe6,0x301}, {0x1fe,0xd8,0x301}, {0x1ff,0xf8,0x301}, {0x200,0x41,0x30f}, {0x201,0x61,0x30f},
+    {0x202,0x41,0x311}, {0x203,0x61,0x311}, {0x204,0x45,0x30f}, {0x205,0x65,0x30f}, {0x206,0x45,0x311}, {0x207,0x65,0x311},
+    {0x208,0x49,0x30f}, {0x209,0x69,0x30f}, {0x20a,0x49,0x311}, {0x20b,0x69,0x311}, {0x20c,0x4f,0x30f}, {0x20d,0x6f,0x30f},
+    {0x20e,0x4f,0x311}, {0x20f,0x6f,0x311}, {0x210,0x52,0x30f}, {0x211,0x72,0x30f}, {0x212,0x52,0x311}, {0x213,0x72,0x311},
+    {0x214,0x55,0x30f}, {0x215,0x75,0x30f}, {0x216,0x55,0x311}, {0x217,0x75,0x311}, {0x218,0x53,0x326}, {0x219,0x73,0x326},
+    {0x21a,0x54,0x326}, {0x21b,0x74,0x326}, {0x21e,0x48,0x30c}, {0x21f,0x68,0x30c}, {0x226,0x41,0x307}, {0x227,0x61,0x307},
+    {0x228,0x45,0x327}, {0x229,0x65,0x327}, {0x22a,0xd6,0x304}, {0x22b,0xf6,0x304}, {0x22c,0xd5,0x304}, {0x22d,0xf5,0x304},
+    {0x22e,0x4f,0x307}, {0x22f,0x6f,0x307}, {0x230,0x22e,0x304}, {0x231,0x22f,0x304}, {0x232,0x59,0x304}, {0x233,0x79,0x304},
+    {0x340,0x300,0}, {0x341,0x301,0}, {0x343,0x313,0}, {0x344,0x308,0x301}, {0x374,0x2b9,0}, {0x37e,0x3b,0}, {0x385,0xa8,0x301},
+    {0x386,0x391,0x301}, {0x387,0xb7,0}, {0x388,0x395,0x301}, {0x389,0x397,0x301}, {0x38a,0x399,0x301}, {0x38c,0x39f,0x301},
+    {0x38e,0x3a5,0x301}, {0x38f,0x3a9,0x301}, {0x390,0x3ca,0x301}, {0x3aa,0x399,0x308}, {0x3ab,0x3a5,0x308},
+    {0x3ac,0x3b1,0x301}, {0x3ad,0x3b5,0x301}, {0x3ae,0x3b7,0x301}, {0x3af,0x3b9,0x301}, {0x3b0,0x3cb,0x301},
+    {0x3ca,0x3b9,0x308}, {0x3cb,0x3c5,0x308}, {0x3cc,0x3bf,0x301}, {0x3cd,0x3c5,0x301}, {0x3ce,0x3c9,0x301},
+    {0x3d3,0x3d2,0x301}, {0x3d4,0x3d2,0x308}, {0x400,0x415,0x300}, {0x401,0x415,0x308}, {0x403,0x413,0x301},
+    {0x407,0x406,0x308}, {0x40c,0x41a,0x301}, {0x40d,0x418,0x300}, {0x40e,0x423,0x306}, {0x419,0x418,0x306},
+    {0x439,0x438,0x306}, {0x450,0x435,0x300}, {0x451,0x435,0x308}, {0x453,0x433,0x301}, {0x457,0x456,0x308},
+    {0x45c,0x43a,0x301}, {0x45d,0x438,0x300}, {0x45e,0x443,0x306}, {0x476,0x474,0x30f}, {0x477,0x475,0x30f},
+    {0x4c1,0x416,0x306}, {0x4c2,0x436,0x306}, {0x4d0,0x410,0x306}, {0x4d1,0x430,0x306}, {0x4d2,0x410,0x308},
+    {0x4d3,0x430,0x308}, {0x4d6,0x415,0x306}, {0x4d7,0x435,0x306}, {0x4da,0x4d8,0x308}, {0x4db,0x4d9,0x308},
+    {0x4dc,0x416,0x308}, {0x4dd,0x436,0x308}, {0x4de,0x417,0x308}, {0x4df,0x437,0x308}, {0x4e2,0x418,0x304},
+    {0x4e3,0x438,0x304}, {0x4e4,0x418,0x308}, {0x4e5,0x438,0x308}, {0x4e6,0x41e,0x308}, {0x4e7,0x43e,0x308},
+    {0x4ea,0x4e8,0x308}, {0x4eb,0x4e9,0x308}, {0x4ec,0x42d,0x308}, {0x4ed,0x44d,0x308}, {0x4ee,0x423,0x304},
+    {0x4ef,0x443,0x304}, {0x4f0,0x423,0x308}, {0x4f1,0x443,0x308}, {0x4f2,0x423,0x30b}, {0x4f3,0x443,0x30b},
+    {0x4f4,0x427,0x308}, {0x4f5,0x447,0x308}, {0x4f8,0x42b,0x308}, {0x4f9,0x44b,0x308}, {0x622,0x627,0x653},
+    {0x623,0x627,0x654}, {0x624,0x648,0x654}, {0x625,0x627,0x655}, {0x626,0x64a,0x654}, {0x6c0,0x6d5,0x654},
+    {0x6c2,0x6c1,0x654}, {0x6d3,0x6d2,0x654}, {0x929,0x928,0x93c}, {0x931,0x930,0x93c}, {0x934,0x933,0x93c},
+    {0x958,0x915,0x93c}, {0x959,0x916,0x93c}, {0x95a,0x917,0x93c}, {0x95b,0x91c,0x93c}, {0x95c,0x921,0x93c},
+    {0x95d,0x922,0x93c}, {0x95e,0x92b,0x93c}, {0x95f,0x92f,0x93c}, {0x9cb,0x9c7,0x9be}, {0x9cc,0x9c7,0x9d7},
+    {0x9dc,0x9a1,0x9bc}, {0x9dd,0x9a2,0x9bc}, {0x9df,0x9af,0x9bc}, {0xa33,0xa32,0xa3c}, {0xa36,0xa38,0xa3c},
+    {0xa59,0xa16,0xa3c}, {0xa5a,0xa17,0xa3c}, {0xa5b,0xa1c,0xa3c}, {0xa5e,0xa2b,0xa3c}, {0xb48,0xb47,0xb56},
+    {0xb4b,0xb47,0xb3e}, {0xb4c,0xb47,0xb57}, {0xb5c,0xb21,0xb3c}, {0xb5d,0xb22,0xb3c}, {0xb94,0xb92,0xbd7},
+    {0xbca,0xbc6,0xbbe}, {0xbcb,0xbc7,0xbbe}, {0xbcc,0xbc6,0xbd7}, {0xc48,0xc46,0xc56}, {0xcc0,0xcbf,0xcd5},
+    {0xcc7,0xcc6,0xcd5}, {0xcc8,0xcc6,0xcd6}, {0xcca,0xcc6,0xcc2}, {0xccb,0xcca,0xcd5}, {0xd4a,0xd46,0xd3e},
+    {0xd4b,0xd47,0xd3e}, {0xd4c,0xd46,0xd57}, {0xdda,0xdd9,0xdca}, {0xddc,0xdd9,0xdcf}, {0xddd,0xddc,0xdca},
+    {0xdde,0xdd9,0xddf}, {0xf43,0xf42,0xfb7}, {0xf4d,0xf4c,0xfb7}, {0xf52,0xf51,0xfb7}, {0xf57,0xf56,0xfb7},
+    {0xf5c,0xf5b,0xfb7}, {0xf69,0xf40,0xfb5}, {0xf73,0xf71,0xf72}, {0xf75,0xf71,0xf74}, {0xf76,0xfb2,0xf80},
+    {0xf78,0xfb3,0xf80}, {0xf81,0xf71,0xf80}, {0xf93,0xf92,0xfb7}, {0xf9d,0xf9c,0xfb7}, {0xfa2,0xfa1,0xfb7},
+    {0xfa7,0xfa6,0xfb7}, {0xfac,0xfab,0xfb7}, {0xfb9,0xf90,0xfb5}, {0x1026,0x1025,0x102e}, {0x1b06,0x1b05,0x1b35},
+    {0x1b08,0x1b07,0x1b35}, {0x1b0a,0x1b09,0x1b35}, {0x1b0c,0x1b0b,0x1b35}, {0x1b0e,0x1b0d,0x1b35}, {0x1b12,0x1b11,0x1b35},
+    {0x1b3b,0x1b3a,0x1b35}, {0x1b3d,0x1b3c,0x1b35}, {0x1b40,0x1b3e,0x1b35}, {0x1b41,0x1b3f,0x1b35}, {0x1b43,0x1b42,0x1b35},
+    {0x1e00,0x41,0x325}, {0x1e01,0x61,0x325}, {0x1e02,0x42,0x307}, {0x1e03,0x62,0x307}, {0x1e04,0x42,0x323},
+    {0x1e05,0x62,0x323}, {0x1e06,0x42,0x331}, {0x1e07,0x62,0x331}, {0x1e08,0xc7,0x301}, {0x1e09,0xe7,0x301},
+    {0x1e0a,0x44,0x307}, {0x1e0b,0x64,0x307}, {0x1e0c,0x44,0x323}, {0x1e0d,0x64,0x323}, {0x1e0e,0x44,0x331},
+    {0x1e0f,0x64,0x331}, {0x1e10,0x44,0x327}, {0x1e11,0x64,0x327}, {0x1e12,0x44,0x32d}, {0x1e13,0x64,0x32d},
+    {0x1e14,0x112,0x300}, {0x1e15,0x113,0x300}, {0x1e16,0x112,0x301}, {0x1e17,0x113,0x301}, {0x1e18,0x45,0x32d},
+    {0x1e19,0x65,0x32d}, {0x1e1a,0x45,0x330}, {0x1e1b,0x65,0x330}, {0x1e1c,0x228,0x306}, {0x1e1d,0x229,0x306},
+    {0x1e1e,0x46,0x307}, {0x1e1f,0x66,0x307}, {0x1e20,0x47,0x304}, {0x1e21,0x67,0x304}, {0x1e22,0x48,0x307},
+    {0x1e23,0x68,0x307}, {0x1e24,0x48,0x323}, {0x1e25,0x68,0x323}, {0x1e26,0x48,0x308}, {0x1e27,0x68,0x308},
+    {0x1e28,0x48,0x327}, {0x1e29,0x68,0x327}, {0x1e2a,0x48,0x32e}, {0x1e2b,0x68,0x32e}, {0x1e2c,0x49,0x330},
+    {0x1e2d,0x69,0x330}, {0x1e2e,0xcf,0x301}, {0x1e2f,0xef,0x301}, {0x1e30,0x4b,0x301}, {0x1e31,0x6b,0x301},
+    {0x1e32,0x4b,0x323}, {0x1e33,0x6b,0x323}, {0x1e34,0x4b,0x331}, {0x1e35,0x6b,0x331}, {0x1e36,0x4c,0x323},
+    {0x1e37,0x6c,0x323}, {0x1e38,0x1e36,0x304}, {0x1e39,0x1e37,0x304}, {0x1e3a,0x4c,0x331}, {0x1e3b,0x6c,0x331},
+    {0x1e3c,0x4c,0x32d}, {0x1e3d,0x6c,0x32d}, {0x1e3e,0x4d,0x301}, {0x1e3f,0x6d,0x301}, {0x1e40,0x4d,0x307},
+    {0x1e41,0x6d,0x307}, {0x1e42,0x4d,0x323}, {0x1e43,0x6d,0x323}, {0x1e44,0x4e,0x307}, {0x1e45,0x6e,0x307},
+    {0x1e46,0x4e,0x323}, {0x1e47,0x6e,0x323}, {0x1e48,0x4e,0x331}, {0x1e49,0x6e,0x331}, {0x1e4a,0x4e,0x32d},
+    {0x1e4b,0x6e,0x32d}, {0x1e4c,0xd5,0x301}, {0x1e4d,0xf5,0x301}, {0x1e4e,0xd5,0x308}, {0x1e4f,0xf5,0x308},
+    {0x1e50,0x14c,0x300}, {0x1e51,0x14d,0x300}, {0x1e52,0x14c,0x301}, {0x1e53,0x14d,0x301}, {0x1e54,0x50,0x301},
+    {0x1e55,0x70,0x301}, {0x1e56,0x50,0x307}, {0x1e57,0x70,0x307}, {0x1e58,0x52,0x307}, {0x1e59,0x72,0x307},
+    {0x1e5a,0x52,0x323}, {0x1e5b,0x72,0x323}, {0x1e5c,0x1e5a,0x304}, {0x1e5d,0x1e5b,0x304}, {0x1e5e,0x52,0x331},
+    {0x1e5f,0x72,0x331}, {0x1e60,0x53,0x307}, {0x1e61,0x73,0x307}, {0x1e62,0x53,0x323}, {0x1e63,0x73,0x323},
+    {0x1e64,0x15a,0x307}, {0x1e65,0x15b,0x307}, {0x1e66,0x160,0x307}, {0x1e67,0x161,0x307}, {0x1e68,0x1e62,0x307},
+    {0x1e69,0x1e63,0x307}, {0x1e6a,0x54,0x307}, {0x1e6b,0x74,0x307}, {0x1e6c,0x54,0x323}, {0x1e6d,0x74,0x323},
+    {0x1e6e,0x54,0x331}, {0x1e6f,0x74,0x331}, {0x1e70,0x54,0x32d}, {0x1e71,0x74,0x32d}, {0x1e72,0x55,0x324},
+    {0x1e73,0x75,0x324}, {0x1e74,0x55,0x330}, {0x1e75,0x75,0x330}, {0x1e76,0x55,0x32d}, {0x1e77,0x75,0x32d},
+    {0x1e78,0x168,0x301}, {0x1e79,0x169,0x301}, {0x1e7a,0x16a,0x308}, {0x1e7b,0x16b,0x308}, {0x1e7c,0x56,0x303},
+    {0x1e7d,0x76,0x303}, {0x1e7e,0x56,0x323}, {0x1e7f,0x76,0x323}, {0x1e80,0x57,0x300}, {0x1e81,0x77,0x300},
+    {0x1e82,0x57,0x301}, {0x1e83,0x77,0x301}, {0x1e84,0x57,0x308}, {0x1e85,0x77,0x308}, {0x1e86,0x57,0x307},
+    {0x1e87,0x77,0x307}, {0x1e88,0x57,0x323}, {0x1e89,0x77,0x323}, {0x1e8a,0x58,0x307}, {0x1e8b,0x78,0x307},
+    {0x1e8c,0x58,0x308}, {0x1e8d,0x78,0x308}, {0x1e8e,0x59,0x307}, {0x1e8f,0x79,0x307}, {0x1e90,0x5a,0x302},
+    {0x1e91,0x7a,0x302}, {0x1e92,0x5a,0x323}, {0x1e93,0x7a,0x323}, {0x1e94,0x5a,0x331}, {0x1e95,0x7a,0x331},
+    {0x1e96,0x68,0x331}, {0x1e97,0x74,0x308}, {0x1e98,0x77,0x30a}, {0x1e99,0x79,0x30a}, {0x1e9b,0x17f,0x307},
+    {0x1ea0,0x41,0x323}, {0x1ea1,0x61,0x323}, {0x1ea2,0x41,0x309}, {0x1ea3,0x61,0x309}, {0x1ea4,0xc2,0x301},
+    {0x1ea5,0xe2,0x301}, {0x1ea6,0xc2,0x300}, {0x1ea7,0xe2,0x300}, {0x1ea8,0xc2,0x309}, {0x1ea9,0xe2,0x309},
+    {0x1eaa,0xc2,0x303}, {0x1eab,0xe2,0x303}, {0x1eac,0x1ea0,0x302}, {0x1ead,0x1ea1,0x302}, {0x1eae,0x102,0x301},
+    {0x1eaf,0x103,0x301}, {0x1eb0,0x102,0x300}, {0x1eb1,0x103,0x300}, {0x1eb2,0x102,0x309}, {0x1eb3,0x103,0x309},
+    {0x1eb4,0x102,0x303}, {0x1eb5,0x103,0x303}, {0x1eb6,0x1ea0,0x306}, {0x1eb7,0x1ea1,0x306}, {0x1eb8,0x45,0x323},
+    {0x1eb9,0x65,0x323}, {0x1eba,0x45,0x309}, {0x1ebb,0x65,0x309}, {0x1ebc,0x45,0x303}, {0x1ebd,0x65,0x303},
+    {0x1ebe,0xca,0x301}, {0x1ebf,0xea,0x301}, {0x1ec0,0xca,0x300}, {0x1ec1,0xea,0x300}, {0x1ec2,0xca,0x309},
+    {0x1ec3,0xea,0x309}, {0x1ec4,0xca,0x303}, {0x1ec5,0xea,0x303}, {0x1ec6,0x1eb8,0x302}, {0x1ec7,0x1eb9,0x302},
+    {0x1ec8,0x49,0x309}, {0x1ec9,0x69,0x309}, {0x1eca,0x49,0x323}, {0x1ecb,0x69,0x323}, {0x1ecc,0x4f,0x323},
+    {0x1ecd,0x6f,0x323}, {0x1ece,0x4f,0x309}, {0x1ecf,0x6f,0x309}, {0x1ed0,0xd4,0x301}, {0x1ed1,0xf4,0x301},
+    {0x1ed2,0xd4,0x300}, {0x1ed3,0xf4,0x300}, {0x1ed4,0xd4,0x309}, {0x1ed5,0xf4,0x309}, {0x1ed6,0xd4,0x303},
+    {0x1ed7,0xf4,0x303}, {0x1ed8,0x1ecc,0x302}, {0x1ed9,0x1ecd,0x302}, {0x1eda,0x1a0,0x301}, {0x1edb,0x1a1,0x301},
+    {0x1edc,0x1a0,0x300}, {0x1edd,0x1a1,0x300}, {0x1ede,0x1a0,0x309}, {0x1edf,0x1a1,0x309}, {0x1ee0,0x1a0,0x303},
+    {0x1ee1,0x1a1,0x303}, {0x1ee2,0x1a0,0x323}, {0x1ee3,0x1a1,0x323}, {0x1ee4,0x55,0x323}, {0x1ee5,0x75,0x323},
+    {0x1ee6,0x55,0x309}, {0x1ee7,0x75,0x309}, {0x1ee8,0x1af,0x301}, {0x1ee9,0x1b0,0x301}, {0x1eea,0x1af,0x300},
+    {0x1eeb,0x1b0,0x300}, {0x1eec,0x1af,0x309}, {0x1eed,0x1b0,0x309}, {0x1eee,0x1af,0x303}, {0x1eef,0x1b0,0x303},
+    {0x1ef0,0x1af,0x323}, {0x1ef1,0x1b0,0x323}, {0x1ef2,0x59,0x300}, {0x1ef3,0x79,0x300}, {0x1ef4,0x59,0x323},
+    {0x1ef5,0x79,0x323}, {0x1ef6,0x59,0x309}, {0x1ef7,0x79,0x309}, {0x1ef8,0x59,0x303}, {0x1ef9,0x79,0x303},
+    {0x1f00,0x3b1,0x313}, {0x1f01,0x3b1,0x314}, {0x1f02,0x1f00,0x300}, {0x1f03,0x1f01,0x300}, {0x1f04,0x1f00,0x301},
+    {0x1f05,0x1f01,0x301}, {0x1f06,0x1f00,0x342}, {0x1f07,0x1f01,0x342}, {0x1f08,0x391,0x313}, {0x1f09,0x391,0x314},
+    {0x1f0a,0x1f08,0x300}, {0x1f0b,0x1f09,0x300}, {0x1f0c,0x1f08,0x301}, {0x1f0d,0x1f09,0x301}, {0x1f0e,0x1f08,0x342},
+    {0x1f0f,0x1f09,0x342}, {0x1f10,0x3b5,0x313}, {0x1f11,0x3b5,0x314}, {0x1f12,0x1f10,0x300}, {0x1f13,0x1f11,0x300},
+    {0x1f14,0x1f10,0x301}, {0x1f15,0x1f11,0x301}, {0x1f18,0x395,0x313}, {0x1f19,0x395,0x314}, {0x1f1a,0x1f18,0x300},
+    {0x1f1b,0x1f19,0x300}, {0x1f1c,0x1f18,0x301}, {0x1f1d,0x1f19,0x301}, {0x1f20,0x3b7,0x313}, {0x1f21,0x3b7,0x314},
+    {0x1f22,0x1f20,0x300}, {0x1f23,0x1f21,0x300}, {0x1f24,0x1f20,0x301}, {0x1f25,0x1f21,0x301}, {0x1f26,0x1f20,0x342},
+    {0x1f27,0x1f21,0x342}, {0x1f28,0x397,0x313}, {0x1f29,0x397,0x314}, {0x1f2a,0x1f28,0x300}, {0x1f2b,0x1f29,0x300},
+    {0x1f2c,0x1f28,0x301}, {0x1f2d,0x1f29,0x301}, {0x1f2e,0x1f28,0x342}, {0x1f2f,0x1f29,0x342}, {0x1f30,0x3b9,0x313},
+    {0x1f31,0x3b9,0x314}, {0x1f32,0x1f30,0x300}, {0x1f33,0x1f31,0x300}, {0x1f34,0x1f30,0x301}, {0x1f35,0x1f31,0x301},
+    {0x1f36,0x1f30,0x342}, {0x1f37,0x1f31,0x342}, {0x1f38,0x399,0x313}, {0x1f39,0x399,0x314}, {0x1f3a,0x1f38,0x300},
+    {0x1f3b,0x1f39,0x300}, {0x1f3c,0x1f38,0x301}, {0x1f3d,0x1f39,0x301}, {0x1f3e,0x1f38,0x342}, {0x1f3f,0x1f39,0x342},
+    {0x1f40,0x3bf,0x313}, {0x1f41,0x3bf,0x314}, {0x1f42,0x1f40,0x300}, {0x1f43,0x1f41,0x300}, {0x1f44,0x1f40,0x301},
+    {0x1f45,0x1f41,0x301}, {0x1f48,0x39f,0x313}, {0x1f49,0x39f,0x314}, {0x1f4a,0x1f48,0x300}, {0x1f4b,0x1f49,0x300},
+    {0x1f4c,0x1f48,0x301}, {0x1f4d,0x1f49,0x301}, {0x1f50,0x3c5,0x313}, {0x1f51,0x3c5,0x314}, {0x1f52,0x1f50,0x300},
+    {0x1f53,0x1f51,0x300}, {0x1f54,0x1f50,0x301}, {0x1f55,0x1f51,0x301}, {0x1f56,0x1f50,0x342}, {0x1f57,0x1f51,0x342},
+    {0x1f59,0x3a5,0x314}, {0x1f5b,0x1f59,0x300}, {0x1f5d,0x1f59,0x301}, {0x1f5f,0x1f59,0x342}, {0x1f60,0x3c9,0x313},
+    {0x1f61,0x3c9,0x314}, {0x1f62,0x1f60,0x300}, {0x1f63,0x1f61,0x300}, {0x1f64,0x1f60,0x301}, {0x1f65,0x1f61,0x301},
+    {0x1f66,0x1f60,0x342}, {0x1f67,0x1f61,0x342}, {0x1f68,0x3a9,0x313}, {0x1f69,0x3a9,0x314}, {0x1f6a,0x1f68,0x300},
+    {0x1f6b,0x1f69,0x300}, {0x1f6c,0x1f68,0x301}, {0x1f6d,0x1f69,0x301}, {0x1f6e,0x1f68,0x342}, {0x1f6f,0x1f69,0x342},
+    {0x1f70,0x3b1,0x300}, {0x1f71,0x3ac,0}, {0x1f72,0x3b5,0x300}, {0x1f73,0x3ad,0}, {0x1f74,0x3b7,0x300}, {0x1f75,0x3ae,0},
+    {0x1f76,0x3b9,0x300}, {0x1f77,0x3af,0}, {0x1f78,0x3bf,0x300}, {0x1f79,0x3cc,0}, {0x1f7a,0x3c5,0x300}, {0x1f7b,0x3cd,0},
+    {0x1f7c,0x3c9,0x300}, {0x1f7d,0x3ce,0}, {0x1f80,0x1f00,0x345}, {0x1f81,0x1f01,0x345}, {0x1f82,0x1f02,0x345},
+    {0x1f83,0x1f03,0x345}, {0x1f84,0x1f04,0x345}, {0x1f85,0x1f05,0x345}, {0x1f86,0x1f06,0x345}, {0x1f87,0x1f07,0x345},
+    {0x1f88,0x1f08,0x345}, {0x1f89,0x1f09,0x345}, {0x1f8a,0x1f0a,0x345}, {0x1f8b,0x1f0b,0x345}, {0x1f8c,0x1f0c,0x345},
+    {0x1f8d,0x1f0d,0x345}, {0x1f8e,0x1f0e,0x345}, {0x1f8f,0x1f0f,0x345}, {0x1f90,0x1f20,0x345}, {0x1f91,0x1f21,0x345},
+    {0x1f92,0x1f22,0x345}, {0x1f93,0x1f23,0x345}, {0x1f94,0x1f24,0x345}, {0x1f95,0x1f25,0x345}, {0x1f96,0x1f26,0x345},
+    {0x1f97,0x1f27,0x345}, {0x1f98,0x1f28,0x345}, {0x1f99,0x1f29,0x345}, {0x1f9a,0x1f2a,0x345}, {0x1f9b,0x1f2b,0x345},
+    {0x1f9c,0x1f2c,0x345}, {0x1f9d,0x1f2d,0x345}, {0x1f9e,0x1f2e,0x345}, {0x1f9f,0x1f2f,0x345}, {0x1fa0,0x1f60,0x345},
+    {0x1fa1,0x1f61,0x345}, {0x1fa2,0x1f62,0x345}, {0x1fa3,0x1f63,0x345}, {0x1fa4,0x1f64,0x345}, {0x1fa5,0x1f65,0x345},
+    {0x1fa6,0x1f66,0x345}, {0x1fa7,0x1f67,0x345}, {0x1fa8,0x1f68,0x345}, {0x1fa9,0x1f69,0x345}, {0x1faa,0x1f6a,0x345},
+    {0x1fab,0x1f6b,0x345}, {0x1fac,0x1f6c,0x345}, {0x1fad,0x1f6d,0x345}, {0x1fae,0x1f6e,0x345}, {0x1faf,0x1f6f,0x345},
+    {0x1fb0,0x3b1,0x306}, {0x1fb1,0x3b1,0x304}, {0x1fb2,0x1f70,0x345}, {0x1fb3,0x3b1,0x345}, {0x1fb4,0x3ac,0x345},
+    {0x1fb6,0x3b1,0x342}, {0x1fb7,0x1fb6,0x345}, {0x1fb8,0x391,0x306}, {0x1fb9,0x391,0x304}, {0x1fba,0x391,0x300},
+    {0x1fbb,0x386,0}, {0x1fbc,0x391,0x345}, {0x1fbe,0x3b9,0}, {0x1fc1,0xa8,0x342}, {0x1fc2,0x1f74,0x345}, {0x1fc3,0x3b7,0x345},
+    {0x1fc4,0x3ae,0x345}, {0x1fc6,0x3b7,0x342}, {0x1fc7,0x1fc6,0x345}, {0x1fc8,0x395,0x300}, {0x1fc9,0x388,0},
+    {0x1fca,0x397,0x300}, {0x1fcb,0x389,0}, {0x1fcc,0x397,0x345}, {0x1fcd,0x1fbf,0x300}, {0x1fce,0x1fbf,0x301},
+    {0x1fcf,0x1fbf,0x342}, {0x1fd0,0x3b9,0x306}, {0x1fd1,0x3b9,0x304}, {0x1fd2,0x3ca,0x300}, {0x1fd3,0x390,0},
+    {0x1fd6,0x3b9,0x342}, {0x1fd7,0x3ca,0x342}, {0x1fd8,0x399,0x306}, {0x1fd9,0x399,0x304}, {0x1fda,0x399,0x300},
+    {0x1fdb,0x38a,0}, {0x1fdd,0x1ffe,0x300}, {0x1fde,0x1ffe,0x301}, {0x1fdf,0x1ffe,0x342}, {0x1fe0,0x3c5,0x306},
+    {0x1fe1,0x3c5,0x304}, {0x1fe2,0x3cb,0x300}, {0x1fe3,0x3b0,0}, {0x1fe4,0x3c1,0x313}, {0x1fe5,0x3c1,0x314},
+    {0x1fe6,0x3c5,0x342}, {0x1fe7,0x3cb,0x342}, {0x1fe8,0x3a5,0x306}, {0x1fe9,0x3a5,0x304}, {0x1fea,0x3a5,0x300},
+    {0x1feb,0x38e,0}, {0x1fec,0x3a1,0x314}, {0x1fed,0xa8,0x300}, {0x1fee,0x385,0}, {0x1fef,0x60,0}, {0x1ff2,0x1f7c,0x345},
+    {0x1ff3,0x3c9,0x345}, {0x1ff4,0x3ce,0x345}, {0x1ff6,0x3c9,0x342}, {0x1ff7,0x1ff6,0x345}, {0x1ff8,0x39f,0x300},
+    {0x1ff9,0x38c,0}, {0x1ffa,0x3a9,0x300}, {0x1ffb,0x38f,0}, {0x1ffc,0x3a9,0x345}, {0x1ffd,0xb4,0}, {0x2000,0x2002,0},
+    {0x2001,0x2003,0}, {0x2126,0x3a9,0}, {0x212a,0x4b,0}, {0x212b,0xc5,0}, {0x219a,0x2190,0x338}, {0x219b,0x2192,0x338},
+    {0x21ae,0x2194,0x338}, {0x21cd,0x21d0,0x338}, {0x21ce,0x21d4,0x338}, {0x21cf,0x21d2,0x338}, {0x2204,0x2203,0x338},
+    {0x2209,0x2208,0x338}, {0x220c,0x220b,0x338}, {0x2224,0x2223,0x338}, {0x2226,0x2225,0x338}, {0x2241,0x223c,0x338},
+    {0x2244,0x2243,0x338}, {0x2247,0x2245,0x338}, {0x2249,0x2248,0x338}, {0x2260,0x3d,0x338}, {0x2262,0x2261,0x338},
+    {0x226d,0x224d,0x338}, {0x226e,0x3c,0x338}, {0x226f,0x3e,0x338}, {0x2270,0x2264,0x338}, {0x2271,0x2265,0x338},
+    {0x2274,0x2272,0x338}, {0x2275,0x2273,0x338}, {0x2278,0x2276,0x338}, {0x2279,0x2277,0x338}, {0x2280,0x227a,0x338},
+    {0x2281,0x227b,0x338}, {0x2284,0x2282,0x338}, {0x2285,0x2283,0x338}, {0x2288,0x2286,0x338}, {0x2289,0x2287,0x338},
+    {0x22ac,0x22a2,0x338}, {0x22ad,0x22a8,0x338}, {0x22ae,0x22a9,0x338}, {0x22af,0x22ab,0x338}, {0x22e0,0x227c,0x338},
+    {0x22e1,0x227d,0x338}, {0x22e2,0x2291,0x338}, {0x22e3,0x2292,0x338}, {0x22ea,0x22b2,0x338}, {0x22eb,0x22b3,0x338},
+    {0x22ec,0x22b4,0x338}, {0x22ed,0x22b5,0x338}, {0x2329,0x3008,0}, {0x232a,0x3009,0}, {0x2adc,0x2add,0x338},
+    {0x304c,0x304b,0x3099}, {0x304e,0x304d,0x3099}, {0x3050,0x304f,0x3099}, {0x3052,0x3051,0x3099}, {0x3054,0x3053,0x3099},
+    {0x3056,0x3055,0x3099}, {0x3058,0x3057,0x3099}, {0x305a,0x3059,0x3099}, {0x305c,0x305b,0x3099}, {0x305e,0x305d,0x3099},
+    {0x3060,0x305f,0x3099}, {0x3062,0x3061,0x3099}, {0x3065,0x3064,0x3099}, {0x3067,0x3066,0x3099}, {0x3069,0x3068,0x3099},
+    {0x3070,0x306f,0x3099}, {0x3071,0x306f,0x309a}, {0x3073,0x3072,0x3099}, {0x3074,0x3072,0x309a}, {0x3076,0x3075,0x3099},
+    {0x3077,0x3075,0x309a}, {0x3079,0x3078,0x3099}, {0x307a,0x3078,0x309a}, {0x307c,0x307b,0x3099}, {0x307d,0x307b,0x309a},
+    {0x3094,0x3046,0x3099}, {0x309e,0x309d,0x3099}, {0x30ac,0x30ab,0x3099}, {0x30ae,0x30ad,0x3099}, {0x30b0,0x30af,0x3099},
+    {0x30b2,0x30b1,0x3099}, {0x30b4,0x30b3,0x3099}, {0x30b6,0x30b5,0x3099}, {0x30b8,0x30b7,0x3099}, {0x30ba,0x30b9,0x3099},
+    {0x30bc,0x30bb,0x3099}, {0x30be,0x30bd,0x3099}, {0x30c0,0x30bf,0x3099}, {0x30c2,0x30c1,0x3099}, {0x30c5,0x30c4,0x3099},
+    {0x30c7,0x30c6,0x3099}, {0x30c9,0x30c8,0x3099}, {0x30d0,0x30cf,0x3099}, {0x30d1,0x30cf,0x309a}, {0x30d3,0x30d2,0x3099},
+    {0x30d4,0x30d2,0x309a}, {0x30d6,0x30d5,0x3099}, {0x30d7,0x30d5,0x309a}, {0x30d9,0x30d8,0x3099}, {0x30da,0x30d8,0x309a},
+    {0x30dc,0x30db,0x3099}, {0x30dd,0x30db,0x309a}, {0x30f4,0x30a6,0x3099}, {0x30f7,0x30ef,0x3099}, {0x30f8,0x30f0,0x3099},
+    {0x30f9,0x30f1,0x3099}, {0x30fa,0x30f2,0x3099}, {0x30fe,0x30fd,0x3099}, {0xfb1d,0x5d9,0x5b4}, {0xfb1f,0x5f2,0x5b7},
+    {0xfb2a,0x5e9,0x5c1}, {0xfb2b,0x5e9,0x5c2}, {0xfb2c,0xfb49,0x5c1}, {0xfb2d,0xfb49,0x5c2}, {0xfb2e,0x5d0,0x5b7},
+    {0xfb2f,0x5d0,0x5b8}, {0xfb30,0x5d0,0x5bc}, {0xfb31,0x5d1,0x5bc}, {0xfb32,0x5d2,0x5bc}, {0xfb33,0x5d3,0x5bc},
+    {0xfb34,0x5d4,0x5bc}, {0xfb35,0x5d5,0x5bc}, {0xfb36,0x5d6,0x5bc}, {0xfb38,0x5d8,0x5bc}, {0xfb39,0x5d9,0x5bc},
+    {0xfb3a,0x5da,0x5bc}, {0xfb3b,0x5db,0x5bc}, {0xfb3c,0x5dc,0x5bc}, {0xfb3e,0x5de,0x5bc}, {0xfb40,0x5e0,0x5bc},
+    {0xfb41,0x5e1,0x5bc}, {0xfb43,0x5e3,0x5bc}, {0xfb44,0x5e4,0x5bc}, {0xfb46,0x5e6,0x5bc}, {0xfb47,0x5e7,0x5bc},
+    {0xfb48,0x5e8,0x5bc}, {0xfb49,0x5e9,0x5bc}, {0xfb4a,0x5ea,0x5bc}, {0xfb4b,0x5d5,0x5b9}, {0xfb4c,0x5d1,0x5bf},
+    {0xfb4d,0x5db,0x5bf}, {0xfb4e,0x5e4,0x5bf},
+};
+/* Ranges of marks and their canonical combining class. */
+static const uint16_t rlvr__mark_classes[][3] = {
+    {0x300,0x314,0xe6}, {0x315,0x315,0xe8}, {0x316,0x319,0xdc}, {0x31a,0x31a,0xe8}, {0x31b,0x31b,0xd8}, {0x31c,0x320,0xdc},
+    {0x321,0x322,0xca}, {0x323,0x326,0xdc}, {0x327,0x328,0xca}, {0x329,0x333,0xdc}, {0x334,0x338,1}, {0x339,0x33c,0xdc},
+    {0x33d,0x344,0xe6}, {0x345,0x345,0xf0}, {0x346,0x346,0xe6}, {0x347,0x349,0xdc}, {0x34a,0x34c,0xe6}, {0x34d,0x34e,0xdc},
+    {0x350,0x352,0xe6}, {0x353,0x356,0xdc}, {0x357,0x357,0xe6}, {0x358,0x358,0xe8}, {0x359,0x35a,0xdc}, {0x35b,0x35b,0xe6},
+    {0x35c,0x35c,0xe9}, {0x35d,0x35e,0xea}, {0x35f,0x35f,0xe9}, {0x360,0x361,0xea}, {0x362,0x362,0xe9}, {0x363,0x36f,0xe6},
+    {0x483,0x487,0xe6}, {0x591,0x591,0xdc}, {0x592,0x595,0xe6}, {0x596,0x596,0xdc}, {0x597,0x599,0xe6}, {0x59a,0x59a,0xde},
+    {0x59b,0x59b,0xdc}, {0x59c,0x5a1,0xe6}, {0x5a2,0x5a7,0xdc}, {0x5a8,0x5a9,0xe6}, {0x5aa,0x5aa,0xdc}, {0x5ab,0x5ac,0xe6},
+    {0x5ad,0x5ad,0xde}, {0x5ae,0x5ae,0xe4}, {0x5af,0x5af,0xe6}, {0x5b0,0x5b0,0xa}, {0x5b1,0x5b1,0xb}, {0x5b2,0x5b2,0xc},
+    {0x5b3,0x5b3,0xd}, {0x5b4,0x5b4,0xe}, {0x5b5,0x5b5,0xf}, {0x5b6,0x5b6,0x10}, {0x5b7,0x5b7,0x11}, {0x5b8,0x5b8,0x12},
+    {0x5b9,0x5ba,0x13}, {0x5bb,0x5bb,0x14}, {0x5bc,0x5bc,0x15}, {0x5bd,0x5bd,0x16}, {0x5bf,0x5bf,0x17}, {0x5c1,0x5c1,0x18},
+    {0x5c2,0x5c2,0x19}, {0x5c4,0x5c4,0xe6}, {0x5c5,0x5c5,0xdc}, {0x5c7,0x5c7,0x12}, {0x610,0x617,0xe6}, {0x618,0x618,0x1e},
+    {0x619,0x619,0x1f}, {0x61a,0x61a,0x20}, {0x64b,0x64b,0x1b}, {0x64c,0x64c,0x1c}, {0x64d,0x64d,0x1d}, {0x64e,0x64e,0x1e},
+    {0x64f,0x64f,0x1f}, {0x650,0x650,0x20}, {0x651,0x651,0x21}, {0x652,0x652,0x22}, {0x653,0x654,0xe6}, {0x655,0x656,0xdc},
+    {0x657,0x65b,0xe6}, {0x65c,0x65c,0xdc}, {0x65d,0x65e,0xe6}, {0x65f,0x65f,0xdc}, {0x670,0x670,0x23}, {0x6d6,0x6dc,0xe6},
+    {0x6df,0x6e2,0xe6}, {0x6e3,0x6e3,0xdc}, {0x6e4,0x6e4,0xe6}, {0x6e7,0x6e8,0xe6}, {0x6ea,0x6ea,0xdc}, {0x6eb,0x6ec,0xe6},
+    {0x6ed,0x6ed,0xdc}, {0x711,0x711,0x24}, {0x730,0x730,0xe6}, {0x731,0x731,0xdc}, {0x732,0x733,0xe6}, {0x734,0x734,0xdc},
+    {0x735,0x736,0xe6}, {0x737,0x739,0xdc}, {0x73a,0x73a,0xe6}, {0x73b,0x73c,0xdc}, {0x73d,0x73d,0xe6}, {0x73e,0x73e,0xdc},
+    {0x73f,0x741,0xe6}, {0x742,0x742,0xdc}, {0x743,0x743,0xe6}, {0x744,0x744,0xdc}, {0x745,0x745,0xe6}, {0x746,0x746,0xdc},
+    {0x747,0x747,0xe6}, {0x748,0x748,0xdc}, {0x749,0x74a,0xe6}, {0x7eb,0x7f1,0xe6}, {0x7f2,0x7f2,0xdc}, {0x7f3,0x7f3,0xe6},
+    {0x7fd,0x7fd,0xdc}, {0x816,0x819,0xe6}, {0x81b,0x823,0xe6}, {0x825,0x827,0xe6}, {0x829,0x82d,0xe6}, {0x859,0x85b,0xdc},
+    {0x898,0x898,0xe6}, {0x899,0x89b,0xdc}, {0x89c,0x89f,0xe6}, {0x8ca,0x8ce,0xe6}, {0x8cf,0x8d3,0xdc}, {0x8d4,0x8e1,0xe6},
+    {0x8e3,0x8e3,0xdc}, {0x8e4,0x8e5,0xe6}, {0x8e6,0x8e6,0xdc}, {0x8e7,0x8e8,0xe6}, {0x8e9,0x8e9,0xdc}, {0x8ea,0x8ec,0xe6},
+    {0x8ed,0x8ef,0xdc}, {0x8f0,0x8f0,0x1b}, {0x8f1,0x8f1,0x1c}, {0x8f2,0x8f2,0x1d}, {0x8f3,0x8f5,0xe6}, {0x8f6,0x8f6,0xdc},
+    {0x8f7,0x8f8,0xe6}, {0x8f9,0x8fa,0xdc}, {0x8fb,0x8ff,0xe6}, {0x93c,0x93c,7}, {0x94d,0x94d,9}, {0x951,0x951,0xe6},
+    {0x952,0x952,0xdc}, {0x953,0x954,0xe6}, {0x9bc,0x9bc,7}, {0x9cd,0x9cd,9}, {0x9fe,0x9fe,0xe6}, {0xa3c,0xa3c,7},
+    {0xa4d,0xa4d,9}, {0xabc,0xabc,7}, {0xacd,0xacd,9}, {0xb3c,0xb3c,7}, {0xb4d,0xb4d,9}, {0xbcd,0xbcd,9}, {0xc3c,0xc3c,7},
+    {0xc4d,0xc4d,9}, {0xc55,0xc55,0x54}, {0xc56,0xc56,0x5b}, {0xcbc,0xcbc,7}, {0xccd,0xccd,9}, {0xd3b,0xd3c,9}, {0xd4d,0xd4d,9},
+    {0xdca,0xdca,9}, {0xe38,0xe39,0x67}, {0xe3a,0xe3a,9}, {0xe48,0xe4b,0x6b}, {0xeb8,0xeb9,0x76}, {0xeba,0xeba,9},
+    {0xec8,0xecb,0x7a}, {0xf18,0xf19,0xdc}, {0xf35,0xf35,0xdc}, {0xf37,0xf37,0xdc}, {0xf39,0xf39,0xd8}, {0xf71,0xf71,0x81},
+    {0xf72,0xf72,0x82}, {0xf74,0xf74,0x84}, {0xf7a,0xf7d,0x82}, {0xf80,0xf80,0x82}, {0xf82,0xf83,0xe6}, {0xf84,0xf84,9},
+    {0xf86,0xf87,0xe6}, {0xfc6,0xfc6,0xdc}, {0x1037,0x1037,7}, {0x1039,0x103a,9}, {0x108d,0x108d,0xdc}, {0x135d,0x135f,0xe6},
+    {0x1714,0x1715,9}, {0x1734,0x1734,9}, {0x17d2,0x17d2,9}, {0x17dd,0x17dd,0xe6}, {0x18a9,0x18a9,0xe4}, {0x1939,0x1939,0xde},
+    {0x193a,0x193a,0xe6}, {0x193b,0x193b,0xdc}, {0x1a17,0x1a17,0xe6}, {0x1a18,0x1a18,0xdc}, {0x1a60,0x1a60,9},
+    {0x1a75,0x1a7c,0xe6}, {0x1a7f,0x1a7f,0xdc}, {0x1ab0,0x1ab4,0xe6}, {0x1ab5,0x1aba,0xdc}, {0x1abb,0x1abc,0xe6},
+    {0x1abd,0x1abd,0xdc}, {0x1abf,0x1ac0,0xdc}, {0x1ac1,0x1ac2,0xe6}, {0x1ac3,0x1ac4,0xdc}, {0x1ac5,0x1ac9,0xe6},
+    {0x1aca,0x1aca,0xdc}, {0x1acb,0x1ace,0xe6}, {0x1b34,0x1b34,7}, {0x1b44,0x1b44,9}, {0x1b6b,0x1b6b,0xe6},
+    {0x1b6c,0x1b6c,0xdc}, {0x1b6d,0x1b73,0xe6}, {0x1baa,0x1bab,9}, {0x1be6,0x1be6,7}, {0x1bf2,0x1bf3,9}, {0x1c37,0x1c37,7},
+    {0x1cd0,0x1cd2,0xe6}, {0x1cd4,0x1cd4,1}, {0x1cd5,0x1cd9,0xdc}, {0x1cda,0x1cdb,0xe6}, {0x1cdc,0x1cdf,0xdc},
+    {0x1ce0,0x1ce0,0xe6}, {0x1ce2,0x1ce8,1}, {0x1ced,0x1ced,0xdc}, {0x1cf4,0x1cf4,0xe6}, {0x1cf8,0x1cf9,0xe6},
+    {0x1dc0,0x1dc1,0xe6}, {0x1dc2,0x1dc2,0xdc}, {0x1dc3,0x1dc9,0xe6}, {0x1dca,0x1dca,0xdc}, {0x1dcb,0x1dcc,0xe6},
+    {0x1dcd,0x1dcd,0xea}, {0x1dce,0x1dce,0xd6}, {0x1dcf,0x1dcf,0xdc}, {0x1dd0,0x1dd0,0xca}, {0x1dd1,0x1df5,0xe6},
+    {0x1df6,0x1df6,0xe8}, {0x1df7,0x1df8,0xe4}, {0x1df9,0x1df9,0xdc}, {0x1dfa,0x1dfa,0xda}, {0x1dfb,0x1dfb,0xe6},
+    {0x1dfc,0x1dfc,0xe9}, {0x1dfd,0x1dfd,0xdc}, {0x1dfe,0x1dfe,0xe6}, {0x1dff,0x1dff,0xdc}, {0x20d0,0x20d1,0xe6},
+    {0x20d2,0x20d3,1}, {0x20d4,0x20d7,0xe6}, {0x20d8,0x20da,1}, {0x20db,0x20dc,0xe6}, {0x20e1,0x20e1,0xe6}, {0x20e5,0x20e6,1},
+    {0x20e7,0x20e7,0xe6}, {0x20e8,0x20e8,0xdc}, {0x20e9,0x20e9,0xe6}, {0x20ea,0x20eb,1}, {0x20ec,0x20ef,0xdc},
+    {0x20f0,0x20f0,0xe6}, {0x2cef,0x2cf1,0xe6}, {0x2d7f,0x2d7f,9}, {0x2de0,0x2dff,0xe6}, {0x302a,0x302a,0xda},
+    {0x302b,0x302b,0xe4}, {0x302c,0x302c,0xe8}, {0x302d,0x302d,0xde}, {0x302e,0x302f,0xe0}, {0x3099,0x309a,8},
+    {0xa66f,0xa66f,0xe6}, {0xa674,0xa67d,0xe6}, {0xa69e,0xa69f,0xe6}, {0xa6f0,0xa6f1,0xe6}, {0xa806,0xa806,9},
+    {0xa82c,0xa82c,9}, {0xa8c4,0xa8c4,9}, {0xa8e0,0xa8f1,0xe6}, {0xa92b,0xa92d,0xdc}, {0xa953,0xa953,9}, {0xa9b3,0xa9b3,7},
+    {0xa9c0,0xa9c0,9}, {0xaab0,0xaab0,0xe6}, {0xaab2,0xaab3,0xe6}, {0xaab4,0xaab4,0xdc}, {0xaab7,0xaab8,0xe6},
+    {0xaabe,0xaabf,0xe6}, {0xaac1,0xaac1,0xe6}, {0xaaf6,0xaaf6,9}, {0xabed,0xabed,9}, {0xfb1e,0xfb1e,0x1a},
+    {0xfe20,0xfe26,0xe6}, {0xfe27,0xfe2d,0xdc}, {0xfe2e,0xfe2f,0xe6},
+};
+static uint32_t rlvr__fold(uint32_t c)
+{
+    int low = 0, high = (int)(sizeof rlvr__fold_runs / sizeof rlvr__fold_runs[0]) - 1;
+    if (c < 128) return c >= 'A' && c <= 'Z' ? c + 32 : c;
+    while (low < high) {      /* the last run that begins at or before c */
+        int mid = (low + high + 1) / 2;
+        if (rlvr__fold_runs[mid][0] <= c) low = mid;
+        else high = mid - 1;
+    }
+    const uint32_t *run = rlvr__fold_runs[low];
+    return c < run[0] || c > run[1] || (c - run[0]) % run[2] ? c : run[3] + (c - run[0]);
+}
+
+static int rlvr__mark_class(uint32_t c)
+{
+    int low = 0, high = (int)(sizeof rlvr__mark_classes / sizeof rlvr__mark_classes[0]) - 1;
+    if (c < 0x300 || c > 0xffff) return 0;
+    while (low < high) {
+        int mid = (low + high + 1) / 2;
+        if (rlvr__mark_classes[mid][0] <= c) low = mid;
+        else high = mid - 1;
+    }
+    return c >= rlvr__mark_classes[low][0] && c <= rlvr__mark_classes[low][1] ? rlvr__mark_classes[low][2] : 0;
+}
+
+/* Writes what a character is made of; the count, at most 8. */
+static int rlvr__decompose(uint32_t c, uint32_t *out)
+{
+    int low = 0, high = (int)(sizeof rlvr__decompositions / sizeof rlvr__decompositions[0]) - 1;
+    if (c >= 0xac00 && c < 0xac00 + 11172) {      /* Hangul: a leading consonant, a vowel, perhaps a trailing consonant */
+        uint32_t i = c - 0xac00;
+        out[0] = 0x1100 + i / 588;
+        out[1] = 0x1161 + i % 588 / 28;
+        out[2] = 0x11a7 + i % 28;
+        return i % 28 ? 3 : 2;
+    }
+    while (c >= 0xc0 && low < high) {
+        int mid = (low + high) / 2;
+        if (rlvr__decompositions[mid][0] < c) low = mid + 1;
+        else high = mid;
+    }
+    const uint16_t *row = rlvr__decompositions[low];
+    if (row[0] != c) { out[0] = c; return 1; }
+    int n = rlvr__decompose(row[1], out);      /* the table's chains are at most three long */
+    if (row[2]) out[n++] = row[2];
+    return n;
+}
+
+/* Characters that are not seen: zero width, direction, soft hyphen, byte order mark. */
+static bool rlvr__is_invisible(uint32_t c)
+{
+    return c == 0xad || c == 0x61c || c == 0x180e || (c >= 0x200b && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) ||
+           (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfe00 && c <= 0xfe0f) || (c >= 0xe0000 && c <= 0xe01ef);
+}
+
+static bool rlvr__is_prose_mark(uint32_t c)
+{
+    if (c < 128) return c && strchr(".,;:!?'\"()[]{}", (int)c);
+    return c == 0xa1 || c == 0xab || c == 0xbb || c == 0xbf || (c >= 0x2018 && c <= 0x201f) || c == 0x2026 || c == 0x2039 || c == 0x203a ||
+           c == 0x60c || c == 0x61b || c == 0x61f || (c >= 0x3001 && c <= 0x3002) || (c >= 0x3008 && c <= 0x3011) ||
+           c == 0xff01 || c == 0xff08 || c == 0xff09 || c == 0xff0c || c == 0xff0e || c == 0xff1a || c == 0xff1b || c == 0xff1f;
+}
+
+/* A key that is being written: the marks behind the last letter wait until their order is known. */
+typedef struct rlvr__key_writer {
+    rlvr__buf *out;
+    const rlvr__key_options *o;
+    size_t begin;                    /* where the key begins in out */
+    uint32_t mark[32];
+    int mark_class[32], n_marks;
+    bool space;                      /* white space that awaits what follows */
+} rlvr__key_writer;
+
+static void rlvr__key_emit(rlvr__key_writer *w, uint32_t c)
+{
+    char text[4];
+    rlvr__buf_add(w->out, text, (size_t)rlvr__utf8_write(text, w->o->ignore_case ? rlvr__fold(c) : c));
+}
+
+static void rlvr__key_marks(rlvr__key_writer *w)      /* a stable sort by class */
+{
+    for (int i = 1; i < w->n_marks; i++) {
+        uint32_t mark = w->mark[i];
+        int k = w->mark_class[i], j = i;
+        for (; j > 0 && w->mark_class[j - 1] > k; j--) { w->mark[j] = w->mark[j - 1]; w->mark_class[j] = w->mark_class[j - 1]; }
+        w->mark[j] = mark;
+        w->mark_class[j] = k;
+    }
+    for (int i = 0; i < w->n_marks; i++) rlvr__key_emit(w, w->mark[i]);
+    w->n_marks = 0;
+}
+
+static void rlvr__key_put(rlvr__key_writer *w, uint32_t c)
+{
+    int k = w->o->nfc ? rlvr__mark_class(c) : 0;
+    if (k == 0 || w->n_marks == 32) rlvr__key_marks(w);
+    if (k == 0) { rlvr__key_emit(w, c); return; }
+    w->mark[w->n_marks] = c;
+    w->mark_class[w->n_marks++] = k;
+}
+
+static void rlvr__key(rlvr__buf *out, const char *text, size_t len, const rlvr__key_options *o)      /* appends the key */
+{
+    rlvr__key_writer w;
+    memset(&w, 0, sizeof w);
+    w.out = out;
+    w.o = o;
+    w.begin = out->len;
+    for (size_t i = 0; i < len && !out->failed;) {
+        uint32_t c = 0, part[8];
+        int used = rlvr__utf8_read(text + i, len - i, &c);
+        i += (size_t)used;
+        bool digit_next = i < len && text[i] >= '0' && text[i] <= '9';
+        if (o->ignore_space && rlvr__class_of(c) == RLVR__SPACE) { w.space = true; continue; }
+        if (o->ignore_punctuation && rlvr__is_prose_mark(c) && !(digit_next && (c == '.' || c == ',' || c == ':'))) continue;
+        if (w.space) {
+            rlvr__key_marks(&w);
+            if (out->len > w.begin) rlvr__buf_add(out, " ", 1);
+        }
+        w.space = false;
+        if (c == RLVR__NOT_UTF8) {      /* 0xff before each byte: two halves never meet to a character */
+            rlvr__key_marks(&w);
+            for (int k = used; k > 0; k--) {
+                rlvr__buf_add(out, "\xff", 1);
+                rlvr__buf_add(out, text + i - (size_t)k, 1);
+            }
+            continue;
+        }
+        int n = o->nfc ? rlvr__decompose(c, part) : 1;
+        if (!o->nfc) part[0] = c;
+        for (int k = 0; k < n; k++) rlvr__key_put(&w, part[k]);
+    }
+    rlvr__key_marks(&w);
+}
+
+/* ---- what several verifiers read ---- */
+
+static inline bool rlvr__is_digit(int c) { return c >= '0' && c <= '9'; }
+static inline bool rlvr__is_alpha(int c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+static inline bool rlvr__is_space(int c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+static bool rlvr__starts(const char *p, const char *end, const char *with)
+{
+    size_t n = strlen(with);
+    return (size_t)(end - p) >= n && memcmp(p, with, n) == 0;
+}
+
+/* Length of the first string of a list (ended by NULL) that stands at p; 0: none does. */
+static int rlvr__starts_any(const char *p, const char *end, const char *const *list)
+{
+    for (; *list; list++)
+        if (rlvr__starts(p, end, *list)) return (int)strlen(*list);
+    return 0;
+}
+
+static void rlvr__trim(const char **text, size_t *len)      /* of white space, on both sides */
+{
+    while (*len && rlvr__is_space((*text)[*len - 1])) --*len;
+    while (*len && rlvr__is_space(**text)) { ++*text; --*len; }
+}
+
+/* Whether a field is absent, null or of the type that it must have; else the verdict is given. */
+static bool rlvr__field_is(rlvr__case *c, const char *name, rlvr__json_type type)
+{
+    static const char *const want[] = {"null", "true or false", "a number", "a string", "a list", "an object"};
+    const rlvr__json *j = rlvr__field(c, name);
+    if (!j || j->type == RLVR__JSON_NULL || j->type == type) return true;
+    rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"%s\" is %s; write %s", name, rlvr__json_type_name(j), want[type]);
+    return false;
+}
+
+static const char *rlvr__find(const char *p, const char *end, const char *what, size_t n)
+{
+    while (n && (size_t)(end - p) >= n && (p = (const char *)memchr(p, what[0], (size_t)(end - p) - n + 1)) != NULL) {
+        if (!memcmp(p, what, n)) return p;
+        p++;
+    }
+    return NULL;
+}
+
+static bool rlvr__is_word_char(uint32_t c)
+{
+    if (c < 128) return rlvr__is_alpha((int)c) || rlvr__is_digit((int)c) || c == '_';
+    return c != RLVR__NOT_UTF8 && rlvr__class_of(c) >= RLVR__LETTER;
+}
+
+/* The character that stands at p, or that ends there; RLVR__NOT_UTF8: none. */
+static uint32_t rlvr__char_at(const char *p, const char *end)
+{
+    uint32_t c = RLVR__NOT_UTF8;
+    if (p < end) rlvr__utf8_read(p, (size_t)(end - p), &c);
+    return c;
+}
+
+static uint32_t rlvr__char_before(const char *begin, const char *p)
+{
+    const char *q = p;
+    while (q > begin && p - q < 4 && ((unsigned char)*--q & 0xc0) == 0x80) {}
+    return rlvr__char_at(q, p);
+}
+
+static bool rlvr__word_char_before(const char *begin, const char *p) { return rlvr__is_word_char(rlvr__char_before(begin, p)); }
+static bool rlvr__word_char_at(const char *p, const char *end) { return rlvr__is_word_char(rlvr__char_at(p, end)); }
+
+static bool rlvr__flag(const rlvr__case *c, const char *name) { return rlvr__json_bool(rlvr__field(c, name), false); }
+static const rlvr__json *rlvr__field_if(const rlvr__case *c, const char *name, rlvr__json_type type)      /* NULL: it has none of that type */
+{
+    const rlvr__json *j = rlvr__field(c, name);
+    return rlvr__json_is(j, type) ? j : NULL;
+}
+
+/* Walks the golds of a task: its answer, then the strings and numbers of the list "answers". */
+typedef struct rlvr__golds { const char *text; size_t len; const rlvr__json *next; bool begun; } rlvr__golds;
+
+static bool rlvr__golds_next(rlvr__case *c, rlvr__golds *g)
+{
+    if (!g->begun) {
+        g->begun = true;
+        g->next = rlvr__json_first(rlvr__field_if(c, "answers", RLVR__JSON_ARRAY));
+        if (c->gold) { g->text = c->gold; g->len = c->gold_len; return true; }
+    }
+    if (!g->next) return false;
+    g->text = g->next->text;
+    g->len = g->next->len;
+    if (g->next->type == RLVR__JSON_NUMBER) g->len = strlen(g->text);
+    g->next = rlvr__json_next(g->next);
+    return true;
+}
+
+static bool rlvr__golds_ok(rlvr__case *c)      /* false: the verdict is given */
+{
+    if (!rlvr__field_is(c, "answers", RLVR__JSON_ARRAY)) return false;
+    const rlvr__json *list = rlvr__field_if(c, "answers", RLVR__JSON_ARRAY);
+    RLVR__JSON_EACH(item, list)
+        if (item->type != RLVR__JSON_STRING && item->type != RLVR__JSON_NUMBER) {
+            rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"answers\" holds %s; write strings or numbers", rlvr__json_type_name(item));
+            return false;
+        }
+    if (c->gold || rlvr__json_count(list)) return true;
+    rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the task has no answer");
+    return false;
+}
+
+static const char *rlvr__lacks_answer(rlvr__case *c)
+{
+    return c->gold || rlvr__json_count(rlvr__field_if(c, "answers", RLVR__JSON_ARRAY)) ? NULL : "answer";
+}
+
+/* Leaves what is an answer of a text: what stands behind the last </think>, nothing of a thought that never ends. */
+static void rlvr__answer_part(const char **text, size_t *len)
+{
+    const char *begin = *text, *end = begin + *len, *from = begin;
+    for (const char *p = end; p - begin >= 7; p--) {
+        if (p[-1] == '>' && p - begin >= 8 && !memcmp(p - 8, "</think>", 8)) { from = p; break; }
+        if (p[-1] == '>' && !memcmp(p - 7, "<think>", 7)) { from = end; break; }
+    }
+    *text = from;
+    *len = (size_t)(end - from);
+}
+/* ============================================================================================
    15.1 EXACT, NUMBER                                                               >>numbers
    ============================================================================================ */
 
 /* `exact` compares text, `number` compares numbers as the decimal strings that they are, of any length, never through a float.
+   Both take "answers", a list of golds of which any will do, beside or instead of "answer".
+
+   Options of `exact`: "ignore_case", "nfc", "ignore_space", "ignore_punctuation" (all false; 15.0 says what each levels). White
+   space at both ends never counts.
+   Options of `number`:
+     "abs_tol", "rel_tol"   accept |given - gold| <= abs_tol, or <= rel_tol * |gold| (both 0), computed in decimal without rounding
+                            over the first 64 digits of each number: 0.4 is within 0.1 of 0.3;
+     "range"                [low, high]: a number within, ends included, is right too; null: no end there. The answer may be absent;
+     "unit"                 the number must carry this unit, in any spelling that 15.1b knows; no unit is converted.
 
    What `number` takes for the number of a text, in this order:
      1. the number that stands right behind the last "####" that has one (so "#### Step 2" is only a heading),
      2. the one number in the last balanced \boxed{...}: a box without one, or with several, is an answer that is no number,
      3. the last number of the text.
-   In a "####" line and in a box an equation counts by its right side: \boxed{6 \cdot 7 = 42} is 42.
+   In a "####" line and in a box an equation counts by its right side: \boxed{6 \cdot 7 = 42} is 42. Of a text with <think>
+   only what stands behind the last </think> is read.
+
+   No number has a text that offers several different ones ("42 or 43", "41 and 42", eight and more in a row, "#### 41, 42", boxes
+   or "####" lines side by side), that takes its number back ("not 42", "isn't 42", "rather than 42", "42 is wrong", "~~42~~"),
+   that hides it in an HTML comment, or whose digits are parted by invisible characters. Of a short list ("3, 5") the last counts.
 
    A number: digits, with a point before, within or after them (".5", "3.50", "5."), perhaps with thousands separators in
    valid groups of three ("1,234,567", "1{,}234", "1,\!234", "1\,234", "1'234", thin spaces; "1,2" and "1234,567" are two
@@ -7820,6 +8413,7 @@ const char *rlvr_status_text(rlvr_status s)
 
 typedef struct rlvr__number {
     const char *begin, *end;      /* digits, separators and at most one point; without sign and exponent */
+    const char *after;            /* behind the exponent; NULL: a fraction, a root */
     int64_t exponent;             /* of ten */
     bool negative;
     bool plain;                   /* it stands alone; false: an operand, a version, a fraction */
@@ -7838,29 +8432,11 @@ typedef struct rlvr__number_scan {
     bool field;                   /* a box or a "####" line: the beginning is the beginning of an answer */
 } rlvr__number_scan;
 
-static inline bool rlvr__is_digit(int c) { return c >= '0' && c <= '9'; }
-static inline bool rlvr__is_alpha(int c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-static inline bool rlvr__is_space(int c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
 static inline bool rlvr__finite(double x)      /* by its bits: true also of a program compiled with -ffast-math */
 {
     uint64_t bits;
     memcpy(&bits, &x, 8);
     return (bits >> 52 & 0x7ff) != 0x7ff;
-}
-
-static bool rlvr__starts(const char *p, const char *end, const char *with)
-{
-    size_t n = strlen(with);
-    return (size_t)(end - p) >= n && memcmp(p, with, n) == 0;
-}
-
-/* Length of the first string of a list (ended by NULL) that stands at p; 0: none does. */
-static int rlvr__starts_any(const char *p, const char *end, const char *const *list)
-{
-    for (; *list; list++)
-        if (rlvr__starts(p, end, *list)) return (int)strlen(*list);
-    return 0;
 }
 
 static int rlvr__sign_at(const char *p, const char *end, bool *negative)
@@ -7949,7 +8525,8 @@ static bool rlvr__number_applied(const char *p, const char *end)
         if (!n && (*p == ' ' || *p == '*' || *p == '{' || *p == '(')) n = 1;
         if (!n) break;
     }
-    return p < end && (rlvr__is_digit(*p) || rlvr__factor_at(p, end) || (*p == '.' && p + 1 < end && rlvr__is_digit(p[1])));
+    bool variable = p < end && rlvr__is_alpha(*p) && !strchr("aAI", *p) && (p + 1 == end || !rlvr__is_alpha(p[1]));
+    return variable || (p < end && (rlvr__is_digit(*p) || rlvr__factor_at(p, end) || (*p == '.' && p + 1 < end && rlvr__is_digit(p[1]))));
 }
 
 /* Reads digits with thousands separators from s->p on. A chain of commas that is not all groups of three is a list. */
@@ -8010,6 +8587,7 @@ static void rlvr__number_read(rlvr__number_scan *s, rlvr__number *out)
     }
     out->negative = direct && s->negative;
     if (rlvr__number_applied(p, end)) out->plain = false;
+    out->after = p;
     s->sign = NULL;
     s->left = RLVR__LEFT_NUMBER;
     s->p = p;
@@ -8153,8 +8731,191 @@ static rlvr__number_scan rlvr__number_scan_of(const char *begin, const char *end
     return s;
 }
 
+static bool rlvr__number_equal(const rlvr__number *a, const rlvr__number *b);
+
+/* ---- one number or several, said or taken back ---- */
+
+/* What stands between two numbers, as far as it makes a list of them. */
+typedef enum rlvr__join { RLVR__JOIN_NONE, RLVR__JOIN_SPACE, RLVR__JOIN_LIST, RLVR__JOIN_AND, RLVR__JOIN_OR } rlvr__join;
+
+static bool rlvr__word_is(const char *p, size_t n, const char *word)      /* ASCII case does not count; word is in lower case */
+{
+    size_t i = 0;
+    for (; i < n && word[i]; i++)
+        if ((char)(rlvr__is_alpha(p[i]) ? p[i] | 32 : p[i]) != word[i]) return false;
+    return i == n && !word[i];
+}
+
+static bool rlvr__word_in(const char *p, size_t n, const char *const *list)
+{
+    for (; *list; list++)
+        if (rlvr__word_is(p, n, *list)) return true;
+    return false;
+}
+
+static rlvr__join rlvr__join_of(const char *p, const char *end)
+{
+    static const char *const markup[] = {"boxed", "text", "mathbf", "textbf", "quad", "qquad", "left", "right", NULL};
+    rlvr__join join = RLVR__JOIN_SPACE;
+    bool line = false, either = false;
+    int words = 0;
+    if (end - p > 200) return RLVR__JOIN_NONE;
+    while (p < end) {
+        const char *q = p;
+        if (rlvr__is_alpha(*p)) {
+            while (p < end && rlvr__is_alpha(*p)) p++;
+            size_t n = (size_t)(p - q);
+            if (rlvr__word_is(q, n, "or")) either = true;
+            else if (rlvr__word_is(q, n, "and")) join = RLVR__JOIN_AND;
+            else if (!(q[-1] == '\\' && rlvr__word_in(q, n, markup))) words++;
+            continue;
+        }
+        if (*p == '\n') line = true;
+        if (*p && strchr(",;|/&", *p)) join = RLVR__MAX(join, RLVR__JOIN_LIST);
+        else if ((unsigned char)*p < 128 && !rlvr__is_space(*p) && !strchr("$*_()[]{}\\+-'\"`#.~!", *p)) return RLVR__JOIN_NONE;
+        p++;
+    }
+    if (either) return words <= 4 && !line ? RLVR__JOIN_OR : RLVR__JOIN_NONE;
+    return words ? RLVR__JOIN_NONE : join;
+}
+
+static bool rlvr__month_before(const char *begin, const char *p)      /* the word before p names a month */
+{
+    static const char *const month[] = {"january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
+                                        "november", "december", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct",
+                                        "nov", "dec", NULL};
+    while (p > begin && (p[-1] == ' ' || p[-1] == '.')) p--;
+    const char *word = p;
+    while (word > begin && p - word < 10 && rlvr__is_alpha(word[-1])) word--;
+    return rlvr__word_in(word, (size_t)(p - word), month);
+}
+
+/* A chain of numbers that stand side by side, the last read so far among them. */
+typedef struct rlvr__number_chain {
+    rlvr__number last;
+    int n;
+    rlvr__join join;                 /* the strongest word between two that differ; none: all are equal */
+} rlvr__number_chain;
+
+static void rlvr__chain_add(rlvr__number_chain *k, const char *begin, const rlvr__number *x)
+{
+    rlvr__join join = k->n && k->last.after && x->after ? rlvr__join_of(k->last.after, x->begin) : RLVR__JOIN_NONE;
+    bool differ = join && !(k->last.plain && x->plain && rlvr__number_equal(&k->last, x));
+    if (!join) { k->n = 0; k->join = RLVR__JOIN_NONE; }
+    if (join == RLVR__JOIN_LIST && k->n == 1 && rlvr__month_before(begin, k->last.begin)) differ = false;
+    if (differ && join > k->join) k->join = join;
+    k->last = *x;
+    k->n++;
+}
+
+/* Different numbers of which each could be meant: "a or b", "a and b", eight and more of them. The line of a "####" is an answer
+   from its first number on, so that every list there is one too many. */
+static bool rlvr__chain_hedges(const rlvr__number_chain *k, bool marked)
+{
+    if (k->join == RLVR__JOIN_OR || (k->join && k->n >= 8)) return true;
+    return marked ? k->join > RLVR__JOIN_SPACE || (k->join && k->n >= 3) : k->join == RLVR__JOIN_AND && k->n == 2;
+}
+
+static bool rlvr__invisible_at(const char *p, const char *end)
+{
+    uint32_t c = 0;
+    rlvr__utf8_read(p, (size_t)(end - p), &c);
+    return rlvr__is_invisible(c);
+}
+
+/* The words before p, at most five back within the clause, take it back. */
+static bool rlvr__negated_before(const char *begin, const char *p)
+{
+    static const char *const no[] = {"not", "never", "cannot", "neither", "nor", "except", "than", "isnt", "arent", "wasnt", "excluding", NULL};
+    static const char *const unequal[] = {"\\neq", "\\ne", "!=", "\xe2\x89\xa0", "=/=", "~~", "\\pm", "\\mp", "\xc2\xb1", NULL};
+    const char *limit = p - begin > 160 ? p - 160 : begin;
+    bool direct = true;              /* only mark-up so far */
+    for (int words = 0; words < 5 && p > limit;) {
+        while (p > limit && (p[-1] == ' ' || p[-1] == '\t' || strchr("$*_`\"'([{\\+-", p[-1])) && p[-1]) p--;
+        for (int k = 0; direct && unequal[k]; k++) {
+            size_t n = strlen(unequal[k]);
+            if ((size_t)(p - begin) >= n && !memcmp(p - n, unequal[k], n)) return true;
+        }
+        if (p == limit) return false;
+        if (p[-1] == ':' || p[-1] == '=') {      /* "not: 42" is taken back, "not so: 42" not */
+            if (!direct) return false;
+            p--;
+            while (p > limit && p[-1] == ' ') p--;
+            words = 4;
+        }
+        direct = false;
+        const char *word = p;
+        while (word > limit && (rlvr__is_alpha(word[-1]) || word[-1] == '\'' || (unsigned char)word[-1] >= 128)) word--;
+        size_t n = (size_t)(p - word);
+        if (n == 0) return false;
+        if (rlvr__word_is(word, n, "but")) {
+            static const char *const all[] = {"anything", "everything", "all", "any", NULL};
+            for (p = word; p > limit && p[-1] == ' ';) p--;
+            for (word = p; word > limit && rlvr__is_alpha(word[-1]);) word--;
+            return rlvr__word_in(word, (size_t)(p - word), all);
+        }
+        if (rlvr__word_in(word, n, no)) return true;
+        if (n > 3 && (word[n - 1] | 32) == 't' && (word[n - 2] == '\'' || (unsigned char)word[n - 2] >= 128)) {      /* n't */
+            while (n > 1 && !rlvr__is_alpha(word[n - 2])) n--;
+            if (n > 1 && (word[n - 2] | 32) == 'n') return true;
+        }
+        p = word;
+        words++;
+    }
+    return false;
+}
+
+/* What stands behind p takes back what stands before it: "is wrong", "isn't right", "is not the answer", "(wrong)", "~~". */
+static bool rlvr__denied_after(const char *p, const char *end)
+{
+    static const char *const be[] = {"is", "was", "are", "were", "would", "be", "seems", "looks", "it", "that", "s", "definitely", "clearly", NULL};
+    static const char *const wrong[] = {"wrong", "incorrect", "false", "isn't", "wasn't", "aren't", "wouldn't", "can't", "cannot", "isnt", NULL};
+    static const char *const right[] = {"the", "correct", "right", "my", "an", "answer", "true", "a", "it", NULL};
+    bool not_said = false;
+    if (end - p > 120) end = p + 120;
+    if (rlvr__starts(p, end, "~~")) return true;
+    for (int words = 0; words < 4; words++) {
+        while (p < end && *p && strchr(" \t$*_`\"')]}([{%", *p)) p++;
+        const char *word = p;
+        while (p < end && (rlvr__is_alpha(*p) || (*p == '\'' && p > word))) p++;
+        size_t n = (size_t)(p - word);
+        if (n == 0) return not_said && words > 0;
+        if (rlvr__word_in(word, n, wrong)) return true;
+        if (not_said) return rlvr__word_in(word, n, right);
+        if (rlvr__word_is(word, n, "not")) not_said = true;
+        else if (!rlvr__word_in(word, n, be)) return false;
+    }
+    return false;
+}
+
+static bool rlvr__in_comment(const char *begin, const char *p)      /* p stands in <!-- ... --> */
+{
+    for (const char *q = p; q - begin >= 4; q--) {
+        if (q[-1] == '>' && !memcmp(q - 3, "-->", 3)) return false;
+        if (q[-1] == '-' && !memcmp(q - 4, "<!--", 4)) return true;
+    }
+    return false;
+}
+
+/* An answer that stands at [from, to) of a text and says itself once. */
+static bool rlvr__number_stands(const char *text, const char *end, const char *from, const char *to)
+{
+    const char *p = from, *q = to;
+    if (q < end && rlvr__invisible_at(q, end)) {
+        while (q < end && ((unsigned char)*q & 0x80)) q++;
+        if (q < end && rlvr__is_digit(*q)) return false;
+    }
+    while (p > text && ((unsigned char)p[-1] & 0xc0) == 0x80) p--;
+    if (p > text && p < from) p--;
+    if (p < from && rlvr__invisible_at(p, from)) {
+        while (p > text && ((unsigned char)p[-1] & 0x80)) p--;
+        if (p > text && rlvr__is_digit(p[-1])) return false;
+    }
+    return !rlvr__negated_before(text, from) && !rlvr__denied_after(to, end) && !rlvr__in_comment(text, from);
+}
+
 /* The number of the "####" line that begins at p, behind the mark; false: no number stands right behind it. */
-static bool rlvr__number_marked(const char *p, const char *end, rlvr__number *out)
+static bool rlvr__number_marked(const char *p, const char *end, rlvr__number *out, bool *hedges)
 {
     const char *q = p, *line;
     bool negative;
@@ -8167,30 +8928,90 @@ static bool rlvr__number_marked(const char *p, const char *end, rlvr__number *ou
     }
     if (q < end && *q == '.') n = q + 1 < end && rlvr__is_digit(q[1]);
     else n = q < end && (rlvr__is_digit(*q) || rlvr__factor_at(q, end));
+    *hedges = false;
     if (!n) return false;
     line = (const char *)memchr(q, '\n', (size_t)(end - q));
     rlvr__number_scan s = rlvr__number_scan_of(p, line ? line : end, true);
-    return rlvr__number_next(&s, out);
+    if (!rlvr__number_next(&s, out)) return false;
+    rlvr__number_chain chain;
+    rlvr__number other;
+    memset(&chain, 0, sizeof chain);
+    rlvr__chain_add(&chain, p, out);
+    while (chain.n && rlvr__number_next(&s, &other) && chain.last.after && rlvr__join_of(chain.last.after, other.begin)) rlvr__chain_add(&chain, p, &other);
+    *hedges = rlvr__chain_hedges(&chain, true);
+    return true;
+}
+
+/* The number behind the last "####" that has one; 0: no "####" has; -1: it is no answer. */
+static int rlvr__number_by_mark(const char *text, const char *end, rlvr__number *out)
+{
+    bool hedges, other_hedges;
+    for (const char *p = end; p - text >= 4; p--) {
+        if (p[-1] != '#' || memcmp(p - 4, "####", 4) != 0 || !rlvr__number_marked(p, end, out, &hedges)) continue;
+        const char *q = p - 4;
+        while (q > text && (rlvr__is_space(q[-1]) || q[-1] == '#')) q--;
+        const char *stop = q;      /* the line before: another "####" line beside this one? */
+        while (q > text && stop - q < 80 && q[-1] != '\n' && q[-1] != '#') q--;
+        rlvr__number before;
+        if (q - text >= 4 && !memcmp(q - 4, "####", 4) && rlvr__number_marked(q, stop, &before, &other_hedges) &&
+            !(before.plain && out->plain && rlvr__number_equal(&before, out))) return -1;
+        return out->plain && !hedges && rlvr__number_stands(text, end, p - 4, out->after ? out->after : end) ? 1 : -1;
+    }
+    return 0;
+}
+
+/* Walks the closed boxes of a text from its end: begin of "\boxed{", close behind the brace. Where one does not close, an earlier
+   one that holds it does not either, so that the walk is linear. */
+static bool rlvr__box_before(const char *text, const char **at, const char *end, const char **begin, const char **close)
+{
+    const char *limit = end;
+    for (const char *p = *at; p-- > text;) {
+        if (*p != '\\' || !rlvr__starts(p, end, "\\boxed{")) continue;
+        const char *stop = rlvr__group_end(p + 6, limit);
+        if (!stop) { limit = p; continue; }
+        *at = *begin = p;
+        *close = stop;
+        return true;
+    }
+    return false;
+}
+
+static bool rlvr__number_in_box(const char *box, const char *close, rlvr__number *out)
+{
+    rlvr__number other;
+    rlvr__number_scan s = rlvr__number_scan_of(box + 7, close - 1, true);
+    return rlvr__number_next(&s, out) && out->plain && !rlvr__number_next(&s, &other);
+}
+
+static int rlvr__number_by_box(const char *text, const char *end, rlvr__number *out)      /* as rlvr__number_by_mark() */
+{
+    const char *at = end, *box, *close, *before, *before_close;
+    rlvr__number other;
+    if (!rlvr__box_before(text, &at, end, &box, &close)) return 0;
+    if (!rlvr__number_in_box(box, close, out) || rlvr__negated_before(box + 7, out->begin) || !rlvr__number_stands(text, end, box, close)) return -1;
+    if (!rlvr__box_before(text, &at, box, &before, &before_close)) return 1;
+    if (!rlvr__join_of(before_close, box)) return 1;
+    return rlvr__number_in_box(before, before_close, &other) && rlvr__number_equal(out, &other) ? 1 : -1;
 }
 
 /* The number of a text; false: it has none. */
 static bool rlvr__number_of(const char *text, size_t len, rlvr__number *out)
 {
+    rlvr__answer_part(&text, &len);
     const char *end = text + len;
-    rlvr__number number;
-    for (const char *p = end; p - text >= 4; p--)
-        if (p[-1] == '#' && memcmp(p - 4, "####", 4) == 0 && rlvr__number_marked(p, end, out)) return out->plain;
-    for (const char *p = end; p-- > text;)
-        if (*p == '\\' && rlvr__starts(p, end, "\\boxed{")) {
-            const char *close = rlvr__group_end(p + 6, end);
-            if (!close) continue;
-            rlvr__number_scan s = rlvr__number_scan_of(p + 7, close - 1, true);
-            return rlvr__number_next(&s, out) && out->plain && !rlvr__number_next(&s, &number);
-        }
-    bool found = false;
+    int found = rlvr__number_by_mark(text, end, out);
+    if (!found) found = rlvr__number_by_box(text, end, out);
+    if (found) return found > 0;
+    rlvr__number_chain chain;
+    memset(&chain, 0, sizeof chain);
     rlvr__number_scan s = rlvr__number_scan_of(text, end, false);
-    while (rlvr__number_next(&s, out)) found = true;
-    return found && out->plain;
+    while (rlvr__number_next(&s, out)) {
+        rlvr__chain_add(&chain, text, out);
+        found = 1;
+    }
+    if (!found || !out->plain) return false;      /* also behind a last \pi */
+    *out = chain.last;
+    return chain.last.plain && !rlvr__chain_hedges(&chain, false) && rlvr__number_stands(text, end, chain.last.begin, chain.last.after);
 }
 
 /* Walks a number's digits from its first that is not 0. */
@@ -8228,33 +9049,396 @@ static bool rlvr__number_equal(const rlvr__number *a, const rlvr__number *b)
     return true;
 }
 
+/* ---- tolerance: sums of products of decimals, by their sign alone ---- */
+
+typedef struct rlvr__decimal { int64_t top; int n; int sign; signed char digit[64]; } rlvr__decimal;      /* digit[0] 10^top + ...; sign 0: zero */
+
+static rlvr__decimal rlvr__decimal_of(const rlvr__number *x)
+{
+    rlvr__decimal d;
+    memset(&d, 0, sizeof d);
+    const char *p = rlvr__digit_from(x->begin, x->end, true);
+    if (p == x->end) return d;
+    d.sign = x->negative ? -1 : 1;
+    d.top = rlvr__number_magnitude(x, p);
+    for (; p < x->end && d.n < 64; p = rlvr__digit_from(p + 1, x->end, false)) d.digit[d.n++] = (signed char)(*p - '0');
+    return d;
+}
+
+typedef struct rlvr__term { const rlvr__decimal *a, *b; int sign; } rlvr__term;      /* sign * a * |b|; b NULL: 1 */
+
+/* Sign of a sum of at most four terms. Digits more than 300 places below the greatest do not count. */
+static int rlvr__terms_sign(const rlvr__term *terms, int n)
+{
+    static const rlvr__decimal one = {0, 1, 1, {1}};
+    int32_t sum[304] = {0};
+    int64_t top = INT64_MIN;
+    for (int t = 0; t < n; t++) {
+        const rlvr__decimal *a = terms[t].a, *b = terms[t].b ? terms[t].b : &one;
+        if (a->sign && b->sign && a->top + b->top + 3 > top) top = a->top + b->top + 3;      /* room for carries */
+    }
+    for (int t = 0; t < n; t++) {
+        const rlvr__decimal *a = terms[t].a, *b = terms[t].b ? terms[t].b : &one;
+        int64_t first = a->sign && b->sign ? top - a->top - b->top : 304;
+        for (int i = 0; i < a->n; i++)
+            for (int j = 0; j < b->n; j++)
+                if (first < 304 && first + i + j < 304) sum[first + i + j] += terms[t].sign * a->sign * a->digit[i] * b->digit[j];
+    }
+    bool any = false;
+    for (int k = 303; k > 0; k--) {
+        int32_t carry = sum[k] >= 0 ? sum[k] / 10 : -((9 - sum[k]) / 10);
+        sum[k] -= carry * 10;
+        sum[k - 1] += carry;
+        any |= sum[k] != 0;
+    }
+    return sum[0] < 0 ? -1 : sum[0] > 0 || any;
+}
+
+/* |a - gold| <= tolerance * |factor| */
+static bool rlvr__decimal_near(const rlvr__decimal *a, const rlvr__decimal *gold, const rlvr__decimal *tolerance, const rlvr__decimal *factor)
+{
+    for (int sign = -1; sign <= 1; sign += 2) {
+        rlvr__term t[3] = {{tolerance, factor, 1}, {a, NULL, sign}, {gold, NULL, -sign}};
+        if (rlvr__terms_sign(t, 3) < 0) return false;
+    }
+    return true;
+}
+
+static bool rlvr__decimal_within(const rlvr__decimal *x, const rlvr__json *low, const rlvr__json *high)
+{
+    const rlvr__json *bound[2] = {low, high};
+    for (int i = 0; i < 2; i++) {
+        rlvr__number b;
+        if (!rlvr__json_is(bound[i], RLVR__JSON_NUMBER) || !rlvr__number_of(bound[i]->text, strlen(bound[i]->text), &b)) continue;
+        rlvr__decimal d = rlvr__decimal_of(&b);
+        rlvr__term t[2] = {{x, NULL, i ? -1 : 1}, {&d, NULL, i ? 1 : -1}};
+        if (rlvr__terms_sign(t, 2) < 0) return false;
+    }
+    return true;
+}
+/* ============================================================================================
+   15.1b UNITS                                                                         >>units
+   ============================================================================================ */
+
+/* A unit is a product of factors with powers: "km", "m/s^2", "kilometers per hour", "N·m", "J/(kg K)", "square feet", "m²". Each
+   factor is a row of this table, by any of its spellings (words of four letters and more in any case, singular or plural as
+   listed, shorter ones as they are), or any other word ("apples", which "apple" is too). LaTeX around it does not count: \text{ km},
+   \,\mathrm{m}, ^\circ\text{C}, \%. A currency may stand before the number. Nothing is converted: 5000 m are not 5 km here. */
+
+static const char *const rlvr__unit_table[] = {
+    "m|meter|meters|metre|metres", "km|kilometer|kilometers|kilometre|kilometres|kms", "cm|centimeter|centimeters|centimetre|centimetres|cms",
+    "mm|millimeter|millimeters|millimetre|millimetres", "um|\xc2\xb5m|micrometer|micrometers|micrometre|micrometres|micron|microns",
+    "nm|nanometer|nanometers|nanometre|nanometres", "dm|decimeter|decimeters|decimetre|decimetres", "in|inch|inches|in.", "ft|foot|feet|ft.",
+    "yd|yard|yards|yds", "mi|mile|miles", "ly|light-year|light-years|light year|light years",
+    "g|gram|grams|gramme|grammes", "kg|kilogram|kilograms|kilogramme|kilogrammes|kilo|kilos|kgs", "mg|milligram|milligrams",
+    "\xc2\xb5g|ug|microgram|micrograms", "t|tonne|tonnes|metric ton|metric tons", "ton|tons", "lb|lbs|pound|pounds|lb.|lbs.", "oz|ounce|ounces|oz.",
+    "s|sec|secs|second|seconds|s.|sec.", "ms|millisecond|milliseconds|msec", "\xc2\xb5s|us|microsecond|microseconds", "ns|nanosecond|nanoseconds",
+    "min|mins|minute|minutes|min.", "h|hr|hrs|hour|hours|hr.", "d|day|days", "week|weeks|wk|wks", "month|months", "y|yr|yrs|year|years|a",
+    "L|l|liter|liters|litre|litres", "mL|ml|milliliter|milliliters|millilitre|millilitres|cc", "gal|gallon|gallons", "qt|quart|quarts",
+    "pt|pint|pints", "cup|cups", "fl oz|fluid ounce|fluid ounces", "ha|hectare|hectares", "acre|acres",
+    "N|newton|newtons", "J|joule|joules", "kJ|kilojoule|kilojoules", "MJ|megajoule|megajoules", "cal|calorie|calories", "kcal|kilocalorie|kilocalories",
+    "W|watt|watts", "kW|kilowatt|kilowatts", "MW|megawatt|megawatts", "mW|milliwatt|milliwatts", "Wh|watt-hour|watt-hours|watt hour|watt hours",
+    "kWh|kilowatt-hour|kilowatt-hours|kilowatt hour|kilowatt hours", "Pa|pascal|pascals", "kPa|kilopascal|kilopascals", "MPa|megapascal|megapascals",
+    "bar|bars", "atm|atmosphere|atmospheres", "V|volt|volts", "kV|kilovolt|kilovolts", "mV|millivolt|millivolts", "A|amp|amps|ampere|amperes",
+    "mA|milliamp|milliamps|milliampere|milliamperes", "\xce\xa9|ohm|ohms|\xe2\x84\xa6", "F|farad|farads", "C|coulomb|coulombs", "T|tesla|teslas",
+    "Hz|hertz", "kHz|kilohertz", "MHz|megahertz", "GHz|gigahertz", "mol|mole|moles|mols", "mmol|millimole|millimoles", "M|molar", "K|kelvin|kelvins",
+    "\xc2\xb0|degree|degrees|deg", "\xc2\xb0" "C|\xc2\xb0 C|degree celsius|degrees celsius|celsius|deg C|\xe2\x84\x83",
+    "\xc2\xb0" "F|\xc2\xb0 F|degree fahrenheit|degrees fahrenheit|fahrenheit|deg F|\xe2\x84\x89", "rad|radian|radians",
+    "%|percent|per cent|pct", "bit|bits", "B|byte|bytes", "kB|KB|kilobyte|kilobytes", "MB|megabyte|megabytes", "GB|gigabyte|gigabytes",
+    "TB|terabyte|terabytes", "eV|electronvolt|electronvolts|electron volt|electron volts",
+    "$|dollar|dollars|USD|US$|bucks", "\xe2\x82\xac|euro|euros|EUR", "\xc2\xa3|GBP|pound sterling|pounds sterling", "\xc2\xa5|JPY|yen",
+    "\xe2\x82\xb9|INR|rupee|rupees", "cent|cents|\xc2\xa2", "mph=mi/h", "kph=km/h", "kmh=km/h", "mps=m/s", "sqft=ft^2", "sqm=m^2", NULL};
+
+enum { RLVR__UNIT_FACTORS = 8 };
+typedef struct rlvr__unit {
+    int n;
+    struct { int row; const char *word; int len, power; } factor[RLVR__UNIT_FACTORS];      /* row -1: the word itself */
+    bool spaced;                     /* factors stand side by side with only a space between them */
+} rlvr__unit;
+
+/* Spells a unit plainly: without LaTeX and mark-up, signs of one kind. At most `room` bytes. */
+static int rlvr__unit_plain(const char *p, const char *end, char *out, int room)
+{
+    static const char *const from[] = {"\\text{", "\\mathrm{", "\\textrm{", "\\mathit{", "\\textit{", "\\textbf{", "\\operatorname{", "\\rm", "^{\\circ}",
+        "^\\circ", "\\circ", "\\degree", "\\%", "\\$", "\\cdot", "\\times", "\\mu", "\\Omega", "\\,", "\\;", "\\!", "\\:", "\\ ", "~", "\xce\xbc",
+        "\xc2\xb2", "\xc2\xb3", "\xe2\x81\xbb\xc2\xb9", "\xe2\x81\xbb\xc2\xb2", "\xe2\x8b\x85", "\xc2\xa0", "\xe2\x80\xaf", "\\euro", "\\pounds",
+        "\\per", "\\left", "\\right", "\\)", "\\]", NULL};
+    static const char *const to[] = {"", "", "", "", "", "", "", "", "\xc2\xb0", "\xc2\xb0", "\xc2\xb0", "\xc2\xb0", "%", "$", "\xc2\xb7", "\xc2\xb7",
+        "\xc2\xb5", "\xce\xa9", " ", " ", "", " ", " ", " ", "\xc2\xb5", "^2", "^3", "^-1", "^-2", "\xc2\xb7", " ", " ", "\xe2\x82\xac", "\xc2\xa3",
+        " per ", "", "", "", ""};
+    int n = 0;
+    while (p < end && n < room - 4 && *p != '\n') {
+        int k = 0;
+        while (from[k] && !rlvr__starts(p, end, from[k])) k++;
+        if (from[k]) {
+            int len = (int)strlen(to[k]);
+            memcpy(out + n, to[k], (size_t)len);
+            n += len;
+            p += strlen(from[k]);
+        } else if (*p == '*' && n > 0 && rlvr__is_alpha(out[n - 1]) && p + 1 < end && rlvr__is_alpha(p[1])) {
+            out[n++] = (char)0xc2;
+            out[n++] = (char)0xb7;
+            p++;
+        } else if (*p == '{' || *p == '}' || *p == '*' || *p == '_' || *p == '`' || (*p == '$' && n > 0)) p++;
+        else out[n++] = *p++;
+    }
+    return n;
+}
+
+/* Length of a row's spelling that stands at p, at a word's end; the longest over the row. */
+static int rlvr__unit_spelled(const char *row, const char *p, const char *end)
+{
+    int best = 0;
+    while (*row && *row != '=') {
+        const char *bar = row;
+        bool word = true;
+        while (*bar && *bar != '|' && *bar != '=') { word = word && (rlvr__is_alpha(*bar) || *bar == ' ' || *bar == '-'); bar++; }
+        int n = (int)(bar - row), i = 0;
+        bool any_case = word && n >= 4;
+        if (n <= end - p)
+            while (i < n && (p[i] == row[i] || (any_case && rlvr__is_alpha(row[i]) && (p[i] | 32) == (row[i] | 32)))) i++;
+        bool stops = p + n >= end || !(rlvr__is_alpha(row[n - 1]) && (rlvr__is_alpha(p[n]) || (unsigned char)p[n] == 0xc3));
+        if (i == n && stops && n > best) best = n;
+        row = *bar == '|' ? bar + 1 : bar;
+    }
+    return best;
+}
+
+static const char *rlvr__unit_skip(const char *p, const char *end) { while (p < end && *p == ' ') p++; return p; }
+
+static bool rlvr__unit_add(rlvr__unit *u, int row, const char *word, int len, int power)
+{
+    for (int i = 0; i < u->n; i++)
+        if (u->factor[i].row == row && row >= 0) { u->factor[i].power += power; return true; }
+    if (u->n == RLVR__UNIT_FACTORS) return false;
+    u->factor[u->n].row = row;
+    u->factor[u->n].word = word;
+    u->factor[u->n].len = len;
+    u->factor[u->n++].power = power;
+    return true;
+}
+
+static const char *rlvr__unit_power(const char *p, const char *end, int *power)      /* "^-2", "squared" */
+{
+    const char *q = rlvr__unit_skip(p, end);
+    if (rlvr__starts(q, end, "squared")) { *power *= 2; return q + 7; }
+    if (rlvr__starts(q, end, "cubed")) { *power *= 3; return q + 5; }
+    if (p == end || *p != '^') return p;
+    q = p + 1;
+    bool minus = q < end && *q == '-';
+    q += minus;
+    if (q == end || !rlvr__is_digit(*q)) return p;
+    *power *= (minus ? -1 : 1) * (*q - '0');
+    return q + 1;
+}
+
+/* Reads one factor; NULL: none stands there. */
+static const char *rlvr__unit_factor(rlvr__unit *u, const char *p, const char *end, int sign)
+{
+    static const char *const before[] = {"square ", "sq ", "sq. ", "cubic ", "cu ", "Square ", "Cubic ", NULL};
+    int power = sign, best = 0, row = -1, n = rlvr__starts_any(p, end, before);
+    if (n) {
+        power *= (*p | 32) == 'c' ? 3 : 2;
+        p = rlvr__unit_skip(p + n, end);
+    }
+    for (int r = 0; rlvr__unit_table[r]; r++) {
+        n = rlvr__unit_spelled(rlvr__unit_table[r], p, end);
+        if (n > best) { best = n; row = r; }
+    }
+    const char *word = p;
+    p += best;
+    while (row < 0 && p < end && (rlvr__is_alpha(*p) || (unsigned char)*p >= 128 || (*p == '-' && p > word && p + 1 < end && rlvr__is_alpha(p[1])))) p++;
+    if (p == word) return NULL;
+    const char *behind = rlvr__unit_power(p, end, &power), *meaning = row < 0 ? NULL : strchr(rlvr__unit_table[row], '=');
+    if (meaning) {      /* mph is mi/h */
+        const char *slash = strchr(meaning, '/');
+        const char *first_end = slash ? slash : strchr(meaning, '^');
+        rlvr__unit_factor(u, meaning + 1, first_end, slash ? power : 2 * power);
+        if (slash) rlvr__unit_factor(u, slash + 1, slash + strlen(slash), -power);
+        return behind;
+    }
+    return rlvr__unit_add(u, row, word, (int)(p - word), power) ? behind : NULL;
+}
+
+/* Reads a unit at p. Words side by side are factors of one unit only with `spaces`. */
+static bool rlvr__unit_read(rlvr__unit *u, const char *p, const char *end, bool spaces)
+{
+    int sign = 1;
+    bool open = false;
+    memset(u, 0, sizeof *u);
+    p = rlvr__unit_skip(p, end);
+    if (p < end && *p == '-') p++;      /* a 5-km walk */
+    for (bool first = true; p < end; first = false) {
+        const char *q = rlvr__unit_skip(p, end);
+        bool spaced = !first && q > p, joined = first;
+        if (!first && q < end && *q == '/') { sign = -1; q++; joined = true; }
+        else if (!first && spaced && rlvr__starts(q, end, "per ")) { sign = -1; q += 4; joined = true; }
+        else if (!first && rlvr__starts(q, end, "\xc2\xb7")) { q += 2; joined = true; }
+        else if (!first && spaced && q < end && rlvr__is_alpha(*q)) {      /* a space, where the other unit has one or a power follows */
+            const char *r = q;
+            while (r < end && rlvr__is_alpha(*r)) r++;
+            joined = spaces || (r < end && *r == '^');
+            u->spaced |= joined;
+        }
+        if (!joined) break;
+        q = rlvr__unit_skip(q, end);
+        if (sign < 0 && q < end && *q == '(') { open = true; q++; }
+        q = rlvr__unit_factor(u, q, end, sign);
+        if (!q) return false;
+        if (open && q < end && *q == ')') { open = false; sign = 1; q++; }
+        if (!open) sign = 1;
+        p = q;
+    }
+    return u->n > 0;
+}
+
+static bool rlvr__unit_word_equal(const char *a, int n, const char *b, int m)      /* but for case and a plural's s */
+{
+    if (n > 3 && (a[n - 1] | 32) == 's') n--;
+    if (m > 3 && (b[m - 1] | 32) == 's') m--;
+    for (int i = 0; i < n && i < m; i++)
+        if (a[i] != b[i] && !(rlvr__is_alpha(a[i]) && (a[i] | 32) == (b[i] | 32))) return false;
+    return n == m;
+}
+
+static bool rlvr__unit_equal(const rlvr__unit *a, const rlvr__unit *b)
+{
+    bool used[RLVR__UNIT_FACTORS] = {false};
+    if (a->n != b->n) return false;
+    for (int i = 0; i < a->n; i++) {
+        int k = 0;
+        for (; k < b->n; k++)
+            if (!used[k] && a->factor[i].row == b->factor[k].row && a->factor[i].power == b->factor[k].power &&
+                (a->factor[i].row >= 0 || rlvr__unit_word_equal(a->factor[i].word, a->factor[i].len, b->factor[k].word, b->factor[k].len))) break;
+        if (k == b->n) return false;
+        used[k] = true;
+    }
+    return true;
+}
+
+static bool rlvr__unit_ok(const char *unit, size_t len)
+{
+    char text[96];
+    rlvr__unit u;
+    return len < 60 && rlvr__unit_read(&u, text, text + rlvr__unit_plain(unit, unit + len, text, sizeof text), true);
+}
+
+/* Whether the number of a text carries the unit: behind it, or before it where it is a currency. */
+static bool rlvr__unit_carried(const char *unit, size_t len, const char *begin, const char *end, const rlvr__number *x)
+{
+    char want_text[96], text[96];
+    rlvr__unit want, given;
+    int n = rlvr__unit_plain(unit, unit + len, want_text, sizeof want_text);
+    if (!rlvr__unit_read(&want, want_text, want_text + n, true)) return false;
+    const char *p = x->after;
+    while (p < end && (*p == ' ' || *p == '*')) p++;
+    if (p < end && *p == '$') p++;      /* the end of a formula */
+    n = rlvr__unit_plain(p, end, text, sizeof text);
+    if (rlvr__unit_read(&given, text, text + n, want.spaced) && rlvr__unit_equal(&want, &given)) return true;
+    if (want.n != 1 || want.factor[0].row < 0 || want.factor[0].power != 1) return false;
+    const char *row = rlvr__unit_table[want.factor[0].row], *q = x->begin;
+    if (!strchr("$\xe2\xc2", *row) || !strncmp(row, "\xc2\xb0", 2) || !strncmp(row, "\xc2\xb5", 2)) return false;      /* currencies alone */
+    while (q > begin && (q[-1] == ' ' || q[-1] == '-' || q[-1] == '+' || q[-1] == '*')) q--;
+    const char *line = (const char *)memchr(x->after, '\n', (size_t)(end - x->after));
+    bool formula = q > begin && q[-1] == '$' && memchr(x->after, '$', (size_t)((line ? line : end) - x->after));      /* $5$ is no price */
+    if (formula && !(q - begin >= 2 && (q[-2] == '\\' || rlvr__is_alpha(q[-2])))) return false;
+    for (int k = 1; k <= 5 && k <= q - begin; k++)
+        if (rlvr__unit_spelled(row, q - k, q) == k && !(rlvr__is_alpha(q[-k]) && q - k > begin && rlvr__is_alpha(q[-k - 1]))) return true;
+    return false;
+}
+/* ============================================================================================
+   15.1c EXACT, NUMBER: VERDICTS                                                     >>verdicts
+   ============================================================================================ */
+
+static const char *rlvr__lacks_number(rlvr__case *c)
+{
+    return rlvr__field_if(c, "range", RLVR__JSON_ARRAY) ? NULL : rlvr__lacks_answer(c);
+}
+
+static bool rlvr__tolerance(rlvr__case *c, const char *name, rlvr__decimal *out)      /* false: the verdict is given */
+{
+    rlvr__number x;
+    memset(out, 0, sizeof *out);
+    if (!rlvr__field_is(c, name, RLVR__JSON_NUMBER)) return false;
+    const rlvr__json *j = rlvr__field_if(c, name, RLVR__JSON_NUMBER);
+    if (!j) return true;
+    if (rlvr__number_of(j->text, strlen(j->text), &x)) *out = rlvr__decimal_of(&x);
+    if (out->sign >= 0) return true;
+    rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"%s\" is negative", name);
+    return false;
+}
+
+static bool rlvr__range_ok(rlvr__case *c, const rlvr__json *range)
+{
+    const rlvr__json *low = rlvr__json_at(range, 0), *high = rlvr__json_at(range, 1);
+    bool ok = rlvr__json_count(range) == 2 && (low->type == RLVR__JSON_NUMBER || low->type == RLVR__JSON_NULL) &&
+              (high->type == RLVR__JSON_NUMBER || high->type == RLVR__JSON_NULL) && low->type + high->type != RLVR__JSON_NULL;
+    if (ok && low->type == high->type) ok = low->number <= high->number;
+    if (!ok) rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"range\" must be [low, high], low <= high, one of which may be null");
+    return ok;
+}
+
 static void rlvr__grade_number(rlvr__case *c)
 {
     rlvr__number gold, given;
-    if (!rlvr__number_of(c->gold, c->gold_len, &gold)) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "no number can be read from the answer"); return; }
-    if (!rlvr__number_of(c->text, c->len, &given)) { rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, "there is no number"); return; }
+    rlvr__decimal abs_tol, rel_tol;
+    rlvr__golds g;
+    size_t unit_len;
+    memset(&g, 0, sizeof g);
+    if (!rlvr__field_is(c, "range", RLVR__JSON_ARRAY) || !rlvr__field_is(c, "unit", RLVR__JSON_STRING)) return;
+    const rlvr__json *range = rlvr__field_if(c, "range", RLVR__JSON_ARRAY);
+    const char *unit = rlvr__json_str(rlvr__field(c, "unit"), &unit_len);
+    if (range ? !rlvr__range_ok(c, range) : !rlvr__golds_ok(c)) return;
+    if (!rlvr__tolerance(c, "abs_tol", &abs_tol) || !rlvr__tolerance(c, "rel_tol", &rel_tol)) return;
+    if (unit && !rlvr__unit_ok(unit, unit_len)) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "no unit can be read from \"unit\""); return; }
+    bool there = rlvr__number_of(c->text, c->len, &given), equal = false;
+    rlvr__decimal a = there ? rlvr__decimal_of(&given) : abs_tol;
+    if (there && range) equal = rlvr__decimal_within(&a, rlvr__json_at(range, 0), rlvr__json_at(range, 1));
+    while (rlvr__golds_next(c, &g)) {
+        if (!rlvr__number_of(g.text, g.len, &gold)) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "no number can be read from the answer"); return; }
+        if (!there || equal) continue;
+        rlvr__decimal b = rlvr__decimal_of(&gold);
+        equal = rlvr__number_equal(&given, &gold) || (abs_tol.sign && rlvr__decimal_near(&a, &b, &abs_tol, NULL)) ||
+                (rel_tol.sign && rlvr__decimal_near(&a, &b, &rel_tol, &b));
+    }
+    if (!there) { rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, "there is no number"); return; }
     rlvr__extracted(c, given.begin, (size_t)(given.end - given.begin));
-    bool equal = rlvr__number_equal(&given, &gold);
-    rlvr__verdict(c, equal ? RLVR_STATUS_EQUAL : RLVR_STATUS_UNEQUAL, equal, "%s", "");
-}
-
-static void rlvr__trim(const char **text, size_t *len)      /* of white space, on both sides */
-{
-    while (*len && rlvr__is_space((*text)[*len - 1])) --*len;
-    while (*len && rlvr__is_space(**text)) { ++*text; --*len; }
+    bool carried = !unit || rlvr__unit_carried(unit, unit_len, c->text, c->text + c->len, &given);
+    if (!carried) rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%s", equal ? "the number is right, its unit is missing or another" : "");
+    else rlvr__verdict(c, equal ? RLVR_STATUS_EQUAL : RLVR_STATUS_UNEQUAL, equal, "%s", "");
 }
 
 /* An empty answer is an error: it would reward silence. */
 static void rlvr__grade_exact(rlvr__case *c)
 {
-    const char *gold = c->gold, *given = c->text;
-    size_t n_gold = c->gold_len, n_given = c->len;
-    rlvr__trim(&gold, &n_gold);
+    rlvr__key_options o = {rlvr__flag(c, "ignore_case"), rlvr__flag(c, "nfc"), rlvr__flag(c, "ignore_space"), rlvr__flag(c, "ignore_punctuation")};
+    bool plain = !o.ignore_case && !o.nfc && !o.ignore_space && !o.ignore_punctuation, equal = false;
+    static const char *const flag[] = {"ignore_case", "nfc", "ignore_space", "ignore_punctuation"};
+    for (int i = 0; i < 4; i++)
+        if (!rlvr__field_is(c, flag[i], RLVR__JSON_BOOL)) return;
+    if (!rlvr__golds_ok(c)) return;
+    const char *given = c->text;
+    size_t n_given = c->len;
+    rlvr__golds g;
+    rlvr__buf key = {c->ctx, NULL, 0, 0, false}, gold_key = {c->ctx, NULL, 0, 0, false};
+    memset(&g, 0, sizeof g);
     rlvr__trim(&given, &n_given);
-    if (!n_gold) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the answer is empty"); return; }
     rlvr__extracted(c, given, n_given);
-    bool equal = n_given == n_gold && memcmp(given, gold, n_gold) == 0;
-    rlvr__verdict(c, equal ? RLVR_STATUS_EQUAL : RLVR_STATUS_UNEQUAL, equal, "%s", "");
+    if (!plain) rlvr__key(&key, given, n_given, &o);
+    bool bad = false;
+    while (rlvr__golds_next(c, &g) && !bad) {
+        rlvr__trim(&g.text, &g.len);
+        gold_key.len = 0;
+        if (!plain) rlvr__key(&gold_key, g.text, g.len, &o);
+        bad = plain ? !g.len : !gold_key.len;
+        if (plain) equal |= n_given == g.len && memcmp(given, g.text, g.len) == 0;
+        else equal |= key.len == gold_key.len && !bad && memcmp(key.data, gold_key.data, key.len) == 0;
+    }
+    if (key.failed || gold_key.failed) rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "out of memory");
+    else if (bad) rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the answer is empty");
+    else rlvr__verdict(c, equal ? RLVR_STATUS_EQUAL : RLVR_STATUS_UNEQUAL, equal, "%s", "");
+    rlvr__buf_free(&key);
+    rlvr__buf_free(&gold_key);
 }
 /* ============================================================================================
    15.2 MATH: EXACT ARITHMETIC                                                        >>arith
@@ -8269,13 +9453,1769 @@ static void rlvr__grade_exact(rlvr__case *c)
    ============================================================================================ */
 
 /* ============================================================================================
-   15.5 CHOICE, FORMAT, SHAPE                                                        >>format
+   15.5 CHOICE                                                                        >>choice
    ============================================================================================ */
 
+/* `choice` reads which option of a multiple-choice question a text names. Fields of the task:
+     "choices"   the options' texts: a list (A, B, C, ...) or an object {"A": "...", "B": "..."}; absent: the letters A to Z alone;
+     "answer"    the right option: its letter ("B", "(b)", "B.") or its text. A letter that is an option's letter is read as one.
+
+   Read, the first that says something:
+     1. the last \boxed{...}, or the last <answer>...</answer>, or the last "####" line: it must hold one option and no other;
+     2. statements: "the answer is (B)", "Answer: **B**", "I choose b", "B is correct", "the answer is Paris" (an option's text);
+     3. "option b", "choice C", unless it is taken back ("not option b", "option b is wrong");
+     4. letters set apart: "(B)", "B)" or "B." at a line's start, a letter alone on its line, "it is B";
+     5. an option's text that is the whole answer, its last line or the end of its last sentence ("... is Paris.").
+   Every option that is named at one of these stages counts, those behind "or", "and", "," and "/" too: two different ones are a
+   zero, and so is a letter beside another option's text ("B) London" where B is Paris). Letters in words, in negations and in
+   other scripts count nowhere. Of a text with <think> only what stands behind the last </think> is read. */
+
+enum { RLVR__CHOICES = 26 };
+typedef struct rlvr__choices {
+    uint32_t letters;                /* a bit for each letter that is an option's */
+    const rlvr__json *text[RLVR__CHOICES];      /* NULL: none */
+    size_t key_at[RLVR__CHOICES + 1];           /* of each option's text, in keys */
+    size_t longest;                  /* text, in bytes */
+    rlvr__buf keys, scratch;
+} rlvr__choices;
+
+static const rlvr__key_options rlvr__choice_key = {true, true, true, true};
+
+static bool rlvr__choices_read(rlvr__case *c, rlvr__choices *o)      /* false: the verdict is given */
+{
+    const rlvr__json *list = rlvr__field(c, "choices");
+    memset(o, 0, sizeof *o);
+    o->keys.ctx = o->scratch.ctx = c->ctx;
+    if (!list || list->type == RLVR__JSON_NULL) { o->letters = (1u << 26) - 1; return true; }
+    bool object = list->type == RLVR__JSON_OBJECT, ok = (object || list->type == RLVR__JSON_ARRAY) && list->count >= 2 && list->count <= RLVR__CHOICES;
+    int i = 0;
+    if (ok)
+        RLVR__JSON_EACH(item, list) {
+            int letter = object ? item->key_len == 1 && rlvr__is_alpha(item->key[0]) ? (item->key[0] | 32) - 'a' : -1 : i++;
+            ok = ok && letter >= 0 && !(o->letters >> letter & 1) && (item->type == RLVR__JSON_STRING || item->type == RLVR__JSON_NUMBER);
+            if (!ok) break;
+            o->letters |= 1u << letter;
+            o->text[letter] = item;
+        }
+    if (!ok) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"choices\" must be 2 to 26 texts, or an object with a letter for each");
+        return false;
+    }
+    for (i = 0; i < RLVR__CHOICES; i++) {
+        o->key_at[i] = o->keys.len;
+        if (!o->text[i]) continue;
+        size_t n = o->text[i]->type == RLVR__JSON_NUMBER ? strlen(o->text[i]->text) : o->text[i]->len;
+        rlvr__key(&o->keys, o->text[i]->text, n, &rlvr__choice_key);
+        if (n > o->longest) o->longest = n;
+    }
+    o->key_at[RLVR__CHOICES] = o->keys.len;
+    return true;
+}
+
+/* The option whose text [p, end) is, as a bit; 0: none or, of equal texts, several. */
+static uint32_t rlvr__choice_by_text(rlvr__choices *o, const char *p, const char *end)
+{
+    uint32_t found = 0;
+    if ((size_t)(end - p) > 4 * o->longest + 64) return 0;
+    o->scratch.len = 0;
+    rlvr__key(&o->scratch, p, (size_t)(end - p), &rlvr__choice_key);
+    for (int i = 0; i < RLVR__CHOICES; i++) {
+        size_t n = o->key_at[i + 1] - o->key_at[i];
+        if (n && n == o->scratch.len && !memcmp(o->keys.data + o->key_at[i], o->scratch.data, n)) found |= 1u << i;
+    }
+    return found & (found - 1) ? 0 : found;
+}
+
+/* Length of the longest option text that stands at p as whole words, ASCII case aside; *which: its option. */
+static size_t rlvr__choice_text_at(const rlvr__choices *o, const char *p, const char *end, int *which)
+{
+    size_t best = 0;
+    for (int i = 0; i < RLVR__CHOICES; i++) {
+        const rlvr__json *t = o->text[i];
+        if (!t) continue;
+        size_t n = t->type == RLVR__JSON_NUMBER ? strlen(t->text) : t->len, k = 0;
+        if (n <= best || n > (size_t)(end - p)) continue;
+        while (k < n && (p[k] == t->text[k] || (rlvr__is_alpha(p[k]) && (p[k] | 32) == (t->text[k] | 32)))) k++;
+        if (k < n) continue;
+        bool word = rlvr__is_alpha(t->text[n - 1]) || rlvr__is_digit(t->text[n - 1]);
+        if (word && p + n < end && (rlvr__is_alpha(p[n]) || rlvr__is_digit(p[n]) || (unsigned char)p[n] >= 0xc3)) continue;
+        best = n;
+        *which = i;
+    }
+    return best;
+}
+
+static const char *rlvr__choice_markup(const char *p, const char *end)      /* passes mark-up and opening brackets, not letters */
+{
+    static const char *const latex[] = {"\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\textit{", "\\boxed{", "\\(", "\\[", "\\,", "\\ ",
+                                        "\xe2\x80\x9c", "\xe2\x80\x98", NULL};
+    for (int n = 1; p < end && n; p += n) {
+        n = rlvr__starts_any(p, end, latex);
+        if (!n) n = *p && strchr(" \t*_`$\"'([{", *p) != NULL;
+        if (!n) return p;
+    }
+    return p;
+}
+
+/* The letter at p, as an option's number; -1: there is none, or it belongs to a word. */
+static int rlvr__choice_letter(const rlvr__choices *o, const char *begin, const char *p, const char *end)
+{
+    if (p >= end || !rlvr__is_alpha(*p) || !(o->letters >> ((*p | 32) - 'a') & 1)) return -1;
+    const char *q = p + 1;
+    uint32_t before = rlvr__char_before(begin, p), after = rlvr__char_at(q, end);
+    if (rlvr__is_word_char(before) ? before != '_' : before == '\\' || rlvr__is_invisible(before)) return -1;
+    if (p - begin >= 2 && strchr("-'.&", p[-1]) && p[-1] && rlvr__word_char_before(begin, p - 1)) return -1;      /* o'B, x-B */
+    if (after == '_' ? rlvr__word_char_at(q + 1, end) : rlvr__is_word_char(after)) return -1;
+    if (q < end && (after == '^' || after == '+' || after == '#' || after == 0x2019 || rlvr__is_invisible(after) || rlvr__mark_class(after))) return -1;
+    if (after == '\'' && before != '\'') return -1;
+    if (q + 1 < end && strchr("-.&", *q) && *q && rlvr__word_char_at(q + 1, end)) return -1;
+    return (*p | 32) - 'a';
+}
+
+static const char *rlvr__choice_closing(const char *p, const char *end)
+{
+    while (p < end && *p && strchr(")]}*_`$\"'", *p)) p++;
+    return p;
+}
+
+/* Whether a letter that ends before p may be one in spite of what follows: a word behind it makes "a" or "I" of it. */
+static bool rlvr__choice_apart(const char *p, const char *end)
+{
+    static const char *const list[] = {"or", "and", "because", "since", "as", "is", "which", "due", "for", "if", NULL};
+    p = rlvr__choice_closing(p, end);
+    if (p == end || *p != ' ') return true;
+    while (p < end && *p == ' ') p++;
+    const char *word = p;
+    while (p < end && (rlvr__is_alpha(*p) || (unsigned char)*p >= 128)) p++;
+    return p == word || rlvr__word_in(word, (size_t)(p - word), list);
+}
+
+/* Whether a further letter that ends before p goes on with a list: what follows is its end or one more separator. */
+static bool rlvr__choice_listed(const char *p, const char *end)
+{
+    static const char *const list[] = {" or ", " and ", "\r", NULL};
+    p = rlvr__choice_closing(p, end);
+    return p == end || strchr("\n,/|&;.", *p) || (*p == ' ' && p + 2 < end && strchr("/|&", p[1])) || rlvr__starts_any(p, end, list) ||
+           (*p == ' ' && (p + 2 == end || (p + 2 < end && rlvr__is_alpha(p[1]) && !rlvr__is_alpha(p[2]) && p[1] < 'a')));
+}
+
+/* Reads the options that are named from p on: "B", "(B)", "**B**", "B) its text", "B or C". Bits; 0: none stands there. With
+   `loose`, behind "option", a small letter may be followed by any word. *after: where it ended. */
+static uint32_t rlvr__choice_named(rlvr__choices *o, const char *begin, const char *p, const char *end, bool loose, const char **after)
+{
+    uint32_t found = 0;
+    for (bool first = true;; first = false) {
+        const char *q = rlvr__choice_markup(p, end);
+        int letter = rlvr__choice_letter(o, begin, q, end), which = -1;
+        if (letter < 0) break;
+        bool bare = q == begin || !strchr("([{*_`$\"'", q[-1]), small = *q >= 'a';
+        bool apart = rlvr__choice_apart(q + 1, end);
+        if (first ? !apart && bare && (small || *q == 'A' || *q == 'I') && !loose
+                  : (bare && !rlvr__choice_listed(q + 1, end)) || rlvr__denied_after(q + 1, end)) break;
+        found |= 1u << letter;
+        p = rlvr__choice_closing(q + 1, end);
+        const char *text = p;
+        while (text < end && *text && strchr(" .:)-*,=", *text)) text++;
+        text = rlvr__choice_markup(text, end);
+        if (text > p && rlvr__choice_letter(o, begin, text, end) < 0 && rlvr__choice_text_at(o, text, end, &which)) {
+            const char *behind = rlvr__choice_closing(text + rlvr__choice_text_at(o, text, end, &which), end);
+            if (which == letter || behind == end || strchr("\n\r.,;", *behind)) {      /* "B. London" names two, "B. London is ..." one */
+                found |= 1u << which;
+                p = behind;
+            }
+        }
+        bool joined = false;
+        while (p < end) {
+            static const char *const word[] = {"or ", "and ", "or(", "and(", "OR ", "AND ", "\\text{ or }", "\\text{ and }", NULL};
+            int n = *p && strchr(" ,/|&;+).]", *p) != NULL;
+            if (!n && rlvr__starts_any(p, end, word)) n = *p == '\\' ? rlvr__starts_any(p, end, word) : (*p | 32) == 'o' ? 2 : 3;
+            if (!n) break;
+            joined = true;
+            p += n;
+        }
+        if (!joined) break;
+    }
+    *after = p;
+    return found;
+}
+
+/* ---- the stages ---- */
+
+static uint32_t rlvr__choice_content(rlvr__choices *o, const char *p, const char *end)      /* all that an answer's place holds */
+{
+    const char *after;
+    size_t n = (size_t)(end - p);
+    rlvr__trim(&p, &n);
+    end = p + n;
+    uint32_t found = rlvr__choice_by_text(o, p, end);
+    if (found) return found;
+    found = rlvr__choice_named(o, p, p, end, false, &after);
+    return found && rlvr__denied_after(after, end) ? 0 : found;
+}
+
+static uint32_t rlvr__choice_read(rlvr__choices *o, const char *text, const char *end, bool whole);
+
+/* Stage 1. False: the text has no such place. */
+static bool rlvr__choice_placed(rlvr__choices *o, const char *text, const char *end, uint32_t *found)
+{
+    const char *at = end, *box, *close, *last = NULL;
+    *found = 0;
+    while (rlvr__box_before(text, &at, end, &box, &close)) {
+        if (last && (close > last || !rlvr__join_of(close, last))) break;
+        if (!last && (rlvr__negated_before(text, box) || rlvr__denied_after(close, end))) return true;
+        *found |= rlvr__choice_content(o, box + 7, close - 1);
+        if (last && !rlvr__choice_content(o, box + 7, close - 1)) *found |= 1u << 31;      /* beside it something else */
+        last = box;
+    }
+    if (last) return true;
+    for (const char *p = end; p - text >= 9; p--) {
+        if (p[-1] != '>' || memcmp(p - 9, "</answer>", 9)) continue;
+        for (const char *q = p - 9; q - text >= 8; q--)
+            if (q[-1] == '>' && !memcmp(q - 8, "<answer>", 8)) { *found = rlvr__choice_read(o, q, p - 9, true); return true; }
+        return true;
+    }
+    for (const char *p = end; p - text >= 4; p--) {
+        if (p[-1] != '#' || memcmp(p - 4, "####", 4)) continue;
+        const char *line = (const char *)memchr(p, '\n', (size_t)(end - p));
+        *found = rlvr__choice_content(o, p, line ? line : end);
+        return *found != 0;
+    }
+    return false;
+}
+
+/* From behind a cue: passes "is", ":", "option" and the like. *negated: a "not" was among them. */
+static const char *rlvr__choice_connect(const char *p, const char *end, bool *negated)
+{
+    static const char *const link[] = {"is", "are", "was", "would", "be", "should", "must", "will", "option", "choice", "letter", "the", "correct", "right",
+        "therefore", "thus", "clearly", "definitely", "probably", "likely", "most", "final", "best", "to", "this", "question", "here", "indeed", "answer",
+        "simply", "just", "now", "so", "actually", "really", NULL};
+    static const char *const no[] = {"not", "isn't", "isnt", "never", "neither", "cannot", "can't", "wasn't", "n't", NULL};
+    *negated = false;
+    if (end - p > 200) end = p + 200;
+    for (int lines = 0; p < end;) {
+        if (*p == '\n' && ++lines > 2) return p;
+        if (strchr(" \t\r\n*_`$\"':=>-([{", *p) && *p) { p++; continue; }
+        const char *q = rlvr__choice_markup(p, end);
+        if (q > p) { p = q; continue; }
+        while (q < end && (rlvr__is_alpha(*q) || (*q == '\'' && q > p))) q++;
+        size_t n = (size_t)(q - p);
+        if (n < 2) return p;
+        if (rlvr__word_in(p, n, no)) *negated = true;
+        else if (!rlvr__word_in(p, n, link)) return p;
+        p = q;
+    }
+    return p;
+}
+
+/* The option's text that stands from p to the end of its line or sentence. */
+static uint32_t rlvr__choice_sentence(rlvr__choices *o, const char *p, const char *end)
+{
+    size_t most = 4 * o->longest + 65;
+    const char *line = p, *stop = NULL;
+    if ((size_t)(end - p) > most) end = p + most;
+    for (; line < end && *line != '\n'; line++)
+        if (!stop && strchr(".!;,", *line) && *line && (line + 1 == end || line[1] == ' ')) stop = line;
+    uint32_t found = rlvr__choice_by_text(o, p, line);
+    return found || !stop ? found : rlvr__choice_by_text(o, p, stop);
+}
+
+typedef struct rlvr__choice_votes { uint32_t stated, optional, apart; } rlvr__choice_votes;      /* stages 2, 3, 4 */
+
+/* A word of the text that may introduce an option. Returns where reading goes on. */
+static const char *rlvr__choice_cue(rlvr__choices *o, rlvr__choice_votes *v, const char *text, const char *word, const char *p, const char *end)
+{
+    static const char *const answer[] = {"answer", "ans", "choose", "select", "pick", "chose", "selected", "picked", NULL};
+    static const char *const option[] = {"option", "choice", NULL};
+    size_t n = (size_t)(p - word);
+    bool stating = rlvr__word_in(word, n, answer), negated;
+    if (!stating && !rlvr__word_in(word, n, option)) return p;
+    const char *q = rlvr__choice_connect(p, end, &negated), *after = q;
+    uint32_t found = rlvr__choice_named(o, text, q, end, !stating, &after);
+    bool texts = !found && stating;
+    if (texts) found = rlvr__choice_sentence(o, q, end);
+    if (!found) return p;
+    if (negated || rlvr__negated_before(text, stating && !texts ? q : word) || rlvr__negated_before(text, word) || rlvr__denied_after(after, end))
+        return texts ? p : after;
+    if (stating) v->stated |= found;
+    else v->optional |= found;
+    return texts || after < p ? p : after;
+}
+
+/* A single letter that no cue introduces. Returns where reading goes on. */
+static const char *rlvr__choice_lone(rlvr__choices *o, rlvr__choice_votes *v, const char *text, const char *p, const char *end)
+{
+    static const char *const right[] = {"correct", "right", "best", "answer", "true", NULL};
+    static const char *const lead[] = {"is", "be", "it's", "its", "with", "say", "guess", "so", "thus", "therefore", "hence", "think", "believe", "but", NULL};
+    int letter = rlvr__choice_letter(o, text, p, end);
+    if (letter < 0 || rlvr__negated_before(text, p) || rlvr__denied_after(p + 1, end)) return p + 1;
+    const char *q = rlvr__choice_closing(p + 1, end), *before = p;
+    bool small = *p >= 'a', article = (*p | 32) == 'a' || *p == 'I', apart = rlvr__choice_apart(p + 1, end);
+    if (rlvr__starts(q, end, " is ")) {
+        const char *from = q + 4, *word = from;
+        for (; from < end && from < q + 40 && (rlvr__is_alpha(*from) || *from == ' '); from = word) {      /* "B is the correct answer" */
+            while (from < end && *from == ' ') from++;
+            for (word = from; word < end && rlvr__is_alpha(*word);) word++;
+            if (word == from) break;
+            if (rlvr__word_in(from, (size_t)(word - from), right)) {
+                if (!small) v->stated |= 1u << letter;
+                return word;
+            }
+            if (!rlvr__word_is(from, (size_t)(word - from), "the") && !rlvr__word_is(from, (size_t)(word - from), "definitely")) break;
+        }
+    }
+    while (before > text && strchr("*_`$\"'([{", before[-1]) && before[-1]) before--;
+    bool opened = before < p, line = before == text || before[-1] == '\n', bracket = p > text && p[-1] == '(' && p + 1 < end && p[1] == ')';
+    const char *back = before;
+    while (!line && back > text && (back[-1] == ' ' || back[-1] == ',')) back--;
+    if (!line && (back == text || back[-1] == '\n')) line = true;
+    bool marked = p + 1 < end && strchr(").:,", p[1]) && (p + 2 >= end || rlvr__is_space(p[2]) || strchr("*_", p[2]));
+    bool ends_line = q == end || *q == '\n' || *q == '\r' || ((*q == '.' || *q == ' ') && (q + 1 == end || q[1] == '\n'));
+    const char *word = back;
+    while (word > text && (rlvr__is_alpha(word[-1]) || word[-1] == '\'')) word--;
+    bool led = !small && rlvr__word_in(word, (size_t)(back - word), lead) && (!article || apart);
+    bool bold = opened && p - before >= 2 && p[-1] == '*' && q - p >= 2 && p[1] == '*';
+    const char *own = q;
+    int which = -1;
+    while (line && own < end && *own && strchr(" .:)-*,=", *own)) own++;
+    bool titled = line && own > q && rlvr__choice_text_at(o, own, end, &which) > 0 && rlvr__choice_letter(o, text, own, end) < 0;
+    if (bracket || bold || led || titled || (line && (marked || ends_line))) {
+        const char *after;
+        v->apart |= 1u << letter;
+        v->apart |= rlvr__choice_named(o, text, p, end, true, &after);
+        return RLVR__MAX(after, p + 1);
+    }
+    return p + 1;
+}
+
+/* Stage 5: the options whose texts stand in the text, and the one that it ends in. */
+static uint32_t rlvr__choice_mentioned(rlvr__choices *o, const char *text, const char *end)
+{
+    const char *last_is = NULL, *line = text;
+    uint32_t named = 0, found;
+    for (const char *p = text; p < end;) {
+        int which = -1;
+        bool starts = p == text || !(rlvr__is_alpha(p[-1]) || rlvr__is_digit(p[-1]) || (unsigned char)p[-1] >= 0x80);
+        size_t n = starts ? rlvr__choice_text_at(o, p, end, &which) : 0;
+        if (n) { named |= 1u << which; p += n; continue; }
+        if (starts && (rlvr__starts(p, end, "is ") || rlvr__starts(p, end, "be "))) last_is = p + 3;
+        if (starts && (rlvr__starts(p, end, "it's ") || rlvr__starts(p, end, "It's "))) last_is = p + 5;
+        if (*p == '\n' && p + 1 < end) line = p + 1;
+        p++;
+    }
+    if (named & (named - 1)) return named;
+    found = rlvr__choice_by_text(o, line, end);
+    if (!found && last_is && !rlvr__negated_before(text, last_is)) found = rlvr__choice_by_text(o, last_is, end);
+    return found;
+}
+
+static uint32_t rlvr__choice_read(rlvr__choices *o, const char *text, const char *end, bool whole)
+{
+    rlvr__choice_votes v = {0, 0, 0};
+    uint32_t found = 0;
+    size_t len = (size_t)(end - text);
+    rlvr__trim(&text, &len);
+    end = text + len;
+    if (!whole && rlvr__choice_placed(o, text, end, &found)) return found;
+    if (whole && (found = rlvr__choice_content(o, text, end)) != 0) return found;
+    if ((found = rlvr__choice_by_text(o, text, end)) != 0) return found;
+    for (const char *p = text; p < end;) {
+        const char *word = p;
+        if (!rlvr__is_alpha(*p)) { p++; continue; }
+        while (p < end && rlvr__is_alpha(*p)) p++;
+        if (p - word == 1) p = rlvr__choice_lone(o, &v, text, word, end);
+        else p = rlvr__choice_cue(o, &v, text, word, p, end);
+    }
+    if (v.stated) return v.stated;
+    if (v.optional) return v.optional;
+    if (v.apart) return v.apart;
+    return o->keys.len ? rlvr__choice_mentioned(o, text, end) : 0;
+}
+
+/* The right option's bit; 0: the gold names none. */
+static uint32_t rlvr__choice_gold(rlvr__choices *o, const char *p, size_t n)
+{
+    rlvr__trim(&p, &n);
+    const char *q = p, *end = p + n;
+    while (q < end && *q == '(') q++;
+    int letter = rlvr__choice_letter(o, q, q, end);
+    if (letter >= 0) {
+        const char *r = q + 1;
+        while (r < end && strchr(").:", *r)) r++;
+        if (r == end) return 1u << letter;
+    }
+    return rlvr__choice_by_text(o, p, end);
+}
+
+static const char *rlvr__lacks_choice(rlvr__case *c)      /* a gold that is no letter needs the texts */
+{
+    rlvr__choices none;
+    memset(&none, 0, sizeof none);
+    none.letters = (1u << 26) - 1;
+    none.scratch.ctx = c->ctx;
+    bool letter = rlvr__choice_gold(&none, c->gold, c->gold_len) != 0;
+    rlvr__buf_free(&none.scratch);
+    return letter || rlvr__field(c, "choices") ? NULL : "choices";
+}
+
+static void rlvr__grade_choice(rlvr__case *c)
+{
+    rlvr__choices o;
+    if (!rlvr__choices_read(c, &o)) return;
+    const char *text = c->text;
+    size_t len = c->len;
+    rlvr__answer_part(&text, &len);
+    uint32_t gold = rlvr__choice_gold(&o, c->gold, c->gold_len), found = gold ? rlvr__choice_read(&o, text, text + len, false) : 0;
+    char names[64];
+    int n = 0;
+    for (int i = 0; i < RLVR__CHOICES; i++)
+        if (found >> i & 1) { names[n++] = (char)('A' + i); names[n++] = ' '; }
+    rlvr__extracted(c, names, (size_t)(n ? n - 1 : 0));
+    if (o.keys.failed || o.scratch.failed) rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "out of memory");
+    else if (!gold) rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the answer is none of the choices");
+    else if (!found) rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, "no option is named");
+    else if (found == gold) rlvr__verdict(c, RLVR_STATUS_EQUAL, 1, "%s", "");
+    else rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%s", found & (found - 1) ? "several options are named" : "");
+    rlvr__buf_free(&o.keys);
+    rlvr__buf_free(&o.scratch);
+}
+/* ============================================================================================
+   15.5b FORMAT                                                                       >>format
+   ============================================================================================ */
+
+/* `format` earns 1 where a text has the required form, else 0. Fields of the task or the options, "tags" or "pattern" or both:
+     "tags"        names, such as ["think", "answer"]: <think>...</think><answer>...</answer>, each once, in this order, none within
+                   another; a second one, one in other case ("<Answer>") or with blanks or attributes within is a zero;
+     "outside"     true: text may stand before, between and behind the tags (false: white space alone);
+     "min_chars", "max_chars"   of what stands in a tag, without white space at its ends and characters that are not seen: one number
+                   for all tags or an object {"think": 20}; default 1 and none. Without tags they bound the whole text;
+     "pattern"     what the whole text must be, or with tags an object {"answer": "..."} of what they must hold; white space at both
+                   ends never counts.
+   A pattern, in ten lines:
+     'text' or "text"            these characters (no escapes: the other quote holds a quote)
+     any digit letter upper lower space word alnum line     a character: of any kind, 0-9, a Unicode letter, A-Z, a-z, white space,
+                                 a letter or digit or _, a letter or digit, anything but a newline
+     [abc0-9]  [^abc]            one of these characters and ranges, or none of them; \] \\ \- \^ \n for ] \ - ^ newline
+     a b                         a, then b (blanks between parts do not count)
+     a | b                       a or b
+     (a b)                       a group
+     a?  a*  a+  a{3}  a{2,5}  a{2,}     optional, any number, at least one, counted repeats
+   Example: '#### ' '-'? digit{1,9} ('.' digit+)?
+   A pattern is at most 2,000 states after its repeats are written out, and is matched in one pass over the text whose time is at
+   most length times states: all ways to match go along together, nothing is tried twice. */
+
+typedef enum rlvr__pattern_op { RLVR__PAT_CHAR, RLVR__PAT_CLASS, RLVR__PAT_SET, RLVR__PAT_SPLIT, RLVR__PAT_JUMP, RLVR__PAT_END } rlvr__pattern_op;
+enum { RLVR__PATTERN_STATES = 2000, RLVR__PATTERN_DEPTH = 32 };
+
+/* One state. SPLIT goes on at +1 and at +offset, JUMP at +offset: relative, so that a part can be moved and copied. */
+typedef struct rlvr__pattern_state { rlvr__pattern_op op; uint32_t code; int offset; const char *set, *set_end; } rlvr__pattern_state;
+
+typedef struct rlvr__pattern {
+    rlvr__pattern_state *state;      /* (RLVR__PATTERN_STATES) */
+    int n, depth;
+    const char *p, *end, *error;     /* of the pattern's text; error NULL: none */
+} rlvr__pattern;
+
+static const char *const rlvr__pattern_classes[] = {"any", "digit", "letter", "upper", "lower", "space", "word", "alnum", "line", NULL};
+
+static void rlvr__pattern_parts(rlvr__pattern *t);
+
+static void rlvr__pattern_fail(rlvr__pattern *t, const char *why) { if (!t->error) t->error = why; }
+
+static rlvr__pattern_state *rlvr__pattern_push(rlvr__pattern *t, rlvr__pattern_op op)
+{
+    if (t->n >= RLVR__PATTERN_STATES - 1) { rlvr__pattern_fail(t, "is too large; at most 2000 states"); return NULL; }
+    rlvr__pattern_state *s = &t->state[t->n++];
+    memset(s, 0, sizeof *s);
+    s->op = op;
+    return s;
+}
+
+static void rlvr__pattern_insert(rlvr__pattern *t, int at, rlvr__pattern_op op, int offset)      /* before the state at */
+{
+    if (!rlvr__pattern_push(t, op)) return;
+    rlvr__pattern_state s = t->state[t->n - 1];
+    memmove(t->state + at + 1, t->state + at, (size_t)(t->n - 1 - at) * sizeof s);
+    s.offset = offset;
+    t->state[at] = s;
+}
+
+static void rlvr__pattern_blanks(rlvr__pattern *t) { while (t->p < t->end && rlvr__is_space(*t->p)) t->p++; }
+
+static void rlvr__pattern_atom(rlvr__pattern *t)
+{
+    rlvr__pattern_state *s;
+    if (*t->p == '\'' || *t->p == '"') {
+        char quote = *t->p++;
+        while (t->p < t->end && *t->p != quote) {
+            uint32_t c = 0;
+            t->p += rlvr__utf8_read(t->p, (size_t)(t->end - t->p), &c);
+            s = rlvr__pattern_push(t, RLVR__PAT_CHAR);
+            if (!s) return;
+            s->code = c;
+        }
+        if (t->p == t->end) rlvr__pattern_fail(t, "has a quote that does not end");
+        else t->p++;
+    } else if (*t->p == '[') {
+        if (!(s = rlvr__pattern_push(t, RLVR__PAT_SET))) return;
+        s->set = ++t->p;
+        while (t->p < t->end && *t->p != ']') t->p += *t->p == '\\' && t->p + 1 < t->end ? 2 : 1;
+        s->set_end = t->p;
+        if (t->p == t->end) rlvr__pattern_fail(t, "has a [ that does not end");
+        else t->p++;
+    } else if (*t->p == '(') {
+        t->p++;
+        if (++t->depth > RLVR__PATTERN_DEPTH) { rlvr__pattern_fail(t, "is nested more than 32 deep"); return; }
+        rlvr__pattern_parts(t);
+        t->depth--;
+        if (t->p < t->end && *t->p == ')') t->p++;
+        else rlvr__pattern_fail(t, "has a ( that does not end");
+    } else {
+        const char *word = t->p;
+        while (t->p < t->end && rlvr__is_alpha(*t->p)) t->p++;
+        for (int k = 0; rlvr__pattern_classes[k]; k++)
+            if (strlen(rlvr__pattern_classes[k]) == (size_t)(t->p - word) && !memcmp(word, rlvr__pattern_classes[k], (size_t)(t->p - word))) {
+                if ((s = rlvr__pattern_push(t, RLVR__PAT_CLASS)) != NULL) s->code = (uint32_t)k;
+                return;
+            }
+        rlvr__pattern_fail(t, "has something that is no quoted text, class, set or group");
+    }
+}
+
+static int rlvr__pattern_count(rlvr__pattern *t)      /* -1: no number stands there */
+{
+    int value = 0;
+    if (t->p == t->end || !rlvr__is_digit(*t->p)) return -1;
+    for (; t->p < t->end && rlvr__is_digit(*t->p); t->p++)
+        if (value <= RLVR__PATTERN_STATES) value = value * 10 + (*t->p - '0');
+    return value;
+}
+
+static void rlvr__pattern_copy(rlvr__pattern *t, int from, int size)      /* appends a copy of a part */
+{
+    for (int i = 0; i < size && !t->error; i++) {
+        rlvr__pattern_state *s = rlvr__pattern_push(t, RLVR__PAT_END);
+        if (s) *s = t->state[from + i];
+    }
+}
+
+static void rlvr__pattern_repeat(rlvr__pattern *t, int from, int least, int most)      /* the part from..n; most -1: no end */
+{
+    int size = t->n - from;
+    if (most >= 0 && least > most) rlvr__pattern_fail(t, "has a repeat {a,b} with a > b");
+    if ((int64_t)size * (most > least ? most : least) > RLVR__PATTERN_STATES) rlvr__pattern_fail(t, "is too large; at most 2000 states");
+    if (t->error) return;
+    if (least == 0 && most == 0) { t->n = from; return; }
+    int done = 1;
+    for (; done < least && !t->error; done++) rlvr__pattern_copy(t, from, size);
+    if (most < 0) {      /* the last copy again and again; of none at least, all of it optional */
+        int last = t->n - size;
+        if (least == 0) {
+            rlvr__pattern_insert(t, from, RLVR__PAT_SPLIT, size + 2);
+            rlvr__pattern_state *s = rlvr__pattern_push(t, RLVR__PAT_JUMP);
+            if (s) s->offset = -(size + 1);
+        } else {
+            rlvr__pattern_state *s = rlvr__pattern_push(t, RLVR__PAT_SPLIT);
+            if (s) s->offset = -(t->n - 1 - last);
+        }
+        return;
+    }
+    int first = from, optional = most - least;
+    if (least == 0) {      /* the first is optional too */
+        rlvr__pattern_insert(t, from, RLVR__PAT_SPLIT, size + 1);
+        first = from + 1;
+        optional--;
+    }
+    for (int i = 0; i < optional && !t->error; i++) {
+        rlvr__pattern_state *s = rlvr__pattern_push(t, RLVR__PAT_SPLIT);
+        if (s) s->offset = size + 1;
+        rlvr__pattern_copy(t, first, size);
+    }
+}
+
+static void rlvr__pattern_sequence(rlvr__pattern *t)
+{
+    for (rlvr__pattern_blanks(t); !t->error && t->p < t->end && *t->p != '|' && *t->p != ')'; rlvr__pattern_blanks(t)) {
+        int from = t->n, least, most;
+        rlvr__pattern_atom(t);
+        for (rlvr__pattern_blanks(t); !t->error && t->p < t->end && *t->p && strchr("?*+{", *t->p); rlvr__pattern_blanks(t)) {
+            char c = *t->p++;
+            least = c == '+';
+            most = c == '?' ? 1 : -1;
+            if (c == '{') {
+                least = most = rlvr__pattern_count(t);
+                if (t->p < t->end && *t->p == ',') { t->p++; most = rlvr__pattern_count(t); }
+                if (least < 0 || t->p == t->end || *t->p++ != '}') rlvr__pattern_fail(t, "has a repeat that is not {n}, {n,m} or {n,}");
+            }
+            if (!t->error) rlvr__pattern_repeat(t, from, least, most);
+        }
+    }
+}
+
+static void rlvr__pattern_parts(rlvr__pattern *t)      /* sequences with | between them */
+{
+    int from = t->n;
+    rlvr__pattern_sequence(t);
+    while (!t->error && t->p < t->end && *t->p == '|') {      /* split over all so far, jump over the rest */
+        t->p++;
+        rlvr__pattern_insert(t, from, RLVR__PAT_SPLIT, t->n - from + 2);
+        int jump = t->n;
+        rlvr__pattern_push(t, RLVR__PAT_JUMP);
+        int second = t->n;
+        rlvr__pattern_parts(t);      /* the other alternatives; each | is one level deeper */
+        if (!t->error) t->state[jump].offset = t->n - second + 1;
+    }
+}
+
+static bool rlvr__pattern_in_set(const char *p, const char *end, uint32_t code)
+{
+    bool not_these = p < end && *p == '^';
+    for (p += not_these; p < end;) {
+        uint32_t low = 0, high;
+        bool escaped = *p == '\\' && p + 1 < end;
+        p += escaped;
+        p += rlvr__utf8_read(p, (size_t)(end - p), &low);
+        if (escaped && low == 'n') low = '\n';
+        high = low;
+        if (p + 1 < end && *p == '-') {
+            p++;
+            p += *p == '\\' && p + 1 < end;
+            p += rlvr__utf8_read(p, (size_t)(end - p), &high);
+        }
+        if (code >= low && code <= high) return !not_these;
+    }
+    return not_these;
+}
+
+static bool rlvr__pattern_takes(const rlvr__pattern_state *s, uint32_t c)
+{
+    if (s->op == RLVR__PAT_CHAR) return s->code == c;
+    if (s->op == RLVR__PAT_SET) return rlvr__pattern_in_set(s->set, s->set_end, c);
+    switch (s->code) {
+    case 0: return true;
+    case 1: return c >= '0' && c <= '9';
+    case 2: return rlvr__class_of(c) == RLVR__LETTER;
+    case 3: return c >= 'A' && c <= 'Z';
+    case 4: return c >= 'a' && c <= 'z';
+    case 5: return rlvr__class_of(c) == RLVR__SPACE;
+    case 6: return c == '_' || rlvr__class_of(c) == RLVR__LETTER || rlvr__class_of(c) == RLVR__NUMBER;
+    case 7: return rlvr__class_of(c) == RLVR__LETTER || rlvr__class_of(c) == RLVR__NUMBER;
+    default: return c != '\n';
+    }
+}
+
+/* Two sets of states and a stack, each (RLVR__PATTERN_STATES); `mark` tells in which step a state was entered last. */
+typedef struct rlvr__pattern_run { int set[2][RLVR__PATTERN_STATES], n[2], stack[RLVR__PATTERN_STATES + 2]; uint32_t mark[RLVR__PATTERN_STATES], step; } rlvr__pattern_run;
+
+static void rlvr__pattern_enter(const rlvr__pattern *t, rlvr__pattern_run *r, int into, int state)
+{
+    int n = 0;
+    r->stack[n++] = state;
+    while (n > 0) {
+        int i = r->stack[--n];
+        if (r->mark[i] == r->step) continue;
+        r->mark[i] = r->step;
+        rlvr__pattern_op op = t->state[i].op;
+        if (op == RLVR__PAT_JUMP) r->stack[n++] = i + t->state[i].offset;
+        else if (op == RLVR__PAT_SPLIT) {      /* one more than it took off, once for each state: the stack has room */
+            r->stack[n++] = i + 1;
+            r->stack[n++] = i + t->state[i].offset;
+        } else r->set[into][r->n[into]++] = i;
+    }
+}
+
+static bool rlvr__pattern_match(const rlvr__pattern *t, rlvr__pattern_run *r, const char *p, const char *end)
+{
+    int now = 0;
+    memset(r, 0, sizeof *r);
+    r->step = 1;
+    rlvr__pattern_enter(t, r, 0, 0);
+    while (p < end && r->n[now]) {
+        uint32_t c = 0;
+        p += rlvr__utf8_read(p, (size_t)(end - p), &c);
+        r->n[!now] = 0;
+        if (++r->step == 0) { memset(r->mark, 0, sizeof r->mark); r->step = 1; }
+        for (int i = 0; i < r->n[now]; i++) {
+            const rlvr__pattern_state *s = &t->state[r->set[now][i]];
+            if (s->op != RLVR__PAT_END && rlvr__pattern_takes(s, c)) rlvr__pattern_enter(t, r, !now, r->set[now][i] + 1);
+        }
+        now = !now;
+    }
+    for (int i = 0; i < r->n[now]; i++)
+        if (p == end && t->state[r->set[now][i]].op == RLVR__PAT_END) return true;
+    return false;
+}
+
+/* Whether a text is what a pattern says; -1: the pattern is malformed, or memory ran out, and the verdict is given. */
+static int rlvr__pattern_holds(rlvr__case *c, const rlvr__json *pattern, const char *text, size_t len)
+{
+    rlvr__pattern t;
+    memset(&t, 0, sizeof t);
+    t.p = pattern->text;
+    t.end = t.p + pattern->len;
+    t.state = RLVR__NEW(c->ctx, rlvr__pattern_state, RLVR__PATTERN_STATES);
+    rlvr__pattern_run *run = RLVR__NEW(c->ctx, rlvr__pattern_run, 1);
+    int holds = -1;
+    if (!t.state || !run) rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "out of memory");
+    else {
+        rlvr__pattern_parts(&t);
+        if (!t.error && t.p < t.end) rlvr__pattern_fail(&t, "has a ) without its (");
+        if (t.error) rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the pattern %s (character %lld)", t.error, (long long)(t.p - pattern->text) + 1);
+        else {
+            t.state[t.n].op = RLVR__PAT_END;
+            t.n++;
+            rlvr__trim(&text, &len);
+            holds = rlvr__pattern_match(&t, run, text, text + len);
+        }
+    }
+    rlvr__free(c->ctx, run);
+    rlvr__free(c->ctx, t.state);
+    return holds;
+}
+
+/* ---- tags ---- */
+
+/* A bracket that opens or closes one of the tags. Passes nothing: p stands on "<". 0: none; 1: opens; 2: closes; 3: spoilt, such as
+   "<Answer>", "< answer>", "<answer id=1>". */
+static int rlvr__tag_at(const rlvr__json *tags, const char *p, const char *end, int *which, const char **after)
+{
+    const char *q = p + 1;
+    bool closes = false, exact = true;
+    while (q < end && q < p + 8 && (*q == ' ' || *q == '/')) {
+        exact = exact && *q == '/' && !closes;
+        closes |= *q == '/';
+        q++;
+    }
+    int i = 0;
+    RLVR__JSON_EACH(tag, tags) {
+        size_t n = tag->len, k = 0;
+        if (n <= (size_t)(end - q)) {
+            bool same = !memcmp(q, tag->text, n);
+            while (k < n && (q[k] == tag->text[k] || (rlvr__is_alpha(q[k]) && (q[k] | 32) == (tag->text[k] | 32)))) k++;
+            const char *r = q + n;
+            if (k == n && r < end && (*r == '>' || *r == ' ' || *r == '/' || *r == '\t' || *r == '\n')) {
+                *which = i;
+                *after = r + 1;
+                return same && exact && *r == '>' ? 1 + closes : 3;
+            }
+        }
+        i++;
+    }
+    return 0;
+}
+
+static int64_t rlvr__visible_chars(const char *p, size_t n)
+{
+    int64_t count = 0, inner = 0;      /* white space counts once something follows it */
+    for (size_t i = 0; i < n;) {
+        uint32_t code = 0;
+        i += (size_t)rlvr__utf8_read(p + i, n - i, &code);
+        if (rlvr__is_invisible(code)) continue;
+        if (rlvr__class_of(code) == RLVR__SPACE) { inner += count > 0; continue; }
+        count += 1 + inner;
+        inner = 0;
+    }
+    return count;
+}
+
+static const rlvr__json *rlvr__of_tag(const rlvr__json *field, const rlvr__json *tag)      /* a field's value for one tag */
+{
+    if (!field || field->type != RLVR__JSON_OBJECT) return field;
+    return tag ? rlvr__json_get(field, tag->text) : NULL;
+}
+
+/* Bounds and pattern of one content; tag NULL: the whole text. False: the verdict is given. */
+static bool rlvr__format_content(rlvr__case *c, const rlvr__json *tag, const char *p, size_t n)
+{
+    const char *name = tag ? tag->text : "the text";
+    int64_t least = rlvr__json_int(rlvr__of_tag(rlvr__field(c, "min_chars"), tag), tag ? 1 : 0);
+    int64_t most = rlvr__json_int(rlvr__of_tag(rlvr__field(c, "max_chars"), tag), INT64_MAX), chars = rlvr__visible_chars(p, n);
+    if (chars < least || chars > most) {
+        rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%.60s has %lld characters, %s", name, (long long)chars, chars < least ? "too few" : "too many");
+        return false;
+    }
+    const rlvr__json *field = rlvr__field(c, "pattern"), *pattern = tag && rlvr__json_is(field, RLVR__JSON_STRING) ? NULL : rlvr__of_tag(field, tag);
+    if (!rlvr__json_is(pattern, RLVR__JSON_STRING)) return true;
+    int holds = rlvr__pattern_holds(c, pattern, p, n);
+    if (holds == 0) rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%.60s does not have its pattern", name);
+    return holds > 0;
+}
+
+static bool rlvr__format_tags(rlvr__case *c, const rlvr__json *tags)      /* false: the verdict is given */
+{
+    bool outside = rlvr__flag(c, "outside"), open = false;
+    const char *end = c->text + c->len, *content = NULL, *after = NULL;
+    const rlvr__json *next = rlvr__json_first(tags);
+    int n = 0, which = 0, kind = 0;
+    for (const char *p = c->text; p < end;) {
+        kind = *p == '<' ? rlvr__tag_at(tags, p, end, &which, &after) : 0;
+        if (kind == 0) {
+            uint32_t code = 0;
+            int used = rlvr__utf8_read(p, (size_t)(end - p), &code);
+            if (!open && !outside && rlvr__class_of(code) != RLVR__SPACE) { rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "text stands outside the tags"); return false; }
+            p += used;
+            continue;
+        }
+        if (kind == 3 || which != n || open != (kind == 2)) {
+            rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "a tag is out of place, repeated or spelt otherwise");
+            return false;
+        }
+        if (kind == 1) content = after;
+        else {
+            if (!rlvr__format_content(c, next, content, (size_t)(p - content))) return false;
+            next = rlvr__json_next(next);
+            n++;
+        }
+        open = kind == 1;
+        p = after;
+    }
+    if (!next) return true;
+    rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "<%.60s> %s", next->text, open ? "does not end" : "is missing");
+    return false;
+}
+
+static const char *rlvr__lacks_format(rlvr__case *c)
+{
+    bool has = rlvr__json_count(rlvr__field_if(c, "tags", RLVR__JSON_ARRAY)) > 0 || rlvr__field_if(c, "pattern", RLVR__JSON_STRING) ||
+               rlvr__field_if(c, "min_chars", RLVR__JSON_NUMBER) || rlvr__field_if(c, "max_chars", RLVR__JSON_NUMBER);
+    return has ? NULL : "tags";
+}
+
+static bool rlvr__format_ok(rlvr__case *c, const rlvr__json *tags)      /* false: the verdict is given */
+{
+    if (!rlvr__field_is(c, "tags", RLVR__JSON_ARRAY) || !rlvr__field_is(c, "outside", RLVR__JSON_BOOL)) return false;
+    RLVR__JSON_EACH(tag, tags) {
+        bool name = tag->type == RLVR__JSON_STRING && tag->len > 0 && tag->len < 64;
+        for (size_t i = 0; name && i < tag->len; i++)
+            name = rlvr__is_alpha(tag->text[i]) || rlvr__is_digit(tag->text[i]) || (tag->text[i] && strchr("_-.:", tag->text[i]));
+        RLVR__JSON_EACH(other, tags) {
+            if (other == tag) break;
+            name = name && !(other->len == tag->len && rlvr__word_is(tag->text, tag->len, other->text));
+        }
+        if (!name) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"tags\" must be different names of letters, digits, _ and -"); return false; }
+    }
+    static const char *const field[] = {"min_chars", "max_chars", "pattern"};
+    for (int i = 0; i < 3; i++) {
+        const rlvr__json *j = rlvr__field(c, field[i]);
+        rlvr__json_type want = i < 2 ? RLVR__JSON_NUMBER : RLVR__JSON_STRING;
+        bool ok = !j || j->type == RLVR__JSON_NULL || j->type == want || (j->type == RLVR__JSON_OBJECT && tags);
+        if (ok && j && j->type == RLVR__JSON_OBJECT)
+            RLVR__JSON_EACH(item, j) ok = ok && item->type == want;
+        if (!ok) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"%s\" must be %s, or with tags an object of them", field[i], i < 2 ? "a number" : "a string"); return false; }
+    }
+    if (rlvr__lacks_format(c)) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "neither \"tags\" nor \"pattern\" is given");
+        return false;
+    }
+    const rlvr__json *pattern = rlvr__field(c, "pattern");      /* a malformed one is an error whatever the text is */
+    if (rlvr__json_is(pattern, RLVR__JSON_STRING)) return rlvr__pattern_holds(c, pattern, "", 0) >= 0;
+    if (rlvr__json_is(pattern, RLVR__JSON_OBJECT))
+        RLVR__JSON_EACH(item, pattern)
+            if (rlvr__pattern_holds(c, item, "", 0) < 0) return false;
+    return true;
+}
+
+static void rlvr__grade_format(rlvr__case *c)
+{
+    const rlvr__json *tags = rlvr__field_if(c, "tags", RLVR__JSON_ARRAY);
+    if (!rlvr__json_count(tags)) tags = NULL;
+    if (!rlvr__format_ok(c, tags)) return;
+    if (tags && !rlvr__format_tags(c, tags)) return;
+    const rlvr__json *pattern = rlvr__field(c, "pattern");
+    if (!tags && !rlvr__format_content(c, NULL, c->text, c->len)) return;
+    if (tags && rlvr__json_is(pattern, RLVR__JSON_STRING)) {
+        int holds = rlvr__pattern_holds(c, pattern, c->text, c->len);
+        if (holds == 0) rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "the text does not have its pattern");
+        if (holds <= 0) return;
+    }
+    rlvr__verdict(c, RLVR_STATUS_EQUAL, 1, "%s", "");
+}
+/* ============================================================================================
+   15.5c SHAPE                                                                         >>shape
+   ============================================================================================ */
+
+/* `shape` looks at how long and how repetitive a text is, not at what it says: a term to add to another reward. The sum of the terms
+   whose fields are there; L is the length of the completion:
+     "max_tokens", "cache"      DAPO's soft over-long penalty (Yu et al. 2025): 0 up to max_tokens - cache, then falling in a line to
+                                -1 at max_tokens, -1 beyond. cache 0: a step;
+     "target_tokens"            L1 (Aggarwal & Welleck 2025): -min(1, alpha |target - L|); with "mode": "max" it is
+                                clip(alpha (target - L) + 0.5, 0, 1). "alpha": 0.0003;
+     "ngram"                    repetition (Yeo et al. 2025): repeat_weight * (1 - different / all) over the runs of `ngram` words
+                                (rollouts: tokens); "repeat_weight": -1. Fewer words than that have none;
+     "cosine"                   length by right and wrong (Yeo et al. 2025), an object: {"max_tokens": N, "correct": [2, 1],
+                                "wrong": [-10, 0], "exceed": -10, "kind": "number"}: from the first value at L = 0 to the second at N
+                                on half a cosine wave, `exceed` at N and beyond. "kind" is the verifier that says right (its full
+                                reward) or wrong, with the task's own fields; without it every text is right.
+   L is in tokens: the rollout's, else the field "n_tokens", else a quarter of the bytes, rounded up. "count": "words" or "chars"
+   counts the text's words or characters instead. The reward may be negative; its status is always partial. */
+
+static void rlvr__case_begin(rlvr__case *c);
+static void rlvr__case_wait(rlvr__case *c);
+
+static const char *rlvr__lacks_shape(rlvr__case *c)
+{
+    static const char *const any[] = {"max_tokens", "target_tokens", "ngram", NULL};
+    for (int i = 0; any[i]; i++)
+        if (rlvr__field_if(c, any[i], RLVR__JSON_NUMBER)) return NULL;
+    return rlvr__field_if(c, "cosine", RLVR__JSON_OBJECT) ? NULL : "max_tokens";
+}
+
+/* The next word of a text: a run of letters, digits and marks of at most 16 bytes, or another character; false: no more. */
+static bool rlvr__shape_word(const char **p, const char *end, const char **word)
+{
+    uint32_t c = 0;
+    int used = 0;
+    for (; *p < end; *p += used) {
+        used = rlvr__utf8_read(*p, (size_t)(end - *p), &c);
+        if (rlvr__class_of(c) != RLVR__SPACE) break;
+    }
+    *word = *p;
+    if (*p == end) return false;
+    do {
+        *p += used;
+        bool letter = c == '\'' || (c != RLVR__NOT_UTF8 && rlvr__class_of(c) >= RLVR__LETTER);
+        if (!letter || c >= 0x2e80 || *p == end || *p - *word >= 16) break;
+        used = rlvr__utf8_read(*p, (size_t)(end - *p), &c);
+    } while (c == '\'' || (c != RLVR__NOT_UTF8 && rlvr__class_of(c) >= RLVR__LETTER));
+    return true;
+}
+
+static uint64_t rlvr__mix(uint64_t x)
+{
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+/* Hashes of a completion's tokens or words. -1: out of memory. */
+static int64_t rlvr__shape_units(rlvr__case *c, uint64_t **out)
+{
+    int64_t n = 0, most = c->rollout ? c->rollout->n_tokens : (int64_t)c->len;
+    uint64_t *h = *out = RLVR__NEW(c->ctx, uint64_t, most + 1);
+    if (!h) return -1;
+    if (c->rollout) {
+        for (; n < most; n++) h[n] = rlvr__mix((uint64_t)c->rollout->tokens[n] + 1);
+        return n;
+    }
+    const char *p = c->text, *end = p + c->len, *word;
+    while (rlvr__shape_word(&p, end, &word)) {
+        uint64_t x = 0xcbf29ce484222325u;
+        for (const char *q = word; q < p; q++) x = (x ^ (unsigned char)(rlvr__is_alpha(*q) ? *q | 32 : *q)) * 0x100000001b3u;
+        h[n++] = rlvr__mix(x);
+    }
+    return n;
+}
+
+/* Share of the runs of `size` units that came before; -1: out of memory. A rolling hash into an open table. */
+static double rlvr__shape_repeats(rlvr__case *c, int64_t size)
+{
+    uint64_t *h, *table = NULL, value = 0, power = 1, factor = 0x9e3779b97f4a7c15u;
+    int64_t n = rlvr__shape_units(c, &h), runs = n - size + 1, seen = 0, room = 16;
+    if (n >= 0 && runs <= 0) { rlvr__free(c->ctx, h); return 0; }
+    while (room < 2 * runs) room *= 2;
+    if (n >= 0) table = RLVR__NEW(c->ctx, uint64_t, room);
+    if (!table) { rlvr__free(c->ctx, h); return -1; }
+    for (int64_t i = 0; i < size; i++) power *= factor;
+    for (int64_t i = 0; i < n; i++) {
+        value = value * factor + h[i] - (i >= size ? h[i - size] * power : 0);
+        if (i < size - 1) continue;
+        uint64_t key = rlvr__mix(value) | 1;
+        int64_t at = (int64_t)(key >> 1 & (uint64_t)(room - 1));
+        int tries = 0;
+        while (table[at] && table[at] != key && tries < 64) { at = (at + 1) & (room - 1); tries++; }
+        if (table[at] == key || tries == 64) seen++;
+        else table[at] = key;
+    }
+    rlvr__free(c->ctx, table);
+    rlvr__free(c->ctx, h);
+    return (double)seen / (double)runs;
+}
+
+static double rlvr__shape_length(rlvr__case *c)      /* -1: the verdict is given */
+{
+    size_t n;
+    const char *count = rlvr__json_str(rlvr__field(c, "count"), &n), *p = c->text, *end = p + c->len, *word;
+    int64_t length = 0;
+    if (!count || !strcmp(count, "tokens")) {
+        if (c->rollout) return c->rollout->n_tokens;
+        const rlvr__json *given = rlvr__field_if(c, "n_tokens", RLVR__JSON_NUMBER);
+        return given ? RLVR__MIN(1e15, RLVR__MAX(given->number, 0.0)) : (double)((c->len + 3) / 4);
+    }
+    if (!strcmp(count, "words")) {
+        while (rlvr__shape_word(&p, end, &word)) length++;
+        return (double)length;
+    }
+    if (!strcmp(count, "chars")) {
+        for (uint32_t code = 0; p < end; length++) p += rlvr__utf8_read(p, (size_t)(end - p), &code);
+        return (double)length;
+    }
+    rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"count\" is \"%.40s\"; write tokens, words or chars", count);
+    return -1;
+}
+
+static bool rlvr__shape_pair(const rlvr__json *object, const char *name, double *a, double *b)
+{
+    const rlvr__json *j = rlvr__json_get(object, name), *first = rlvr__json_at(j, 0), *second = rlvr__json_at(j, 1);
+    if (!j) return true;
+    if (j->type != RLVR__JSON_ARRAY || j->count != 2 || first->type != RLVR__JSON_NUMBER || second->type != RLVR__JSON_NUMBER) return false;
+    *a = first->number;
+    *b = second->number;
+    return true;
+}
+
+/* Whether the text is right by the verifier that the cosine term names; -1: the verdict is given. */
+static int rlvr__shape_right(rlvr__case *c, const rlvr__json *kind)
+{
+    rlvr_reward_desc desc;
+    rlvr_grade_result out;
+    rlvr__case inner = *c;
+    if (!kind || kind->type == RLVR__JSON_NULL) return 1;
+    memset(&desc, 0, sizeof desc);
+    desc.model = c->desc->model;
+    desc.kind = rlvr_reward_find(rlvr__json_str(kind, NULL));
+    if (desc.kind == RLVR_REWARD_NONE || desc.kind == RLVR_REWARD_SHAPE || desc.kind == RLVR_REWARD_COMPOSE) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"cosine\": \"kind\" is no verifier that says right or wrong");
+        return -1;
+    }
+    inner.desc = &desc;
+    inner.out = &out;
+    inner.job = NULL;
+    rlvr__case_begin(&inner);
+    rlvr__case_wait(&inner);
+    if (!rlvr__status_is_error(out.status)) return out.reward >= 1;
+    rlvr__verdict(c, out.status, 0, "%s", out.reason);
+    return -1;
+}
+
+static bool rlvr__shape_cosine(rlvr__case *c, double length, double *sum)      /* false: the verdict is given */
+{
+    const rlvr__json *j = rlvr__field_if(c, "cosine", RLVR__JSON_OBJECT);
+    double correct[2] = {2, 1}, wrong[2] = {-10, 0}, most = rlvr__json_num(rlvr__json_get(j, "max_tokens"), 0);
+    if (!j) return true;
+    if (!(most > 0) || !rlvr__shape_pair(j, "correct", &correct[0], &correct[1]) || !rlvr__shape_pair(j, "wrong", &wrong[0], &wrong[1])) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"cosine\" needs \"max_tokens\" > 0, and \"correct\" and \"wrong\" are pairs of numbers");
+        return false;
+    }
+    int right = rlvr__shape_right(c, rlvr__json_get(j, "kind"));
+    if (right < 0) return false;
+    const double *value = right ? correct : wrong;
+    if (length >= most) *sum += rlvr__json_num(rlvr__json_get(j, "exceed"), -10);
+    else *sum += value[1] + 0.5 * (value[0] - value[1]) * (1 + cos(3.14159265358979323846 * length / most));
+    return true;
+}
+
+static void rlvr__grade_shape(rlvr__case *c)
+{
+    static const char *const number[] = {"max_tokens", "cache", "target_tokens", "alpha", "ngram", "repeat_weight", "n_tokens", NULL};
+    for (int i = 0; number[i]; i++)
+        if (!rlvr__field_is(c, number[i], RLVR__JSON_NUMBER)) return;
+    if (!rlvr__field_is(c, "cosine", RLVR__JSON_OBJECT) || !rlvr__field_is(c, "mode", RLVR__JSON_STRING) || !rlvr__field_is(c, "count", RLVR__JSON_STRING)) return;
+    if (rlvr__lacks_shape(c)) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "no term is given: max_tokens, target_tokens, ngram or cosine"); return; }
+    const rlvr__json *most = rlvr__field_if(c, "max_tokens", RLVR__JSON_NUMBER), *target = rlvr__field_if(c, "target_tokens", RLVR__JSON_NUMBER);
+    double cache = rlvr__json_num(rlvr__field(c, "cache"), 0), alpha = rlvr__json_num(rlvr__field(c, "alpha"), 0.0003), sum = 0;
+    int64_t ngram = rlvr__json_int(rlvr__field(c, "ngram"), 0);
+    const char *mode = rlvr__json_str(rlvr__field(c, "mode"), NULL);
+    if (cache < 0 || alpha < 0 || (most && most->number <= 0) || ngram < 0 || ngram > 1000 || (rlvr__field_if(c, "ngram", RLVR__JSON_NUMBER) && !ngram) ||
+        (mode && strcmp(mode, "exact") && strcmp(mode, "max"))) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "out of bounds: max_tokens > 0, cache >= 0, alpha >= 0, ngram 1 to 1000, mode exact or max");
+        return;
+    }
+    double length = rlvr__shape_length(c);
+    if (length < 0) return;
+    if (most && length > most->number) sum -= 1;
+    else if (most && cache > 0 && length > most->number - cache) sum -= (length - (most->number - cache)) / cache;
+    if (target && mode && !strcmp(mode, "max")) sum += RLVR__MIN(1.0, RLVR__MAX(0.0, alpha * (target->number - length) + 0.5));
+    else if (target) sum -= RLVR__MIN(1.0, alpha * fabs(target->number - length));
+    if (ngram) {
+        double repeats = rlvr__shape_repeats(c, ngram);
+        if (repeats < 0) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "out of memory"); return; }
+        sum += rlvr__json_num(rlvr__field(c, "repeat_weight"), -1) * repeats;
+    }
+    if (!rlvr__shape_cosine(c, length, &sum)) return;
+    char text[64];
+    int n = snprintf(text, sizeof text, "%lld", (long long)length);
+    rlvr__extracted(c, text, (size_t)n);
+    if (rlvr__finite(sum) && fabs(sum) < 1e30) rlvr__verdict(c, RLVR_STATUS_PARTIAL, (float)sum, "%s", "");
+    else rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the terms are not finite");
+}
 /* ============================================================================================
    15.6 IFCHECK                                                                     >>ifcheck
    ============================================================================================ */
 
+/* `ifcheck` holds a text against instructions that can be verified: those of IFEval (Zhou et al. 2023), under its own names, so that
+   its data set's lines work as they are. Fields of the task:
+     "instruction_id_list", "kwargs"   names and, for each, an object of its arguments (null: absent), as in IFEval; or
+     "instructions"   a list of {"id": "punctuation:no_comma", ...arguments}; the part of an id behind the colon is enough;
+     "loose"          true: it is enough that an instruction holds for the text without its first line, its last, both, or without
+                      its asterisks (IFEval's loose accuracy);
+     "partial"        true: the reward is the share of the instructions that hold; false: 1 if all hold, else 0.
+   A text without anything visible holds none. "relation" is "less than" or "at least", and also "at most", "exactly", "more than".
+
+   Ids and arguments:
+     keywords:existence keywords; keywords:frequency keyword, frequency, relation; keywords:forbidden_words forbidden_words;
+     keywords:letter_frequency letter, let_frequency, let_relation; length_constraints:number_words num_words, relation;
+     length_constraints:number_sentences num_sentences, relation; length_constraints:number_paragraphs num_paragraphs (parted by ***);
+     length_constraints:nth_paragraph_first_word num_paragraphs, nth_paragraph, first_word (parted by empty lines);
+     detectable_content:number_placeholders num_placeholders; detectable_content:postscript postscript_marker;
+     detectable_format:number_bullet_lists num_bullets; detectable_format:constrained_response; detectable_format:json_format;
+     detectable_format:number_highlighted_sections num_highlights; detectable_format:title; detectable_format:multiple_sections
+     section_spliter, num_sections; combination:two_responses; combination:repeat_prompt prompt_to_repeat; startend:end_checker
+     end_phrase; startend:quotation; change_case:capital_word_frequency capital_frequency, capital_relation;
+     change_case:english_capital; change_case:english_lowercase; punctuation:no_comma.
+   language:response_language is no verifier's business without a model of languages: a task with it is an error.
+
+   Where IFEval's own checks accept a form without content, these do not: bullets and sections need a word, placeholders something
+   between the brackets, a repeated prompt an answer behind it; one of the three set answers, not all of them; a comma is also the
+   comma of another script; a forbidden word is found with invisible characters in it. Keywords are text, no regular expressions;
+   the two case checks do not ask whether the language is English; sentences end by rules of punctuation (no trained model). */
+
+typedef struct rlvr__if {
+    rlvr_ctx *ctx;
+    const rlvr__json *args;          /* of the instruction */
+    const char *p, *end;             /* the text */
+    const char *low, *low_end;       /* the same in lower case */
+    const char *bad;                 /* an argument that is missing or out of bounds; NULL: none */
+} rlvr__if;
+
+static const rlvr__json *rlvr__if_arg(rlvr__if *x, const char *name, rlvr__json_type type)
+{
+    const rlvr__json *j = rlvr__json_get(x->args, name);
+    if (rlvr__json_is(j, type)) return j;
+    x->bad = name;
+    return NULL;
+}
+
+static int64_t rlvr__if_int(rlvr__if *x, const char *name)      /* 0 or more */
+{
+    int64_t n = rlvr__json_int(rlvr__if_arg(x, name, RLVR__JSON_NUMBER), -1);
+    if (n < 0) x->bad = name;
+    return n;
+}
+
+static bool rlvr__if_relation(rlvr__if *x, const char *name, int64_t count, int64_t bound)
+{
+    const rlvr__json *j = rlvr__json_get(x->args, name);
+    if (!j || j->type == RLVR__JSON_NULL) return count >= bound;
+    const char *r = rlvr__json_str(j, NULL);
+    if (r && !strcmp(r, "less than")) return count < bound;
+    if (r && !strcmp(r, "at least")) return count >= bound;
+    if (r && !strcmp(r, "at most")) return count <= bound;
+    if (r && !strcmp(r, "exactly")) return count == bound;
+    if (r && !strcmp(r, "more than")) return count > bound;
+    x->bad = name;
+    return false;
+}
+
+/* ---- text ---- */
+
+static int64_t rlvr__count_words(const char *p, const char *end)
+{
+    int64_t n = 0;
+    bool inside = false;
+    for (uint32_t c = 0; p < end;) {
+        p += rlvr__utf8_read(p, (size_t)(end - p), &c);
+        bool word = rlvr__is_word_char(c);
+        n += word && !inside;
+        inside = word;
+    }
+    return n;
+}
+
+static bool rlvr__blank(const char *p, const char *end)      /* nothing that is seen */
+{
+    return rlvr__visible_chars(p, (size_t)(end - p)) == 0;
+}
+
+static void rlvr__lower(rlvr__buf *b, const char *p, const char *end)
+{
+    static const rlvr__key_options fold = {true, false, false, false};
+    rlvr__key(b, p, (size_t)(end - p), &fold);
+}
+
+/* A text argument in lower case, in b; NULL: it is missing or empty. */
+static const char *rlvr__if_low(rlvr__if *x, const char *name, const rlvr__json *j, rlvr__buf *b, size_t *n)
+{
+    b->len = 0;
+    if (rlvr__json_is(j, RLVR__JSON_STRING)) rlvr__lower(b, j->text, j->text + j->len);
+    *n = b->len;
+    if (!b->len) x->bad = name;
+    return b->len ? b->data : NULL;
+}
+
+/* ---- keywords ---- */
+
+static bool rlvr__if_existence(rlvr__if *x)
+{
+    const rlvr__json *list = rlvr__if_arg(x, "keywords", RLVR__JSON_ARRAY);
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false};
+    bool holds = list != NULL;
+    if (list && !list->count) x->bad = "keywords";
+    RLVR__JSON_EACH(item, list) {
+        size_t n;
+        const char *word = rlvr__if_low(x, "keywords", item, &b, &n);
+        holds = holds && word && rlvr__find(x->low, x->low_end, word, n);
+    }
+    rlvr__buf_free(&b);
+    return holds;
+}
+
+static bool rlvr__if_frequency(rlvr__if *x)
+{
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false};
+    size_t n;
+    const char *word = rlvr__if_low(x, "keyword", rlvr__json_get(x->args, "keyword"), &b, &n);
+    int64_t count = 0, bound = rlvr__if_int(x, "frequency");
+    if (word) rlvr__trim(&word, &n);
+    for (const char *p = x->low; word && (p = rlvr__find(p, x->low_end, word, n)) != NULL; p += n) count++;
+    rlvr__buf_free(&b);
+    return rlvr__if_relation(x, "relation", count, bound);
+}
+
+static bool rlvr__if_forbidden(rlvr__if *x)
+{
+    const rlvr__json *list = rlvr__if_arg(x, "forbidden_words", RLVR__JSON_ARRAY);
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false}, seen = {x->ctx, NULL, 0, 0, false};
+    bool holds = true;
+    uint32_t c = 0;
+    for (const char *p = x->low, *q; p < x->low_end; p = q) {      /* what is seen of the text */
+        q = p + rlvr__utf8_read(p, (size_t)(x->low_end - p), &c);
+        if (!rlvr__is_invisible(c)) rlvr__buf_add(&seen, p, (size_t)(q - p));
+    }
+    const char *begin = seen.data, *end = begin + seen.len;
+    RLVR__JSON_EACH(item, list) {
+        size_t n;
+        const char *word = rlvr__if_low(x, "forbidden_words", item, &b, &n);
+        for (const char *p = begin; word && holds && p && (p = rlvr__find(p, end, word, n)) != NULL; p++) {
+            bool first = rlvr__word_char_at(word, word + n), last = rlvr__word_char_before(word, word + n);
+            if (rlvr__word_char_before(begin, p) != first && rlvr__word_char_at(p + n, end) != last) holds = false;
+        }
+    }
+    rlvr__buf_free(&b);
+    rlvr__buf_free(&seen);
+    return holds;
+}
+
+static bool rlvr__if_letters(rlvr__if *x)
+{
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false};
+    size_t n;
+    const char *letter = rlvr__if_low(x, "letter", rlvr__json_get(x->args, "letter"), &b, &n);
+    int64_t count = 0, bound = rlvr__if_int(x, "let_frequency");
+    if (letter) rlvr__trim(&letter, &n);
+    for (const char *p = x->low; letter && (p = rlvr__find(p, x->low_end, letter, n)) != NULL; p += n) count++;
+    rlvr__buf_free(&b);
+    return rlvr__if_relation(x, "let_relation", count, bound);
+}
+
+/* ---- length ---- */
+
+static bool rlvr__if_words(rlvr__if *x)
+{
+    return rlvr__if_relation(x, "relation", rlvr__count_words(x->p, x->end), rlvr__if_int(x, "num_words"));
+}
+
+/* A point that ends no sentence: behind a title, an abbreviation, an initial. word: what stands before the point. */
+static bool rlvr__is_abbreviation(const char *word, size_t n)
+{
+    static const char *const list[] = {"mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "e.g", "i.e", "etc", "fig", "inc", "ltd", "co", "corp", "gen",
+                                       "rep", "sen", "gov", "capt", "lt", "col", "sgt", "rev", "mt", "u.s", "u.k", "u.n", "a.m", "p.m", "ph.d", "jan", "feb",
+                                       "aug", "sept", "oct", "nov", "dec", NULL};
+    return (n == 1 && *word >= 'A' && *word <= 'Z' && *word != 'I') || rlvr__word_in(word, n, list);
+}
+
+static int64_t rlvr__count_sentences(const char *p, const char *end)
+{
+    static const char *const closing[] = {"\"", "'", ")", "]", "}", "*", "_", "\xe2\x80\x9d", "\xe2\x80\x99", NULL};
+    const char *word = p;
+    int64_t count = 0;
+    bool open = false;               /* a sentence has begun */
+    while (p < end) {
+        if (rlvr__is_space(*p)) { word = ++p; continue; }
+        open = true;
+        if (*p != '.' && *p != '!' && *p != '?') { p++; continue; }
+        const char *stop = p;
+        bool point = true;
+        for (; p < end && (*p == '.' || *p == '!' || *p == '?'); p++) point = point && *p == '.';
+        bool abbreviation = point && p - stop == 1 && rlvr__is_abbreviation(word, (size_t)(stop - word)), ellipsis = point && p - stop > 1;
+        for (int n; (n = rlvr__starts_any(p, end, closing)) > 0;) p += n;
+        const char *next = p;
+        while (next < end && rlvr__is_space(*next)) next++;
+        bool lower = next < end && *next >= 'a' && *next <= 'z';
+        if ((next > p || next == end) && !abbreviation && !(ellipsis && lower)) {
+            count++;
+            open = false;
+        }
+    }
+    return count + open;
+}
+
+static bool rlvr__if_sentences(rlvr__if *x)
+{
+    return rlvr__if_relation(x, "relation", rlvr__count_sentences(x->p, x->end), rlvr__if_int(x, "num_sentences"));
+}
+
+/* Parts of a text between a mark; blank ones count at neither end and spoil the rest. -1: one within is blank. */
+static int64_t rlvr__count_parts(const char *p, const char *end, const char *mark)
+{
+    int64_t n = 0;
+    bool first = true;
+    for (const char *stop; p; first = false) {
+        stop = rlvr__find(p, end, mark, strlen(mark));
+        bool blank = rlvr__blank(p, stop ? stop : end);
+        if (blank && !first && stop) return -1;
+        n += !blank;
+        p = stop ? stop + strlen(mark) : NULL;
+    }
+    return n;
+}
+
+static bool rlvr__if_paragraphs(rlvr__if *x) { return rlvr__count_parts(x->p, x->end, "***") == rlvr__if_int(x, "num_paragraphs"); }
+
+static bool rlvr__if_first_word(rlvr__if *x)
+{
+    int64_t want = rlvr__if_int(x, "num_paragraphs"), nth = rlvr__if_int(x, "nth_paragraph"), n = 0, blank = 0;
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false};
+    size_t len;
+    const char *first = rlvr__if_low(x, "first_word", rlvr__json_get(x->args, "first_word"), &b, &len), *p = x->low, *word = NULL;
+    if (nth < 1) x->bad = "nth_paragraph";
+    while (p) {
+        const char *stop = rlvr__find(p, x->low_end, "\n\n", 2), *end = stop ? stop : x->low_end;
+        bool empty = rlvr__blank(p, end);
+        n++;
+        blank += empty;
+        if (n == nth && !empty) word = p;
+        p = stop ? stop + 2 : NULL;
+    }
+    bool holds = word && first && n - blank == want && nth <= want;
+    if (holds) {
+        size_t have = (size_t)(x->low_end - word);
+        while (have && (rlvr__is_space(*word) || *word == '"' || *word == '\'' || *word == '*')) { word++; have--; }
+        holds = have >= len && !memcmp(word, first, len) && (have == len || rlvr__is_space(word[len]) || strchr(".,?!'\":;*)", word[len]));
+    }
+    rlvr__buf_free(&b);
+    return holds;
+}
+
+/* ---- format ---- */
+
+static bool rlvr__if_placeholders(rlvr__if *x)
+{
+    int64_t count = 0, want = rlvr__if_int(x, "num_placeholders");
+    for (const char *p = x->p; p < x->end;) {      /* line by line: a bracket closes on its own */
+        const char *line = (const char *)memchr(p, '\n', (size_t)(x->end - p)), *stop = line ? line : x->end;
+        while ((p = (const char *)memchr(p, '[', (size_t)(stop - p))) != NULL) {
+            const char *close = (const char *)memchr(p, ']', (size_t)(stop - p));
+            if (!close) break;
+            count += !rlvr__blank(p + 1, close);
+            p = close + 1;
+        }
+        p = stop + 1;
+    }
+    return count >= want;
+}
+
+static bool rlvr__if_postscript(rlvr__if *x)
+{
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false};
+    size_t n;
+    const char *marker = rlvr__if_low(x, "postscript_marker", rlvr__json_get(x->args, "postscript_marker"), &b, &n), *p = x->low;
+    bool holds = false;
+    if (marker) rlvr__trim(&marker, &n);
+    int letters = !marker ? 0 : n == 4 && !memcmp(marker, "p.s.", 4) ? 2 : (n == 5 && !memcmp(marker, "p.p.s", 5)) || (n == 6 && !memcmp(marker, "p.p.s.", 6)) ? 3 : 0;
+    while (marker && !holds && (p = rlvr__find(p, x->low_end, letters ? "p" : marker, letters ? 1 : n)) != NULL) {
+        const char *q = p;
+        for (int k = 0; k < letters && q; k++) {      /* p. s. and p. p. s., with a blank between or none */
+            if (k && q < x->low_end && *q == ' ') q++;
+            char want = k == letters - 1 ? 's' : 'p';
+            bool point = k < letters - 1 || letters == 2;
+            q = q < x->low_end && *q == want && (!point || (q + 1 < x->low_end && q[1] == '.')) ? q + 1 + point : NULL;
+        }
+        if (!letters) q = p + n;
+        holds = q && (!letters || !rlvr__word_char_before(x->low, p)) && !(letters && rlvr__word_char_at(q, x->low_end)) &&
+                !rlvr__blank(q, x->low_end);
+        p++;
+    }
+    rlvr__buf_free(&b);
+    return holds;
+}
+
+/* Lines that begin with a bullet and hold something. */
+static bool rlvr__if_bullets(rlvr__if *x)
+{
+    int64_t count = 0;
+    for (const char *p = x->p; p < x->end;) {
+        const char *line = (const char *)memchr(p, '\n', (size_t)(x->end - p)), *stop = line ? line : x->end;
+        while (p < stop && rlvr__is_space(*p)) p++;
+        if (p < stop && (*p == '-' || (*p == '*' && p + 1 < stop && p[1] != '*'))) {
+            char mark = *p;
+            while (p < stop && (*p == mark || rlvr__is_space(*p))) p++;
+            count += !rlvr__blank(p, stop);
+        }
+        p = stop + 1;
+    }
+    return count == rlvr__if_int(x, "num_bullets");
+}
+
+static bool rlvr__if_constrained(rlvr__if *x)
+{
+    static const char *const answer[] = {"My answer is yes.", "My answer is no.", "My answer is maybe."};
+    int found = 0;
+    for (int i = 0; i < 3; i++) found += rlvr__find(x->p, x->end, answer[i], strlen(answer[i])) != NULL;
+    return found == 1;
+}
+
+static bool rlvr__if_highlights(rlvr__if *x)      /* *text* and **text**; one in double stars counts in either reading, once each */
+{
+    int64_t count = 0, want = rlvr__if_int(x, "num_highlights");
+    for (int stars = 1; stars <= 2; stars++)
+        for (const char *p = x->p; p < x->end;) {
+            if (!rlvr__starts(p, x->end, stars == 1 ? "*" : "**")) { p++; continue; }
+            const char *q = p + stars;
+            while (q < x->end && *q != '*' && *q != '\n') q++;
+            if (!rlvr__starts(q, x->end, stars == 1 ? "*" : "**")) { p++; continue; }
+            count += !rlvr__blank(p + stars, q);
+            p = q + stars;
+        }
+    return count >= want;
+}
+
+static bool rlvr__if_sections(rlvr__if *x)
+{
+    const rlvr__json *mark = rlvr__if_arg(x, "section_spliter", RLVR__JSON_STRING);
+    int64_t count = 0, want = rlvr__if_int(x, "num_sections");
+    const char *text = mark ? mark->text : "", *content = NULL;
+    size_t n = mark ? mark->len : 0;
+    rlvr__trim(&text, &n);
+    if (!n) x->bad = "section_spliter";
+    for (const char *p = x->p; n && (p = rlvr__find(p, x->end, text, n)) != NULL;) {
+        const char *head = p;
+        p += n;
+        if (p < x->end && rlvr__is_space(*p)) p++;
+        if (p == x->end || !rlvr__is_digit(*p)) continue;
+        if (content) count += rlvr__count_words(content, head) > 0;
+        while (p < x->end && rlvr__is_digit(*p)) p++;
+        content = p;
+    }
+    if (content) count += rlvr__count_words(content, x->end) > 0;
+    return count >= want;
+}
+
+static bool rlvr__if_title(rlvr__if *x)      /* <<something>> on one line */
+{
+    for (const char *p = x->p; p < x->end;) {
+        const char *line = (const char *)memchr(p, '\n', (size_t)(x->end - p)), *stop = line ? line : x->end;
+        const char *open = rlvr__find(p, stop, "<<", 2), *close = NULL, *q = open ? open : stop;
+        while (open && (q = rlvr__find(q, stop, ">>", 2)) != NULL) close = q++;
+        while (open && open < stop && *open == '<') open++;
+        while (close && close > open && close[-1] == '>') close--;
+        if (open && close && close > open && !rlvr__blank(open, close)) return true;
+        p = stop + 1;
+    }
+    return false;
+}
+
+/* ---- JSON (RFC 8259) in one pass without building anything; nesting to 512 levels ---- */
+
+static const char *rlvr__json_skip(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) p++;
+    return p;
+}
+
+static const char *rlvr__json_skip_string(const char *p, const char *end)      /* behind the string at p; NULL: it is none */
+{
+    if (p == end || *p != '"') return NULL;
+    for (p++; p < end && *p != '"'; p++) {
+        if ((unsigned char)*p < 0x20) return NULL;
+        if (*p != '\\') continue;
+        if (++p == end || !*p || !strchr("\"\\/bfnrtu", *p)) return NULL;
+        for (int k = 1; *p == 'u' && k <= 4; k++)
+            if (end - p <= k || !(rlvr__is_digit(p[k]) || (rlvr__is_alpha(p[k]) && (p[k] | 32) <= 'f'))) return NULL;
+    }
+    return p == end ? NULL : p + 1;
+}
+
+static const char *rlvr__json_skip_digits(const char *p, const char *end)      /* at least one */
+{
+    const char *first = p;
+    while (p < end && rlvr__is_digit(*p)) p++;
+    return p > first ? p : NULL;
+}
+
+static const char *rlvr__json_skip_number(const char *p, const char *end)
+{
+    if (p < end && *p == '-') p++;
+    const char *first = p;
+    p = rlvr__json_skip_digits(p, end);
+    if (!p || (*first == '0' && p - first > 1)) return NULL;
+    if (p < end && *p == '.') p = rlvr__json_skip_digits(p + 1, end);
+    if (p && p < end && (*p == 'e' || *p == 'E')) {
+        p++;
+        if (p < end && (*p == '+' || *p == '-')) p++;
+        p = rlvr__json_skip_digits(p, end);
+    }
+    return p;
+}
+
+static bool rlvr__json_valid(const char *p, const char *end)
+{
+    enum { VALUE, KEY, AFTER } expect = VALUE;
+    static const char *const word[] = {"true", "false", "null", NULL};
+    char close[512];
+    int depth = 0;
+    for (;;) {
+        p = rlvr__json_skip(p, end);
+        if (p == end) return depth == 0 && expect == AFTER;
+        if (expect == AFTER) {
+            if (depth && *p == close[depth - 1]) depth--;
+            else if (depth && *p == ',') expect = close[depth - 1] == '}' ? KEY : VALUE;
+            else return false;
+            p++;
+        } else if (expect == KEY) {
+            p = rlvr__json_skip_string(p, end);
+            if (p) p = rlvr__json_skip(p, end);
+            if (!p || p == end || *p++ != ':') return false;
+            expect = VALUE;
+        } else if (*p == '[' || *p == '{') {
+            if (depth == 512) return false;
+            close[depth++] = *p == '[' ? ']' : '}';
+            expect = *p == '[' ? VALUE : KEY;
+            p = rlvr__json_skip(p + 1, end);
+            if (p < end && *p == close[depth - 1]) { expect = AFTER; depth--; p++; }
+        } else {
+            int n = rlvr__starts_any(p, end, word);
+            p = n ? p + n : *p == '"' ? rlvr__json_skip_string(p, end) : rlvr__json_skip_number(p, end);
+            if (!p) return false;
+            expect = AFTER;
+        }
+    }
+}
+
+static bool rlvr__if_json(rlvr__if *x)      /* alone, or in a Markdown fence that is all there is */
+{
+    static const char *const fence[] = {"```json", "```Json", "```JSON", "```", NULL};
+    const char *p = x->p;
+    size_t n = (size_t)(x->end - p);
+    rlvr__trim(&p, &n);
+    int open = rlvr__starts_any(p, p + n, fence);
+    p += open;
+    n -= (size_t)open;
+    if (n >= 3 && !memcmp(p + n - 3, "```", 3)) n -= 3;
+    rlvr__trim(&p, &n);
+    return rlvr__json_valid(p, p + n);
+}
+
+/* ---- beginning, end, case ---- */
+
+static bool rlvr__if_two(rlvr__if *x)
+{
+    if (rlvr__count_parts(x->p, x->end, "******") != 2) return false;
+    const char *part[2] = {NULL, NULL};
+    size_t n[2] = {0, 0};
+    int k = 0;
+    for (const char *p = x->p, *stop; p && k < 2; p = stop ? stop + 6 : NULL) {
+        stop = rlvr__find(p, x->end, "******", 6);
+        part[k] = p;
+        n[k] = (size_t)((stop ? stop : x->end) - p);
+        rlvr__trim(&part[k], &n[k]);
+        k += !rlvr__blank(part[k], part[k] + n[k]);
+    }
+    return k == 2 && !(n[0] == n[1] && !memcmp(part[0], part[1], n[0]));
+}
+
+static bool rlvr__if_repeat(rlvr__if *x)
+{
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false};
+    size_t n, have = (size_t)(x->low_end - x->low);
+    const char *prompt = rlvr__if_low(x, "prompt_to_repeat", rlvr__json_get(x->args, "prompt_to_repeat"), &b, &n), *low = x->low;
+    rlvr__trim(&low, &have);
+    if (prompt) rlvr__trim(&prompt, &n);
+    bool holds = prompt && have > n && !memcmp(low, prompt, n) && rlvr__count_words(low + n, low + have) > 0;
+    rlvr__buf_free(&b);
+    return holds;
+}
+
+static bool rlvr__if_end(rlvr__if *x)
+{
+    rlvr__buf b = {x->ctx, NULL, 0, 0, false};
+    size_t n, have = (size_t)(x->low_end - x->low);
+    const char *phrase = rlvr__if_low(x, "end_phrase", rlvr__json_get(x->args, "end_phrase"), &b, &n), *low = x->low;
+    rlvr__trim(&low, &have);
+    while (have && low[have - 1] == '"') have--;
+    if (phrase) rlvr__trim(&phrase, &n);
+    bool holds = phrase && n && have >= n && !memcmp(low + have - n, phrase, n);
+    rlvr__buf_free(&b);
+    return holds;
+}
+
+static bool rlvr__if_quotation(rlvr__if *x)
+{
+    const char *p = x->p;
+    size_t n = (size_t)(x->end - p);
+    rlvr__trim(&p, &n);
+    return n > 2 && p[0] == '"' && p[n - 1] == '"' && !rlvr__blank(p + 1, p + n - 1);
+}
+
+/* 1: upper case, -1: lower case, 0: neither. Lower case is what something folds to and the letters below that stand alone. */
+static int rlvr__letter_case(uint32_t c)
+{
+    if (c == RLVR__NOT_UTF8) return 0;
+    if (rlvr__fold(c) != c) return c == 0xb5 || c == 0x17f || c == 0x345 || c == 0x3c2 || (c >= 0x3d0 && c <= 0x3d6) || (c >= 0x3f0 && c <= 0x3f5) ||
+                                   c == 0x1e9b || c == 0x1fbe ? -1 : 1;
+    if (c < 128) return c >= 'a' && c <= 'z' ? -1 : 0;
+    if (c == 0xdf || c == 0x138 || c == 0x149 || c == 0x18d || c == 0x19b || c == 0x390 || c == 0x3b0) return -1;
+    for (size_t i = 0; i < sizeof rlvr__fold_runs / sizeof rlvr__fold_runs[0]; i++) {
+        const uint32_t *run = rlvr__fold_runs[i], to = run[3] + (run[1] - run[0]);
+        if (c >= run[3] && c <= to && (c - run[3]) % run[2] == 0) return -1;
+    }
+    return 0;
+}
+
+static bool rlvr__all_case(const char *p, const char *end, int want)
+{
+    bool any = false;
+    for (uint32_t c = 0; p < end;) {
+        p += rlvr__utf8_read(p, (size_t)(end - p), &c);
+        int is = rlvr__letter_case(c);
+        if (is == -want) return false;
+        any |= is == want;
+    }
+    return any;
+}
+
+static bool rlvr__if_upper(rlvr__if *x) { return rlvr__all_case(x->p, x->end, 1); }
+static bool rlvr__if_lower(rlvr__if *x) { return rlvr__all_case(x->p, x->end, -1); }
+
+static bool rlvr__if_capitals(rlvr__if *x)      /* words all in capitals; points, hyphens and apostrophes within do not part them */
+{
+    int64_t count = 0;
+    const char *p = x->p, *word = NULL;
+    for (uint32_t c = 0; p <= x->end;) {
+        int used = p < x->end ? rlvr__utf8_read(p, (size_t)(x->end - p), &c) : 1;
+        bool inside = p < x->end && (rlvr__is_word_char(c) || (word && strchr("-.'/&", (int)(c < 128 && c ? c : ' ')) && rlvr__word_char_at(p + used, x->end)));
+        if (inside && !word) word = p;
+        if (!inside && word) {
+            count += rlvr__all_case(word, p, 1);
+            word = NULL;
+        }
+        p += used;
+    }
+    return rlvr__if_relation(x, "capital_relation", count, rlvr__if_int(x, "capital_frequency"));
+}
+
+static bool rlvr__if_no_comma(rlvr__if *x)
+{
+    for (uint32_t c = 0; x->p < x->end;) {
+        x->p += rlvr__utf8_read(x->p, (size_t)(x->end - x->p), &c);
+        if (c == ',' || c == 0x60c || c == 0x201a || c == 0x2e32 || c == 0x3001 || c == 0xfe10 || c == 0xfe50 || c == 0xff0c || c == 0xff64) return false;
+    }
+    return true;
+}
+
+/* ---- the table and the verdict ---- */
+
+static const struct { const char *id; bool (*holds)(rlvr__if *x); } rlvr__instructions[] = {
+    {"keywords:existence", rlvr__if_existence}, {"keywords:frequency", rlvr__if_frequency}, {"keywords:forbidden_words", rlvr__if_forbidden},
+    {"keywords:letter_frequency", rlvr__if_letters}, {"length_constraints:number_words", rlvr__if_words},
+    {"length_constraints:number_sentences", rlvr__if_sentences}, {"length_constraints:number_paragraphs", rlvr__if_paragraphs},
+    {"length_constraints:nth_paragraph_first_word", rlvr__if_first_word}, {"detectable_content:number_placeholders", rlvr__if_placeholders},
+    {"detectable_content:postscript", rlvr__if_postscript}, {"detectable_format:number_bullet_lists", rlvr__if_bullets},
+    {"detectable_format:constrained_response", rlvr__if_constrained}, {"detectable_format:number_highlighted_sections", rlvr__if_highlights},
+    {"detectable_format:multiple_sections", rlvr__if_sections}, {"detectable_format:title", rlvr__if_title},
+    {"detectable_format:json_format", rlvr__if_json}, {"combination:two_responses", rlvr__if_two}, {"combination:repeat_prompt", rlvr__if_repeat},
+    {"startend:end_checker", rlvr__if_end}, {"startend:quotation", rlvr__if_quotation},
+    {"change_case:capital_word_frequency", rlvr__if_capitals}, {"change_case:english_capital", rlvr__if_upper},
+    {"change_case:english_lowercase", rlvr__if_lower}, {"punctuation:no_comma", rlvr__if_no_comma},
+};
+
+static int rlvr__instruction_find(const char *id)      /* -1: there is none of that name */
+{
+    for (int i = 0; id && i < (int)(sizeof rlvr__instructions / sizeof rlvr__instructions[0]); i++)
+        if (!strcmp(id, rlvr__instructions[i].id) || !strcmp(id, strchr(rlvr__instructions[i].id, ':') + 1)) return i;
+    return -1;
+}
+
+static const char *rlvr__lacks_ifcheck(rlvr__case *c)
+{
+    return rlvr__json_count(rlvr__field_if(c, "instruction_id_list", RLVR__JSON_ARRAY)) ||
+           rlvr__json_count(rlvr__field_if(c, "instructions", RLVR__JSON_ARRAY)) ? NULL : "instruction_id_list";
+}
+
+/* Whether one instruction holds for a text; x->bad says where it cannot be asked. */
+static bool rlvr__if_holds(rlvr__if *x, int which, const char *p, const char *end, rlvr__buf *low)
+{
+    low->len = 0;
+    rlvr__lower(low, p, end);
+    x->p = p;
+    x->end = end;
+    x->low = low->len ? low->data : "";
+    x->low_end = x->low + low->len;
+    bool holds = rlvr__instructions[which].holds(x);
+    return holds && !rlvr__blank(p, end);
+}
+
+/* The text as it is, and with `loose` without its first and last line and its asterisks. */
+static bool rlvr__if_try(rlvr__case *c, rlvr__if *x, int which, bool loose, rlvr__buf *low, rlvr__buf *plain)
+{
+    const char *p = c->text, *end = p + c->len;
+    bool holds = rlvr__if_holds(x, which, p, end, low);
+    if (holds || x->bad || !loose) return holds && !x->bad;
+    const char *first = (const char *)memchr(p, '\n', c->len), *last = end;
+    while (last > p && last[-1] != '\n') last--;
+    for (int k = 0; k < 8; k++) {
+        const char *from = k & 1 ? (first ? first + 1 : end) : p, *to = k & 2 ? (last > p ? last - 1 : p) : end;
+        if (from > to) from = to;
+        while (k && from < to && rlvr__is_space(*from)) from++;
+        while (k && to > from && rlvr__is_space(to[-1])) to--;
+        plain->len = 0;
+        if (k & 4) {
+            for (const char *q = from; q < to; q++)
+                if (*q != '*') rlvr__buf_add(plain, q, 1);
+            from = plain->len ? plain->data : "";
+            to = from + plain->len;
+        }
+        if (rlvr__if_holds(x, which, from, to, low)) return true;
+    }
+    return false;
+}
+
+static void rlvr__grade_ifcheck(rlvr__case *c)
+{
+    if (!rlvr__field_is(c, "instruction_id_list", RLVR__JSON_ARRAY) || !rlvr__field_is(c, "instructions", RLVR__JSON_ARRAY) ||
+        !rlvr__field_is(c, "kwargs", RLVR__JSON_ARRAY) || !rlvr__field_is(c, "loose", RLVR__JSON_BOOL) || !rlvr__field_is(c, "partial", RLVR__JSON_BOOL)) return;
+    const rlvr__json *ids = rlvr__field_if(c, "instruction_id_list", RLVR__JSON_ARRAY), *kwargs = rlvr__field(c, "kwargs");
+    bool own = !rlvr__json_count(ids), loose = rlvr__flag(c, "loose");
+    if (own) ids = rlvr__field_if(c, "instructions", RLVR__JSON_ARRAY);
+    if (!rlvr__json_count(ids)) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the task has no instruction_id_list"); return; }
+    rlvr__buf low = {c->ctx, NULL, 0, 0, false}, plain = {c->ctx, NULL, 0, 0, false};
+    const rlvr__json *args = rlvr__json_first(kwargs);
+    const char *failed = NULL;
+    int held = 0, n = 0;
+    RLVR__JSON_EACH(item, ids) {
+        rlvr__if x;
+        memset(&x, 0, sizeof x);
+        x.ctx = c->ctx;
+        x.args = own ? item : args;
+        const char *id = rlvr__json_str(own ? rlvr__json_get(item, "id") : item, NULL);
+        int which = rlvr__instruction_find(id);
+        if (which < 0) {
+            rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "there is no check for the instruction \"%.100s\"", id ? id : "(no id)");
+            goto done;
+        }
+        bool holds = rlvr__if_try(c, &x, which, loose, &low, &plain);
+        if (x.bad) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "%.80s: \"%.40s\" is missing or out of bounds", id, x.bad); goto done; }
+        held += holds;
+        if (!holds && !failed) failed = id;
+        args = rlvr__json_next(args);
+        n++;
+    }
+    if (low.failed || plain.failed) rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "out of memory");
+    else if (held == n) rlvr__verdict(c, RLVR_STATUS_EQUAL, 1, "%s", "");
+    else if (rlvr__flag(c, "partial") && held) rlvr__verdict(c, RLVR_STATUS_PARTIAL, (float)held / (float)n, "%.100s does not hold", failed);
+    else rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%.100s does not hold", failed);
+done:
+    rlvr__buf_free(&low);
+    rlvr__buf_free(&plain);
+}
 /* ============================================================================================
    15.7 COUNTDOWN                                                                 >>countdown
    ============================================================================================ */
@@ -8902,7 +11842,7 @@ static bool rlvr__found_number(const rlvr__found *f, rlvr__number *out)
 
 static void rlvr__score_number(rlvr__case *c, const rlvr__found *f, const char *truth)      /* a decimal, perhaps with a minus */
 {
-    rlvr__number given, want = {truth + (*truth == '-'), truth + strlen(truth), 0, *truth == '-', true};
+    rlvr__number given, want = {truth + (*truth == '-'), truth + strlen(truth), truth + strlen(truth), 0, *truth == '-', true};
     if (!rlvr__found_number(f, &given)) { rlvr__unparsed(c, "number"); return; }
     rlvr__extracted(c, given.begin, (size_t)(given.end - given.begin));
     rlvr__decide(c, rlvr__number_equal(&given, &want));
@@ -8934,7 +11874,7 @@ static bool rlvr__found_text(const rlvr__found *f, int i, const char **text, siz
     return *len > 0;
 }
 
-static char rlvr__lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
+static char rlvr__lower_letter(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
 
 /* Equal but for ASCII case and the amount of white space between words. */
 static bool rlvr__same_words(const char *a, size_t n, const char *b, size_t m)
@@ -8944,7 +11884,7 @@ static bool rlvr__same_words(const char *a, size_t n, const char *b, size_t m)
         if (rlvr__is_space(a[i]) && rlvr__is_space(b[j])) {
             while (i < n && rlvr__is_space(a[i])) i++;
             while (j < m && rlvr__is_space(b[j])) j++;
-        } else if (rlvr__lower(a[i++]) != rlvr__lower(b[j++])) return false;
+        } else if (rlvr__lower_letter(a[i++]) != rlvr__lower_letter(b[j++])) return false;
     }
     return i == n && j == m;
 }
@@ -9076,7 +12016,7 @@ static char *rlvr__in_base(uint64_t value, int base, char text[65])      /* retu
 
 static int rlvr__base_digit(char c, int base)      /* -1: it is none */
 {
-    int d = rlvr__is_digit(c) ? c - '0' : rlvr__is_alpha(c) ? rlvr__lower(c) - 'a' + 10 : 99;
+    int d = rlvr__is_digit(c) ? c - '0' : rlvr__is_alpha(c) ? rlvr__lower_letter(c) - 'a' + 10 : 99;
     return d < base ? d : -1;
 }
 
@@ -9123,7 +12063,7 @@ static bool rlvr__base_given(const char *p, size_t n, int base, uint64_t *out)
     }
     rlvr__peel(&p, &n);
     if (n > 2 && p[0] == '(' && p[n - 1] == ')') { p++; n -= 2; }
-    if (prefix && n > 2 && p[0] == prefix[0] && rlvr__lower(p[1]) == prefix[1]) { p += 2; n -= 2; }
+    if (prefix && n > 2 && p[0] == prefix[0] && rlvr__lower_letter(p[1]) == prefix[1]) { p += 2; n -= 2; }
     return rlvr__base_read(p, n, base, out);
 }
 
@@ -9407,7 +12347,7 @@ static void rlvr__score_letter_counting(rlvr__case *c, const rlvr__json *params,
     const char *text = rlvr__param_text(c, params, "text", &n), *letter = text ? rlvr__param_text(c, params, "letter", &k) : NULL;
     if (!letter) return;
     if (k != 1) { rlvr__bad_param(c, "letter"); return; }
-    for (size_t i = 0; i < n; i++) count += rlvr__lower(text[i]) == rlvr__lower(*letter);
+    for (size_t i = 0; i < n; i++) count += rlvr__lower_letter(text[i]) == rlvr__lower_letter(*letter);
     rlvr__score_int(c, f, count);
 }
 
@@ -9984,11 +12924,11 @@ static void rlvr__score_calendar(rlvr__case *c, const rlvr__json *params, const 
 
 /* ---- countdown and 24 ---- */
 
-typedef struct rlvr__term { int64_t num, den; char text[96]; } rlvr__term;      /* a part of an expression that is made */
+typedef struct rlvr__summand { int64_t num, den; char text[96]; } rlvr__summand;      /* a part of an expression that is made */
 
-static rlvr__term rlvr__join(const rlvr__term *a, char sign, const rlvr__term *b)
+static rlvr__summand rlvr__joined_term(const rlvr__summand *a, char sign, const rlvr__summand *b)
 {
-    rlvr__term r;
+    rlvr__summand r;
     memset(&r, 0, sizeof r);
     r.den = a->den * b->den;
     if (sign == '+') r.num = a->num * b->den + b->num * a->den;
@@ -10000,9 +12940,9 @@ static rlvr__term rlvr__join(const rlvr__term *a, char sign, const rlvr__term *b
     return r;
 }
 
-static rlvr__term rlvr__piece_of(int64_t x)
+static rlvr__summand rlvr__piece_of(int64_t x)
 {
-    rlvr__term r;
+    rlvr__summand r;
     memset(&r, 0, sizeof r);
     r.num = x;
     r.den = 1;
@@ -10010,7 +12950,7 @@ static rlvr__term rlvr__piece_of(int64_t x)
     return r;
 }
 
-static void rlvr__put_expression(rlvr__making *m, const rlvr__term *x)      /* without the outermost brackets */
+static void rlvr__put_expression(rlvr__making *m, const rlvr__summand *x)      /* without the outermost brackets */
 {
     size_t n = strlen(x->text);
     bool bracket = *x->text == '(';
@@ -10020,7 +12960,7 @@ static void rlvr__put_expression(rlvr__making *m, const rlvr__term *x)      /* w
 static void rlvr__make_countdown(rlvr__making *m)
 {
     static const int count[] = {3, 3, 4, 4, 5}, high[] = {10, 25, 25, 75, 99};
-    rlvr__term p[6];
+    rlvr__summand p[6];
     int64_t x[6], target;
     int n = count[m->level - 1], left;
     bool fits;
@@ -10029,7 +12969,7 @@ static void rlvr__make_countdown(rlvr__making *m)
         for (left = n, fits = true; left > 1 && fits; left--) {      /* two of them become one */
             int i = (int)rlvr__draw(m, (uint32_t)left), k = (int)rlvr__draw(m, (uint32_t)left - 1);
             if (k >= i) k++;
-            rlvr__term r = rlvr__join(&p[i], "++-**/"[rlvr__draw(m, 6)], &p[k]);
+            rlvr__summand r = rlvr__joined_term(&p[i], "++-**/"[rlvr__draw(m, 6)], &p[k]);
             fits = r.den == 1 && r.num > 0 && r.num < 2000;
             p[i] = r;
             p[k] = p[left - 1];
@@ -10057,9 +12997,9 @@ static void rlvr__score_countdown(rlvr__case *c, const rlvr__json *params, const
         rlvr__countdown_judge(c, &d);
 }
 
-static bool rlvr__solve_24(const rlvr__term *p, int n, rlvr__term *out)
+static bool rlvr__solve_24(const rlvr__summand *p, int n, rlvr__summand *out)
 {
-    rlvr__term rest[4];
+    rlvr__summand rest[4];
     if (n == 1) { *out = p[0]; return p[0].den == 1 && p[0].num == 24; }
     for (int i = 0; i < n; i++)
         for (int k = 0; k < n; k++) {
@@ -10069,7 +13009,7 @@ static bool rlvr__solve_24(const rlvr__term *p, int n, rlvr__term *out)
                 if (j != i && j != k) rest[count++] = p[j];
             for (int s = 0; s < 4; s++) {
                 if ((s == 0 || s == 2) && i > k) continue;
-                rest[count] = rlvr__join(&p[i], "+-*/"[s], &p[k]);
+                rest[count] = rlvr__joined_term(&p[i], "+-*/"[s], &p[k]);
                 if (rest[count].den && rlvr__solve_24(rest, count + 1, out)) return true;
             }
         }
@@ -10079,7 +13019,7 @@ static bool rlvr__solve_24(const rlvr__term *p, int n, rlvr__term *out)
 static void rlvr__make_game24(rlvr__making *m)
 {
     static const int high[] = {6, 8, 9, 11, 13};
-    rlvr__term p[4], found;
+    rlvr__summand p[4], found;
     int64_t x[4];
     do for (int i = 0; i < 4; i++) p[i] = rlvr__piece_of(x[i] = rlvr__between(m, 1, high[m->level - 1]));
     while (!rlvr__solve_24(p, 4, &found));
@@ -11287,8 +14227,12 @@ typedef struct rlvr__verifier {
 } rlvr__verifier;
 
 static const rlvr__verifier rlvr__verifiers[] = {
-    {RLVR_REWARD_EXACT, true, rlvr__grade_exact, NULL, NULL},
-    {RLVR_REWARD_NUMBER, true, rlvr__grade_number, NULL, NULL},
+    {RLVR_REWARD_EXACT, false, rlvr__grade_exact, NULL, rlvr__lacks_answer},
+    {RLVR_REWARD_NUMBER, false, rlvr__grade_number, NULL, rlvr__lacks_number},
+    {RLVR_REWARD_CHOICE, true, rlvr__grade_choice, NULL, rlvr__lacks_choice},
+    {RLVR_REWARD_FORMAT, false, rlvr__grade_format, NULL, rlvr__lacks_format},
+    {RLVR_REWARD_IFCHECK, false, rlvr__grade_ifcheck, NULL, rlvr__lacks_ifcheck},
+    {RLVR_REWARD_SHAPE, false, rlvr__grade_shape, NULL, rlvr__lacks_shape},
     {RLVR_REWARD_JUDGE, false, rlvr__grade_judge, NULL, rlvr__lacks_judge},
     {RLVR_REWARD_COMPOSE, false, rlvr__grade_compose, rlvr__poll_compose, rlvr__lacks_compose},
     {RLVR_REWARD_COUNTDOWN, false, rlvr__grade_countdown, NULL, rlvr__countdown_lacks},

@@ -122,6 +122,7 @@ SIGN = "Math-Verify reads no such sign there"
 BROAD = "Math-Verify's last-number pattern wants a space before the number"
 COMMA = "Math-Verify reads the comma as a decimal point; here it groups three digits or parts two numbers"
 LAST = "Math-Verify takes all boxes as a set, or another one of several numbers; here the last one counts"
+TAKEN_BACK = "the text takes this number back"
 SPACE = "Math-Verify joins groups of digits over a space; here they are two numbers"
 EXPONENT = "Math-Verify does not read powers of ten in this spelling"
 ROUND = "Math-Verify rounds to six places; here decimals are compared exactly"
@@ -150,7 +151,7 @@ SPECIAL = [   # completion, answer, expected (-1: an error), why Math-Verify may
     ("1,2", "2", 1, COMMA), ("1,2", "1.2", 0, COMMA), ("0,123", "123", 1, COMMA), ("1234,567", "567", 1, COMMA), ("1234,567", "1234567", 0, COMMA),
     ("12,345,67", "67", 1, COMMA), ("1,234,5678", "5678", 1, COMMA), ("1.234,56", "1234.56", 0, COMMA), ("1.234,56", "56", 0, COMMA),
     ("3, 5", "5", 1, COMMA), ("1, 234", "234", 1, COMMA), ("100,200,300", "100200300", 1, COMMA),
-    ("\\boxed{7} and \\boxed{9}", "9", 1, LAST), ("\\boxed{7} and \\boxed{9}", "7", 0, LAST), ("it is 42, not 41", "41", 1, LAST),
+    ("\\boxed{7} and \\boxed{9}", "9", 0, LAST), ("\\boxed{7} and \\boxed{9}", "7", 0, LAST), ("it is 42, not 41", "41", 0, TAKEN_BACK),
     ("it is 42, not 41", "42", 0, LAST), ("\\boxed{7} or 8", "7", 1, LAST), ("\\boxed{7} or 8", "8", 0, LAST), ("147, 592, 877, 831, 792", "792", 1, LAST),
     ("147, 592, 877, 831, 792", "877", 0, LAST), ("3 cats, 2 dogs and 14 fish.", "14", 1, LAST), ("\\boxed{7", "7", 1, LAST),
     ("\\boxed{8} then \\boxed{9", "8", 1, LAST), ("\\boxed{\\boxed{3}}", "3", 1, LAST), ("\\boxed{\\{3\\}}", "3", 1, LAST), ("\\boxed{\\text{none}} 5", "5", 0, LAST),
