@@ -8796,7 +8796,8 @@ static const struct { int side; const char *text; } rlvr__python[] = {      /* s
     {2, "    if PRCTL(LONG(22), LONG(2), LONG(id(program) + off), LONG(0), LONG(0)):\n"
         "        posix._exit(97)\n"},
     /* the process that runs the program */
-    {1, "def work(nonce):\n"
+    {1, "def work(unused):\n"
+        "    posix.close(unused)\n"
         "    for f in (0, 1, 2):\n"
         "        posix.dup2(NULL, f)\n"
         "    posix.close(5)\n"
@@ -8805,7 +8806,7 @@ static const struct { int side; const char *text; } rlvr__python[] = {      /* s
         "    confine()\n"
         "    module = type(sys)('candidate')\n"
         "    sys.modules['candidate'] = module\n"
-        "    names, handles = module.__dict__, []\n"
+        "    names, handles, nonce = module.__dict__, [], b''\n"
         "    import builtins\n"
         "    builtins.exit = builtins.quit = sys.exit\n"
         "    def reply(kind, b):\n"
@@ -8826,7 +8827,9 @@ static const struct { int side; const char *text; } rlvr__python[] = {      /* s
         "            handles.append(v)\n"
         "            o.append(b'o%x:%d' % (len(str(len(handles) - 1)), len(handles) - 1))\n"
         "    def answer(kind, b):\n"
+        "        nonlocal nonce\n"
         "        if kind == b'P':\n"
+        "            nonce, b = b[:16], b[16:]\n"
         "            reply(b'v', b'N')\n"
         "            exec(compile(b, '<program>', 'exec'), names)\n"
         "            return None\n"
@@ -8841,6 +8844,8 @@ static const struct { int side; const char *text; } rlvr__python[] = {      /* s
         "        if kind == b'n': return len(target)\n"
         "        if kind == b't': return iter(list(target))\n"
         "        if kind == b's': return str(target)\n"
+        "    exec(compile(b'def f(x): return x', '<program>', 'exec'), {})\n"
+        "    dec(enc(['f', None, [1], {}], other), None)\n"
         "    while 1:\n"
         "        kind, b = frame(3)\n"
         "        try:\n"
@@ -8852,7 +8857,44 @@ static const struct { int side; const char *text; } rlvr__python[] = {      /* s
         "                r = b'x', enc(['Exception', ''], other)\n"
         "        reply(*r)\n"},
     /* the process that runs the tests */
-    {0, "def work(job):\n"
+    {0, "ended, bad, calls = [], [], [0]\n"
+        "class Gone(BaseException):\n"
+        "    def __init__(self, why):\n"
+        "        ended.append(why)\n"
+        "class Bad(BaseException):\n"
+        "    def __init__(self, why):\n"
+        "        bad.append(why)\n"
+        "class CandidateError(Exception): pass\n"
+        "def refuse(self, *rest):\n"
+        "    raise TypeError('the program gave an object that is no plain data')\n"
+        "class Far:\n"
+        "    __slots__ = ('_id',)\n"
+        "    def __call__(self, *args, **kw): return op(b'c', self._key(), None, args, kw)\n"
+        "    def __getattr__(self, name):\n"
+        "        if name[:2] == '__':\n"
+        "            raise AttributeError(name)\n"
+        "        return op(b'a', self._key(), name)\n"
+        "    def __getitem__(self, i): return op(b'x', self._key(), i)\n"
+        "    def __len__(self):\n"
+        "        n = op(b'n', self._key())\n"
+        "        return n if type(n) is int else refuse(self)\n"
+        "    def __iter__(self):\n"
+        "        v = op(b't', self._key())\n"
+        "        return v if hasattr(v, '__next__') else refuse(self)\n"
+        "    def __str__(self):\n"
+        "        v = op(b's', self._key())\n"
+        "        return v if type(v) is str else refuse(self)\n"
+        "    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __contains__ = refuse\n"
+        "    __hash__ = None\n"
+        "class Ref(Far):\n"
+        "    __slots__ = ()\n"
+        "    def __init__(self, n): self._id = n\n"
+        "    def _key(self): return self\n"
+        "class Proxy(Far):\n"
+        "    __slots__ = ()\n"
+        "    def __init__(self, name): self._id = name\n"
+        "    def _key(self): return self._id\n"
+        "def work(jobs):\n"
         "    for f in (0, 1, 2):\n"
         "        if f == 1:\n"
         "            out = posix.dup(1)\n"
@@ -8860,19 +8902,11 @@ static const struct { int side; const char *text; } rlvr__python[] = {      /* s
         "    for f in (3, 4, 5):\n"
         "        posix.set_blocking(f, False)\n"
         "    import builtins\n"
-        "    nonce, seconds, entry, program, partial, tests = dec(job, None)\n"
-        "    end = time.monotonic() + seconds / 1000\n"
-        "    poll, foreign, calls, ended, bad = select.poll(), [], [0], [], []\n"
+        "    global op\n"
+        "    poll, foreign = select.poll(), []\n"
         "    poll.register(3, select.POLLIN)\n"
         "    poll.register(5, select.POLLIN)\n"
         "    confine()\n"
-        "    class Gone(BaseException):\n"
-        "        def __init__(self, why):\n"
-        "            ended.append(why)\n"
-        "    class Bad(BaseException):\n"
-        "        def __init__(self, why):\n"
-        "            bad.append(why)\n"
-        "    class CandidateError(Exception): pass\n"
         "    def verdict(status, text, passed=0, total=1):\n"
         "        b = text.encode('ascii', 'backslashreplace')[:200]\n"
         "        put(out, b'V' + status + b'%08x%08x' % (passed, total) + pack(b'', b))\n"
@@ -8922,8 +8956,8 @@ static const struct { int side; const char *text; } rlvr__python[] = {      /* s
         "        except ValueError:\n"
         "            raise Gone('the program wrote into the protocol')\n"
         "        if n < 0 or n > 1 << 24:\n"
-        "            raise Gone('the program answered with more than 16 MiB')\n"
-        "        body = bytes(want(n, bytearray()))\n"
+        "            raise Gone('the program answered with more than 16 MiB')\n"},
+    {0, "        body = bytes(want(n, bytearray()))\n"
         "        try:\n"
         "            value = dec(body, Ref)\n"
         "        except (ValueError, TypeError, OverflowError, RecursionError, LookupError, MemoryError, UnicodeError) as x:\n"
@@ -8943,41 +8977,12 @@ static const struct { int side; const char *text; } rlvr__python[] = {      /* s
         "        raise x\n"
         "    def no(v, o, many):\n"
         "        if isinstance(v, Ref): o.append(b'o%x:%d' % (len(str(v._id)), v._id))\n"
-        "        elif isinstance(v, Proxy): raise Bad('the tests hand the program its own functions')\n"},
-    {0, "        else: raise Bad('the tests hand the program a %s, which is no plain data' % type(v).__name__)\n"
+        "        elif isinstance(v, Proxy): raise Bad('the tests hand the program its own functions')\n"
+        "        else: raise Bad('the tests hand the program a %s, which is no plain data' % type(v).__name__)\n"
         "    def op(kind, target, name=None, args=(), kw={}):\n"
         "        calls[0] += 1\n"
         "        tell(kind, enc([target, name, list(args), dict(kw)], no))\n"
         "        return hear()\n"
-        "    def refuse(self, *rest):\n"
-        "        raise TypeError('the program gave an object that is no plain data')\n"
-        "    class Far:\n"
-        "        __slots__ = ('_id',)\n"
-        "        def __call__(self, *args, **kw): return op(b'c', self._key(), None, args, kw)\n"
-        "        def __getattr__(self, name):\n"
-        "            if name[:2] == '__':\n"
-        "                raise AttributeError(name)\n"
-        "            return op(b'a', self._key(), name)\n"
-        "        def __getitem__(self, i): return op(b'x', self._key(), i)\n"
-        "        def __len__(self):\n"
-        "            n = op(b'n', self._key())\n"
-        "            return n if type(n) is int else refuse(self)\n"
-        "        def __iter__(self):\n"
-        "            v = op(b't', self._key())\n"
-        "            return v if hasattr(v, '__next__') else refuse(self)\n"
-        "        def __str__(self):\n"
-        "            v = op(b's', self._key())\n"
-        "            return v if type(v) is str else refuse(self)\n"
-        "        __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __contains__ = refuse\n"
-        "        __hash__ = None\n"
-        "    class Ref(Far):\n"
-        "        __slots__ = ()\n"
-        "        def __init__(self, n): self._id = n\n"
-        "        def _key(self): return self\n"
-        "    class Proxy(Far):\n"
-        "        __slots__ = ()\n"
-        "        def __init__(self, name): self._id = name\n"
-        "        def _key(self): return self._id\n"
         "    def line(x):\n"
         "        n, t = 0, x.__traceback__\n"
         "        while t:\n"
@@ -9004,8 +9009,11 @@ static const struct { int side; const char *text; } rlvr__python[] = {      /* s
         "            if isinstance(c, type(code)):\n"
         "                names_of(c, found)\n"
         "        return found\n"
+        "    exec(compile('assert f(1) == 1', '<tests>', 'exec'), {'f': lambda x: dec(enc(x, no), Ref)})\n"
+        "    nonce, seconds, entry, program, partial, tests = dec(frame(jobs)[1], None)\n"
+        "    end = time.monotonic() + seconds / 1000\n"
         "    try:\n"
-        "        tell(b'P', program)\n"
+        "        tell(b'P', nonce + program)\n"
         "        hear()\n"
         "    except BaseException as x:\n"
         "        verdict(b'x', 'the sandboxed process does not start: %s' % (ended or [x])[0])\n"
@@ -9072,7 +9080,7 @@ static const struct { int side; const char *text; } rlvr__python[] = {      /* s
         "        else:\n"
         "            posix.unlink(p)\n"
         "def warm():\n"
-        "    for name in 'math re collections itertools functools heapq bisect string typing copy random datetime'.split():\n"
+        "    for name in 'math re collections itertools functools heapq bisect string typing'.split():\n"
         "        try:\n"
         "            __import__(name)\n"
         "        except ImportError:\n"
@@ -9081,20 +9089,17 @@ static const struct { int side; const char *text; } rlvr__python[] = {      /* s
         "def serve():\n"
         "    first = 1\n"
         "    while 1:\n"
-        "        kind, job = frame(0)\n"
-        "        if kind == b'K':\n"
-        "            put(1, b'R')\n"
-        "            continue\n"
-        "        if ROLE == 'T':\n"
-        "            drain(3)\n"
-        "            drain(5)\n"
         "        r, w = posix.pipe()\n"
+        "        a, b = posix.pipe()\n"
         "        pid = posix.fork()\n"
         "        if pid == 0:\n"
         "            posix.close(r)\n"
-        "            work(job)\n"
+        "            posix.close(b)\n"
+        "            work(a)\n"
         "            posix._exit(0)\n"
         "        posix.close(w)\n"
+        "        posix.close(a)\n"
+        "        put(1, b'R')\n"
         "        poll = select.poll()\n"
         "        poll.register(r, select.POLLIN)\n"
         "        poll.register(0, select.POLLIN)\n"
@@ -9108,14 +9113,22 @@ static const struct { int side; const char *text; } rlvr__python[] = {      /* s
         "                if ROLE == 'T': put(1, b'E')\n"
         "                else: put(5, bytes([status & 127]))\n"
         "            if 0 in ready:\n"
-        "                frame(0)\n"
+        "                kind, job = frame(0)\n"
+        "                if kind == b'J':\n"
+        "                    drain(3)\n"
+        "                    drain(5)\n"
+        "                    try:\n"
+        "                        put(b, pack(b'J', job))\n"
+        "                    except BrokenPipeError:\n"
+        "                        pass\n"
+        "                    continue\n"
         "                if pid:\n"
         "                    posix.kill(pid, 9)\n"
         "                    posix.waitpid(pid, 0)\n"
         "                posix.close(r)\n"
+        "                posix.close(b)\n"
         "                if WIPE: wipe('/tmp')\n"
         "                drain(3)\n"
-        "                put(1, b'R')\n"
         "                if first: warm()\n"
         "                first = 0\n"
         "                break\n"
@@ -9147,10 +9160,10 @@ static const struct { int side; const char *text; } rlvr__python[] = {      /* s
 /* A verdict of another process is a job. Jobs wait in a queue; as many as the machine has cores run at once, and whoever polls
    for one of them moves all of them on. Functions in Python are run by pairs: two interpreters, each in a sandbox of its own,
    one that forks a tester and one that forks a candidate for every job, so that a job finds nothing of the one before it and
-   no interpreter has to be started. Between two jobs both kill what is left, empty their /tmp and their pipes, and say so;
-   a pair that does not is killed and replaced. The candidate's side never sees the tests: it is handed the program, then one
+   no interpreter has to be started. Between two jobs both kill what is left, empty their /tmp and their pipes, fork the next
+   tester and candidate, which wait, and say so; a pair that does not is killed and replaced. The candidate's side never sees the tests: it is handed the program, then one
    call after the other, as plain data, and hands plain data back; tester and candidate share two pipes and nothing else.
-   A pair's messages to us: Y ready, N no ctypes; S the tests begin, V verdict, E the tester is gone, R clean again. */
+   A pair's messages to us: Y ready, N no ctypes; S the tests begin, V verdict, E the tester is gone, R clean, and the next is forked. */
 
 typedef struct rlvr__job {
     struct rlvr__job *next;
@@ -9388,12 +9401,10 @@ static void rlvr__duo_flush(rlvr__duo *p, int side)
 
 static void rlvr__duo_begin(rlvr__duo *p, rlvr__job *j)
 {
-    rlvr__duo_send(p, 1, 'J', j->nonce, 16);
     rlvr__duo_send(p, 0, 'J', j->work.data, j->work.len);
     p->job = j;
     p->state = RLVR__DUO_BUSY;
     p->deadline = rlvr__now() + j->seconds + 15;
-    rlvr__duo_flush(p, 1);
     rlvr__duo_flush(p, 0);
 }
 
@@ -9433,7 +9444,7 @@ static int64_t rlvr__duo_message(rlvr__duo *p, int side, const char *at, size_t 
     switch (at[0]) {
     case 'Y': return 1;
     case 'S': if (p->job && side == 0) { p->job->started = true; p->deadline = rlvr__now() + p->job->seconds + 1; } return 1;
-    case 'R': p->clean[side] = p->state == RLVR__DUO_CLEANING; return p->clean[side] ? 1 : -1;
+    case 'R': p->clean[side] = p->state == RLVR__DUO_CLEANING; return 1;
     case 'E': return side == 0 && p->state == RLVR__DUO_CLEANING ? 1 : -1;
     case 'V':
         if (side != 0 || !p->job) return -1;
