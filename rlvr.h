@@ -830,6 +830,7 @@ enum { RLVR__LINE = 64, RLVR__HEADER = 128, RLVR__HUGE = 1 << 21, RLVR__CLASSES 
 typedef struct rlvr__block rlvr__block;
 typedef struct rlvr__pool rlvr__pool;
 typedef struct rlvr__kernels rlvr__kernels;
+typedef struct rlvr__sandbox rlvr__sandbox;
 
 enum { RLVR__GEMM_ROWS = 1 << 20 };
 
@@ -840,6 +841,7 @@ struct rlvr_ctx {
     rlvr__block *blocks;             /* every allocation that is alive */
     rlvr__block *spare[RLVR__CLASSES];          /* freed small blocks by size class, taken again before memory is asked for */
     rlvr__pool *pool;
+    rlvr__sandbox *sandbox;          /* processes that grade, section 15.9; NULL until one is needed */
     int n_threads;
     const rlvr__kernels *kernels;    /* of the instruction set that was chosen */
     float *gemm_rows;                /* (RLVR__GEMM_ROWS) rows of a matrix whose own row stride is bad for the cache, section 8 */
@@ -1375,9 +1377,12 @@ rlvr_ctx *rlvr_open(const rlvr_desc *desc)
     return ctx;
 }
 
+static void rlvr__sandbox_close(rlvr_ctx *ctx);
+
 void rlvr_close(rlvr_ctx *ctx)
 {
     if (!ctx) return;
+    rlvr__sandbox_close(ctx);
     rlvr__pool_close(ctx);
     while (ctx->blocks) rlvr__free(ctx, (char *)ctx->blocks + RLVR__HEADER);
     for (int c = 0; c < RLVR__CLASSES; c++)
@@ -13578,9 +13583,2227 @@ static void rlvr__grade_proc(rlvr__case *c)
    15.9 SANDBOX                                                                     >>sandbox
    ============================================================================================ */
 
+/* Runs programs that nobody has read. A process is confined before its first instruction, by these layers:
+     seccomp      a list of allowed system calls (x86-64, aarch64), all others fail: no sockets, no signals to anyone, no ptrace,
+                  no mounts, no namespaces, no keys, no chmod, no memfd; whoever need not fork gets threads alone
+     rlimits      CPU seconds, address space, file size, processes, open files, stack, no core
+     landlock     reading under /usr, /lib*, /bin and the interpreter's own folder, writing in the private /tmp alone; no TCP, no
+                  signal and no abstract socket out of it (each as far as the kernel's version goes)
+     namespaces   pid, mount, net, ipc, uts, and user where the trainer is not root: a root of its own with nothing else in it,
+                  no /proc, an own /tmp in memory that is bounded and gone with the process; when its first process dies, all die
+     identity     as root every process gets a user id of its own that owns nothing; else it keeps the trainer's
+     besides      no_new_privs, empty environment, every descriptor closed, own session, dies with the trainer's thread
+   Mandatory are seccomp, rlimits, and one of landlock and namespaces: without them there is no run but an error that names the
+   call that failed, unless rlvr_reward_desc.options has "unsafe": true. Without namespaces (a container that forbids them) there
+   is no writable /tmp but for the C compiler, file names outside can be probed though not opened, and the kill is by process
+   group, which seccomp does not let anyone leave.
+
+   The first process is started by clone(CLONE_VM | CLONE_VFORK): no page of the trainer is copied, however large it is, and
+   what the child does until exec it does in the trainer's memory while the calling thread waits; so it calls the system alone. */
+
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
+#define RLVR__SANDBOX 1
+#include <poll.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#ifndef _GNU_SOURCE
+extern int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+#endif
+
+#if defined(__SANITIZE_ADDRESS__) || defined(RLVR__SANITIZED)
+#define RLVR__IN_CHILD __attribute__((no_sanitize_address, noinline))
+#else
+#define RLVR__IN_CHILD __attribute__((noinline))
+#endif
+
+enum { RLVR__BPF_MOST = 640, RLVR__SANDBOX_STACK = 256 << 10, RLVR__SANDBOX_PREFIXES = 4 };
+typedef struct rlvr__bpf { uint16_t code; uint8_t jt, jf; uint32_t k; } rlvr__bpf;
+typedef struct rlvr__filter { rlvr__bpf op[RLVR__BPF_MOST]; int n; } rlvr__filter;
+
+/* What a process may do besides: nothing, have children, have children and change modes (the compiler), serve (children that
+   it kills and filters further). */
+typedef enum rlvr__profile { RLVR__STRICT, RLVR__FORKS, RLVR__COMPILES, RLVR__SERVES, RLVR__PROFILES } rlvr__profile;
+
+enum { RLVR__NO_NAMESPACES = 1, RLVR__NO_LANDLOCK = 2, RLVR__NO_SECCOMP = 4 };      /* layers that a test takes away */
+
+typedef struct rlvr__box {           /* what all sandboxed processes of a context share */
+    rlvr_ctx *ctx;
+    int  off;                        /* layers taken away, of a test */
+    bool root, userns;
+    bool namespaces;                 /* they work, as far as is known */
+    int  landlock;                   /* version; 0: none */
+    char namespaces_why[128];        /* ... and if not, the call that failed */
+    uint32_t next_uid;
+    rlvr__filter filter[RLVR__PROFILES];
+    char prefix[RLVR__SANDBOX_PREFIXES][512];     /* interpreters outside /usr */
+    int  n_prefixes;
+    char *stack;
+} rlvr__box;
+
+typedef struct rlvr__spawn {
+    const char *const *argv, *const *envp;
+    int  fd[8], n_fds;               /* become 0, 1, ...; -1: /dev/null */
+    int  exec_fd;                    /* the program itself; -1: argv[0] */
+    bool confine;
+    rlvr__profile profile;
+    int64_t memory, file_size, tmp_size;
+    int  cpu_seconds, processes;
+    const char *tmp;                 /* without namespaces: the one folder for writing; NULL: none */
+    /* what comes out */
+    const char *step;                /* that failed; NULL: none */
+    int  error;
+    /* while it starts */
+    rlvr__box *box;
+    bool namespaces;
+    uint32_t uid;
+    char uid_map[64], gid_map[64], tmp_options[128];
+    uint64_t signals[16];            /* the caller's mask */
+} rlvr__spawn;
+
+/* ---- system call filters ---- */
+
+#if defined(__x86_64__)
+enum { RLVR__AUDIT_ARCH = (int)0xc000003eu };
+#else
+enum { RLVR__AUDIT_ARCH = (int)0xc00000b7u };
+#endif
+enum { RLVR__SECCOMP_ALLOW = 0x7fff0000, RLVR__SECCOMP_ERRNO = 0x00050000 };
+#define RLVR__SECCOMP_KILL 0x80000000u
+
+static void rlvr__bpf_add(rlvr__filter *f, int code, int jt, int jf, uint32_t k)
+{
+    rlvr__bpf op = {(uint16_t)code, (uint8_t)jt, (uint8_t)jf, k};
+    if (f->n < RLVR__BPF_MOST) f->op[f->n++] = op;
+}
+
+static void rlvr__bpf_load(rlvr__filter *f, uint32_t at) { rlvr__bpf_add(f, 0x20, 0, 0, at); }
+static void rlvr__bpf_return(rlvr__filter *f, uint32_t k) { rlvr__bpf_add(f, 0x06, 0, 0, k); }
+static void rlvr__bpf_if(rlvr__filter *f, uint32_t equal, int skip) { rlvr__bpf_add(f, 0x15, 0, skip, equal); }
+
+static void rlvr__allow(rlvr__filter *f, const int *calls, int n)
+{
+    for (int i = 0; i < n; i++) {
+        rlvr__bpf_if(f, (uint32_t)calls[i], 1);
+        rlvr__bpf_return(f, RLVR__SECCOMP_ALLOW);
+    }
+}
+
+/* Allows a call where the low word of its argument number i is one of the values. */
+static void rlvr__allow_values(rlvr__filter *f, int call, int i, const uint32_t *value, int n)
+{
+    rlvr__bpf_if(f, (uint32_t)call, 2 + 2 * n);
+    rlvr__bpf_load(f, 16 + 8 * (uint32_t)i);
+    for (int v = 0; v < n; v++) {
+        rlvr__bpf_if(f, value[v], 1);
+        rlvr__bpf_return(f, RLVR__SECCOMP_ALLOW);
+    }
+    rlvr__bpf_return(f, RLVR__SECCOMP_ERRNO | EPERM);
+}
+
+static void rlvr__allow_clone(rlvr__filter *f, bool forks)
+{
+    rlvr__bpf_if(f, SYS_clone, forks ? 4 : 5);
+    rlvr__bpf_load(f, 16);
+    rlvr__bpf_add(f, 0x45, forks ? 1 : 2, 0, 0x7e028000u);      /* no new namespace, no sibling */
+    if (!forks) rlvr__bpf_add(f, 0x45, 0, 1, 0x10000);          /* a thread */
+    rlvr__bpf_return(f, RLVR__SECCOMP_ALLOW);
+    rlvr__bpf_return(f, RLVR__SECCOMP_ERRNO | EPERM);
+}
+
+static void rlvr__filter_make(rlvr__filter *f, rlvr__profile profile)
+{
+    static const int calls[] = {
+        SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_preadv, SYS_pwritev, SYS_close, SYS_fstat,
+        SYS_lseek, SYS_mmap, SYS_mprotect, SYS_munmap, SYS_mremap, SYS_madvise, SYS_msync, SYS_mincore, SYS_brk, SYS_futex,
+        SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_rt_sigpending, SYS_rt_sigsuspend, SYS_rt_sigtimedwait,
+        SYS_sigaltstack, SYS_dup, SYS_dup3, SYS_pipe2, SYS_flock, SYS_fsync, SYS_fdatasync, SYS_ftruncate, SYS_fallocate,
+        SYS_getdents64, SYS_getcwd, SYS_chdir, SYS_fchdir, SYS_openat, SYS_newfstatat, SYS_readlinkat, SYS_faccessat, SYS_mkdirat,
+        SYS_unlinkat, SYS_renameat, SYS_renameat2, SYS_symlinkat, SYS_linkat, SYS_statfs, SYS_fstatfs, SYS_umask, SYS_statx,
+        SYS_getpid, SYS_gettid, SYS_getppid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_getresuid, SYS_getresgid,
+        SYS_getgroups, SYS_getpgid, SYS_getsid, SYS_uname, SYS_sysinfo, SYS_getrusage, SYS_times, SYS_getrlimit, SYS_setrlimit,
+        SYS_clock_gettime, SYS_clock_getres, SYS_clock_nanosleep, SYS_nanosleep, SYS_gettimeofday, SYS_getitimer, SYS_setitimer,
+        SYS_timer_create, SYS_timer_settime, SYS_timer_gettime, SYS_timer_delete, SYS_timer_getoverrun, SYS_set_tid_address,
+        SYS_set_robust_list, SYS_get_robust_list, SYS_sched_yield, SYS_sched_getaffinity, SYS_sched_getparam,
+        SYS_sched_getscheduler, SYS_sched_get_priority_max, SYS_sched_get_priority_min, SYS_getcpu, SYS_membarrier, SYS_exit,
+        SYS_exit_group, SYS_execve, SYS_execveat, SYS_ppoll, SYS_pselect6, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait,
+        SYS_eventfd2, SYS_timerfd_create, SYS_timerfd_settime, SYS_timerfd_gettime, SYS_getrandom, SYS_restart_syscall, SYS_wait4,
+        SYS_waitid, SYS_recvfrom, SYS_shutdown, SYS_getsockopt, SYS_setsockopt, SYS_getsockname, SYS_sendfile,
+        SYS_fadvise64, SYS_rseq, 436 /* close_range */, 439 /* faccessat2 */,
+#ifdef __x86_64__
+        SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_poll, SYS_select, SYS_dup2, SYS_pipe, SYS_alarm, SYS_pause,
+        SYS_epoll_create, SYS_epoll_wait, SYS_eventfd, SYS_getpgrp, SYS_mkdir, SYS_rmdir, SYS_unlink, SYS_rename, SYS_symlink,
+        SYS_link, SYS_readlink, SYS_creat, SYS_getdents, SYS_arch_prctl, SYS_time,
+#endif
+    };
+    static const int modes[] = {
+        SYS_fchmod, SYS_fchmodat, SYS_utimensat,
+#ifdef __x86_64__
+        SYS_chmod,
+#endif
+    };
+    static const uint32_t ioctls[] = {0x5401, 0x5413, 0x541b, 0x5421, 0x5450, 0x5451};   /* is it a terminal, its size, FION*, FIO*CLEX */
+    static const uint32_t fcntls[] = {0, 1, 2, 3, 4, 5, 6, 7, 1030, 1032, 1034};         /* not the owner, not the pipe's size */
+    static const uint32_t prctls[] = {15, 16, 0x53564d41, 1, 22, 38};                    /* names; of servers: death signal, seccomp */
+    static const uint32_t self[] = {0}, stack_protection[] = {0xffffffffu};
+    bool forks = profile != RLVR__STRICT;
+    f->n = 0;
+    rlvr__bpf_load(f, 4);
+    rlvr__bpf_add(f, 0x15, 1, 0, (uint32_t)RLVR__AUDIT_ARCH);
+    rlvr__bpf_return(f, RLVR__SECCOMP_KILL);
+    rlvr__bpf_load(f, 0);
+#ifdef __x86_64__
+    rlvr__bpf_add(f, 0x35, 0, 1, 0x40000000u);      /* the x32 calls */
+    rlvr__bpf_return(f, RLVR__SECCOMP_KILL);
+#endif
+    rlvr__allow(f, calls, (int)(sizeof calls / sizeof calls[0]));
+    if (profile == RLVR__COMPILES || profile == RLVR__SERVES) rlvr__allow(f, modes, (int)(sizeof modes / sizeof modes[0]));
+    if (profile == RLVR__SERVES) {
+        static const int serves[] = {SYS_kill};
+        rlvr__allow(f, serves, 1);
+    }
+#ifdef __x86_64__
+    static const int fork_calls[] = {SYS_fork, SYS_vfork};
+    if (forks) rlvr__allow(f, fork_calls, 2);
+#endif
+    rlvr__allow_clone(f, forks);
+    rlvr__bpf_if(f, 435, 1);                         /* clone3: not there, so that libraries take clone */
+    rlvr__bpf_return(f, RLVR__SECCOMP_ERRNO | ENOSYS);
+    rlvr__allow_values(f, SYS_ioctl, 1, ioctls, (int)(sizeof ioctls / sizeof ioctls[0]));
+    rlvr__allow_values(f, SYS_fcntl, 1, fcntls, (int)(sizeof fcntls / sizeof fcntls[0]));
+    rlvr__allow_values(f, SYS_prctl, 0, prctls, profile == RLVR__SERVES ? 6 : 3);
+    rlvr__allow_values(f, SYS_prlimit64, 0, self, 1);
+    rlvr__allow_values(f, SYS_personality, 0, stack_protection, 1);
+    /* a pair of connected stream sockets (event loops wake themselves by one); sending, but to no address */
+    rlvr__bpf_if(f, SYS_socketpair, 7);
+    rlvr__bpf_load(f, 16);
+    rlvr__bpf_if(f, 1, 4);
+    rlvr__bpf_load(f, 24);
+    rlvr__bpf_add(f, 0x54, 0, 0, 0xf);
+    rlvr__bpf_if(f, 1, 1);
+    rlvr__bpf_return(f, RLVR__SECCOMP_ALLOW);
+    rlvr__bpf_return(f, RLVR__SECCOMP_ERRNO | EPERM);
+    rlvr__bpf_if(f, SYS_sendto, 6);
+    rlvr__bpf_load(f, 48);
+    rlvr__bpf_if(f, 0, 3);
+    rlvr__bpf_load(f, 52);
+    rlvr__bpf_if(f, 0, 1);
+    rlvr__bpf_return(f, RLVR__SECCOMP_ALLOW);
+    rlvr__bpf_return(f, RLVR__SECCOMP_ERRNO | EPERM);
+    rlvr__bpf_return(f, RLVR__SECCOMP_ERRNO | EPERM);
+}
+
+static rlvr__box *rlvr__box_open(rlvr_ctx *ctx)
+{
+    rlvr__box *box = RLVR__NEW(ctx, rlvr__box, 1);
+    if (!box) return NULL;
+    box->stack = RLVR__NEW(ctx, char, RLVR__SANDBOX_STACK);
+    if (!box->stack) { rlvr__free(ctx, box); return NULL; }
+    box->ctx = ctx;
+    box->root = geteuid() == 0;
+    box->userns = !box->root;
+    box->namespaces = true;
+    long version = syscall(444, NULL, (size_t)0, 1u);
+    box->landlock = version > 0 ? (int)version : 0;
+    box->next_uid = (uint32_t)getpid() * 64;
+    for (int p = 0; p < RLVR__PROFILES; p++) rlvr__filter_make(&box->filter[p], (rlvr__profile)p);
+    return box;
+}
+
+/* An interpreter outside /usr brings its folder: /opt/python/bin/python3 brings /opt/python. */
+static void rlvr__box_prefix(rlvr__box *box, const char *program)
+{
+    char path[4096];
+    if (!realpath(program, path)) return;
+    for (int up = 0; up < 2; up++) {
+        char *slash = strrchr(path, '/');
+        if (slash) *slash = 0;
+    }
+    if (!path[0] || !strcmp(path, "/usr") || !strncmp(path, "/usr/", 5) || strlen(path) >= sizeof box->prefix[0]) return;
+    for (int i = 0; i < box->n_prefixes; i++)
+        if (!strcmp(box->prefix[i], path)) return;
+    if (box->n_prefixes < RLVR__SANDBOX_PREFIXES) strcpy(box->prefix[box->n_prefixes++], path);
+}
+
+static const char *const rlvr__box_paths[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/ld.so.cache",
+                                              "/etc/alternatives"};
+static const char *const rlvr__box_devices[] = {"/dev/null", "/dev/zero", "/dev/urandom"};
+enum { RLVR__BOX_PATHS = 9, RLVR__BOX_DEVICES = 3 };
+
+/* ---- what the child does before exec: system calls alone, in the caller's memory ---- */
+
+RLVR__IN_CHILD static bool rlvr__child_fails(rlvr__spawn *s, const char *step)
+{
+    s->error = errno;
+    s->step = step;
+    return false;
+}
+
+RLVR__IN_CHILD static bool rlvr__child_puts(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    size_t n = 0;
+    while (text[n]) n++;
+    bool ok = fd >= 0 && write(fd, text, n) == (ssize_t)n;
+    if (fd >= 0) close(fd);
+    return ok;
+}
+
+/* The flags that a bound mount has and that a user namespace may not take from it. */
+RLVR__IN_CHILD static unsigned long rlvr__child_mount_flags(const char *path)
+{
+    struct statvfs st;
+    unsigned long flags = 0;
+    if (statvfs(path, &st) != 0) return 0;
+    flags |= st.f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    flags |= st.f_flag & 1024 ? MS_NOATIME : 0;
+    flags |= st.f_flag & 2048 ? MS_NODIRATIME : 0;
+    flags |= st.f_flag & 4096 ? MS_RELATIME : 0;
+    return flags;
+}
+
+RLVR__IN_CHILD static bool rlvr__child_bind(const char *path, bool device)      /* path of the old root at /tmp/path; true: or it is not there */
+{
+    char target[1024] = "/tmp", link[512];
+    struct stat st;
+    size_t n = 4;
+    if (lstat(path, &st) != 0) return true;
+    for (const char *p = path; *p; p++) {
+        if (p > path && *p == '/') { target[n] = 0; mkdir(target, 0755); }
+        if (n + 2 >= sizeof target) return false;
+        target[n++] = *p;
+    }
+    target[n] = 0;
+    if (S_ISLNK(st.st_mode)) {
+        ssize_t len = readlink(path, link, sizeof link - 1);
+        if (len <= 0) return false;
+        link[len] = 0;
+        return symlink(link, target) == 0;
+    }
+    if (S_ISDIR(st.st_mode)) mkdir(target, 0755);
+    else {
+        int fd = open(target, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+        if (fd >= 0) close(fd);
+    }
+    if (mount(path, target, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
+    unsigned long flags = rlvr__child_mount_flags(target) | MS_REMOUNT | MS_BIND | MS_NOSUID | (device ? 0ul : MS_RDONLY | MS_NODEV);
+    return mount(NULL, target, NULL, flags, NULL) == 0;
+}
+
+RLVR__IN_CHILD static bool rlvr__child_root(rlvr__spawn *s)      /* a root of its own, in place of the one that it came with */
+{
+    const rlvr__box *box = s->box;
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return rlvr__child_fails(s, "mount --make-rprivate /");
+    if (mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,nr_inodes=64,mode=755") != 0)
+        return rlvr__child_fails(s, "mount tmpfs");
+    for (int i = 0; i < RLVR__BOX_PATHS; i++)
+        if (!rlvr__child_bind(rlvr__box_paths[i], false)) return rlvr__child_fails(s, "mount --bind");
+    for (int i = 0; i < box->n_prefixes; i++)
+        if (!rlvr__child_bind(box->prefix[i], false)) return rlvr__child_fails(s, "mount --bind of the interpreter's folder");
+    for (int i = 0; i < RLVR__BOX_DEVICES; i++)
+        if (!rlvr__child_bind(rlvr__box_devices[i], true)) return rlvr__child_fails(s, "mount --bind of /dev");
+    if (mkdir("/tmp/tmp", 0755) != 0 || mount("tmpfs", "/tmp/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, s->tmp_options) != 0)
+        return rlvr__child_fails(s, "mount tmpfs of /tmp");
+    if (chdir("/tmp") != 0 || syscall(SYS_pivot_root, ".", ".") != 0 || umount2(".", MNT_DETACH) != 0)
+        return rlvr__child_fails(s, "pivot_root");
+    if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) != 0)
+        return rlvr__child_fails(s, "mount -o remount,ro /");
+    return true;
+}
+
+RLVR__IN_CHILD static bool rlvr__child_identity(rlvr__spawn *s)
+{
+    if (s->box->root) {
+        uint32_t id = s->uid;
+        if (syscall(SYS_setgroups, (size_t)0, NULL) != 0) return rlvr__child_fails(s, "setgroups");
+        if (syscall(SYS_setresgid, id, id, id) != 0) {      /* a container maps few ids */
+            id = 65534;
+            if (syscall(SYS_setresgid, id, id, id) != 0) return rlvr__child_fails(s, "setresgid");
+        }
+        if (syscall(SYS_setresuid, id, id, id) != 0) return rlvr__child_fails(s, "setresuid");
+    }
+    return true;
+}
+
+RLVR__IN_CHILD static bool rlvr__child_limit(int what, int64_t most)
+{
+    struct rlimit old, now;
+    now.rlim_cur = now.rlim_max = (rlim_t)most;
+    if (getrlimit((__typeof__(RLIMIT_CPU))what, &old) == 0 && old.rlim_max != RLIM_INFINITY && old.rlim_max < now.rlim_max)
+        now.rlim_cur = now.rlim_max = old.rlim_max;
+    return setrlimit((__typeof__(RLIMIT_CPU))what, &now) == 0;
+}
+
+RLVR__IN_CHILD static bool rlvr__child_limits(rlvr__spawn *s)
+{
+    bool ok = rlvr__child_limit(RLIMIT_CPU, s->cpu_seconds) && rlvr__child_limit(RLIMIT_AS, s->memory) &&
+              rlvr__child_limit(RLIMIT_FSIZE, s->file_size) && rlvr__child_limit(RLIMIT_NPROC, s->processes) &&
+              rlvr__child_limit(RLIMIT_NOFILE, 64) && rlvr__child_limit(RLIMIT_CORE, 0) &&
+              rlvr__child_limit(RLIMIT_STACK, (int64_t)64 << 20) && rlvr__child_limit(RLIMIT_MEMLOCK, 0) &&
+              rlvr__child_limit(RLIMIT_MSGQUEUE, 0);
+    return ok ? true : rlvr__child_fails(s, "setrlimit");
+}
+
+RLVR__IN_CHILD static void rlvr__child_rule(int ruleset, const char *path, uint64_t access)
+{
+    struct stat st;
+    struct { uint64_t access; int32_t fd; } __attribute__((packed)) rule;
+    int fd = open(path, 010000000 /* O_PATH */ | O_CLOEXEC);
+    if (fd < 0) return;
+    if (fstat(fd, &st) == 0) {
+        rule.access = S_ISDIR(st.st_mode) ? access : access & 0xc007u;      /* of a file: execute, write, read, truncate, ioctl */
+        rule.fd = fd;
+        syscall(445, ruleset, 1, &rule, 0u);
+    }
+    close(fd);
+}
+
+RLVR__IN_CHILD static bool rlvr__child_landlock(rlvr__spawn *s)
+{
+    const rlvr__box *box = s->box;
+    int version = box->off & RLVR__NO_LANDLOCK ? 0 : box->landlock;
+    struct { uint64_t files, net, scope; } attr = {0x1fff, 0, 0};
+    if (version == 0) {
+        errno = ENOSYS;
+        return s->namespaces ? true : rlvr__child_fails(s, "landlock_create_ruleset");
+    }
+    if (version >= 2) attr.files |= 1u << 13;
+    if (version >= 3) attr.files |= 1u << 14;
+    if (version >= 5) attr.files |= 1u << 15;
+    if (version >= 4) attr.net = 3;
+    if (version >= 6) attr.scope = 3;
+    int ruleset = (int)syscall(444, &attr, (size_t)(version >= 6 ? 24 : version >= 4 ? 16 : 8), 0u);
+    if (ruleset < 0) return rlvr__child_fails(s, "landlock_create_ruleset");
+    const uint64_t read_run = 1u | 4u | 8u, write_there = (attr.files & ~(uint64_t)(1u | 1u << 6 | 1u << 9 | 1u << 11 | 1u << 15));
+    for (int i = 0; i < RLVR__BOX_PATHS; i++) rlvr__child_rule(ruleset, rlvr__box_paths[i], read_run);
+    for (int i = 0; i < box->n_prefixes; i++) rlvr__child_rule(ruleset, box->prefix[i], read_run);
+    for (int i = 0; i < RLVR__BOX_DEVICES; i++) rlvr__child_rule(ruleset, rlvr__box_devices[i], (2u | 4u | 1u << 14 | 1u << 15) & attr.files);
+    if (s->namespaces) rlvr__child_rule(ruleset, "/tmp", write_there);
+    else if (s->tmp) rlvr__child_rule(ruleset, s->tmp, write_there);
+    bool ok = syscall(446, ruleset, 0u) == 0;
+    if (!ok) rlvr__child_fails(s, "landlock_restrict_self");
+    close(ruleset);
+    return ok;
+}
+
+RLVR__IN_CHILD static bool rlvr__child_seccomp(rlvr__spawn *s)
+{
+    const rlvr__filter *f = &s->box->filter[s->profile];
+    struct { unsigned short n; const rlvr__bpf *op; } program = {(unsigned short)f->n, f->op};
+    if (s->box->off & RLVR__NO_SECCOMP) { errno = ENOSYS; return rlvr__child_fails(s, "seccomp"); }
+    return prctl(PR_SET_SECCOMP, 2, &program) == 0 ? true : rlvr__child_fails(s, "seccomp");
+}
+
+/* Descriptors: first all out of the way, then each to its place, then everything above is closed. */
+RLVR__IN_CHILD static bool rlvr__child_files(rlvr__spawn *s)
+{
+    int high[8], null = open("/dev/null", O_RDWR | O_CLOEXEC), exec_fd = -1;
+    if (null < 0) return rlvr__child_fails(s, "open /dev/null");
+    for (int i = 0; i < s->n_fds; i++) {
+        high[i] = fcntl(s->fd[i] < 0 ? null : s->fd[i], F_DUPFD, 32);
+        if (high[i] < 0) return rlvr__child_fails(s, "dup");
+    }
+    if (s->exec_fd >= 0 && (exec_fd = fcntl(s->exec_fd, F_DUPFD, 32)) < 0) return rlvr__child_fails(s, "dup");
+    for (int i = 0; i < s->n_fds; i++)
+        if (dup2(high[i], i) < 0) return rlvr__child_fails(s, "dup");
+    int first = s->n_fds;
+    if (exec_fd >= 0) {
+        if (dup2(exec_fd, first) < 0 || fcntl(first, F_SETFD, FD_CLOEXEC) < 0) return rlvr__child_fails(s, "dup");
+        s->exec_fd = first++;
+    }
+    if (syscall(436, (unsigned)first, ~0u, 0u) != 0) {
+        struct rlimit most;
+        int last = getrlimit(RLIMIT_NOFILE, &most) == 0 && most.rlim_cur < 1 << 20 ? (int)most.rlim_cur : 1 << 20;
+        for (int fd = first; fd < last; fd++) close(fd);
+    }
+    return true;
+}
+
+RLVR__IN_CHILD static bool rlvr__child_confine(rlvr__spawn *s)
+{
+    if (s->namespaces) {
+        if (s->box->userns && (!rlvr__child_puts("/proc/self/setgroups", "deny") || !rlvr__child_puts("/proc/self/uid_map", s->uid_map) ||
+                               !rlvr__child_puts("/proc/self/gid_map", s->gid_map)))
+            return rlvr__child_fails(s, "uid_map");
+        if (!rlvr__child_root(s)) return false;
+    }
+    if (!s->namespaces && s->tmp && s->box->root && lchown(s->tmp, s->uid, s->uid) != 0) return rlvr__child_fails(s, "chown of the folder");
+    if (!rlvr__child_files(s) || !rlvr__child_identity(s)) return false;
+    umask(077);
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (s->namespaces ? chdir("/tmp") != 0 : chdir(s->tmp ? s->tmp : "/usr") != 0) return rlvr__child_fails(s, "chdir");
+    if (!rlvr__child_limits(s)) return false;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return rlvr__child_fails(s, "no_new_privs");
+    return rlvr__child_landlock(s) && rlvr__child_seccomp(s);
+}
+
+RLVR__IN_CHILD static int rlvr__child(void *arg)
+{
+    rlvr__spawn *s = (rlvr__spawn *)arg;
+    struct sigaction normal;
+    memset(&normal, 0, sizeof normal);
+    for (int i = 1; i < 65; i++) sigaction(i, &normal, NULL);
+    syscall(SYS_setsid);
+    umask(022);
+    bool ok = s->confine ? rlvr__child_confine(s) : rlvr__child_files(s);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (ok) {
+        if (s->exec_fd >= 0) syscall(SYS_execveat, s->exec_fd, "", s->argv, s->envp, 0x1000);
+        else execve(s->argv[0], (char *const *)(uintptr_t)s->argv, (char *const *)(uintptr_t)s->envp);
+        rlvr__child_fails(s, "exec");
+    }
+    _exit(127);
+}
+
+/* ---- and what its parent does ---- */
+
+static int rlvr__spawn_once(rlvr__box *box, rlvr__spawn *s, bool namespaces)
+{
+    enum { VM = 0x100, VFORK = 0x4000, NEWNS = 0x20000, NEWUTS = 0x4000000, NEWIPC = 0x8000000, NEWUSER = 0x10000000,
+           NEWPID = 0x20000000, NEWNET = 0x40000000 };
+    sigset_t all, before;
+    int flags = VM | VFORK | SIGCHLD, exec_fd = s->exec_fd;
+    s->box = box;
+    s->namespaces = namespaces;
+    s->step = NULL;
+    if (namespaces) flags |= NEWNS | NEWUTS | NEWIPC | NEWPID | NEWNET | (box->userns ? NEWUSER : 0);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int pid = clone(rlvr__child, box->stack + RLVR__SANDBOX_STACK - 64, flags, s);
+    if (pid < 0) { s->error = errno; s->step = "clone"; }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    s->exec_fd = exec_fd;
+    if (pid > 0 && s->step) {
+        while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR) {}
+        pid = -1;
+    }
+    return pid;
+}
+
+/* Starts a process. Its pid, or -1 with step and error set. Where namespaces cannot be had it is tried without them, now and
+   from then on. */
+static int rlvr__spawn_process(rlvr__box *box, rlvr__spawn *s)
+{
+    if (!s->confine) return rlvr__spawn_once(box, s, false);
+    s->uid = 0x70000000u | (box->next_uid++ & 0xffffffu);
+    snprintf(s->uid_map, sizeof s->uid_map, "1000 %u 1", (unsigned)geteuid());
+    snprintf(s->gid_map, sizeof s->gid_map, "1000 %u 1", (unsigned)getegid());
+    snprintf(s->tmp_options, sizeof s->tmp_options, "size=%lld,nr_inodes=512,mode=1777", (long long)s->tmp_size);
+    if (box->namespaces && !(box->off & RLVR__NO_NAMESPACES)) {
+        int pid = rlvr__spawn_once(box, s, true);
+        bool other = pid < 0 && (!strcmp(s->step, "exec") || !strcmp(s->step, "seccomp") || !strcmp(s->step, "setrlimit") ||
+                                 !strcmp(s->step, "dup"));
+        if (pid > 0 || other) return pid;
+        snprintf(box->namespaces_why, sizeof box->namespaces_why, "%s: %s", s->step, strerror(s->error));
+        box->namespaces = false;
+    }
+    return rlvr__spawn_once(box, s, false);
+}
+
+/* Why a process did not start, for a verdict's reason. */
+static void rlvr__spawn_why(const rlvr__box *box, const rlvr__spawn *s, char *out, size_t n)
+{
+    bool exec = !strcmp(s->step, "exec");
+    if (exec) snprintf(out, n, "cannot run %s: %s", s->exec_fd >= 0 ? "the compiled program" : s->argv[0], strerror(s->error));
+    else snprintf(out, n, "the sandbox cannot be set up: %s: %s%s%s%s", s->step, strerror(s->error),
+                  box->namespaces_why[0] ? " (no namespaces: " : "", box->namespaces_why, box->namespaces_why[0] ? ")" : "");
+}
+
+/* Ends a process with all that it has started, and takes it from the list of the dead. Returns its wait status. */
+static int rlvr__kill(int pid)
+{
+    int status = 0;
+    if (pid <= 0) return 0;
+    kill(-pid, SIGKILL);
+    kill(pid, SIGKILL);
+    while (waitpid(pid, &status, __WALL) < 0 && errno == EINTR) {}
+    return status;
+}
+
+/* Writes without blocking and without a SIGPIPE. Bytes written; 0: not now; -1: nobody reads. */
+static int64_t rlvr__pipe_write(int fd, const char *data, size_t n)
+{
+    sigset_t pipe_set, before, pending;
+    struct timespec none = {0, 0};
+    sigemptyset(&pipe_set);
+    sigaddset(&pipe_set, SIGPIPE);
+    sigpending(&pending);
+    bool was = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe_set, &before);
+    ssize_t got;
+    do got = write(fd, data, RLVR__MIN(n, (size_t)1 << 20));
+    while (got < 0 && errno == EINTR);
+    int why = errno;
+    if (got < 0 && why == EPIPE && !was) {
+        while (sigtimedwait(&pipe_set, NULL, &none) < 0 && errno == EINTR) {}
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return got >= 0 ? got : why == EAGAIN ? 0 : -1;
+}
+
+/* Reads what is there, at most up to cap bytes in the buffer. 1: more may come, 0: the end, -1: the cap is passed. */
+static int rlvr__pipe_read(int fd, rlvr__buf *b, size_t cap)
+{
+    for (;;) {
+        if (b->len > cap) return -1;
+        if (!rlvr__buf_reserve(b, 65536)) return -1;
+        ssize_t got = read(fd, b->data + b->len, 65536);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return errno == EAGAIN ? 1 : 0;
+        if (got == 0) return 0;
+        b->len += (size_t)got;
+        b->data[b->len] = 0;
+    }
+}
+
+static bool rlvr__pipe(int fd[2], bool nonblock_read, bool nonblock_write)
+{
+    if (syscall(SYS_pipe2, fd, O_CLOEXEC) != 0) { fd[0] = fd[1] = -1; return false; }
+    if (nonblock_read) fcntl(fd[0], F_SETFL, O_NONBLOCK);
+    if (nonblock_write) fcntl(fd[1], F_SETFL, O_NONBLOCK);
+    return true;
+}
+
+static void rlvr__shut(int *fd)
+{
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+}
+
+/* ============================================================================================
+   15.9a PYTHON INSIDE                                                        >>sandbox-python
+   ============================================================================================ */
+
+/* What the interpreters of 15.9b run: `python3 -I -S -B -c SCRIPT ROLE FILTER WIPE`, ROLE T or C, FILTER the strict seccomp
+   program in hexadecimal, which each forked child puts on itself, WIPE 1 where /tmp is its own. Descriptors: 0 and 1 are ours,
+   3 and 4 lead to the other side, 5 tells the tester that the candidate is gone. A forked candidate has only 3 and 4. */
+static const struct { int side; const char *text; } rlvr__python[] = {      /* side: 0 tester, 1 candidate, 2 both */
+    /* what both roles share: frames, and values as plain data */
+    {2, "import sys, posix, select, time, gc\n"
+        "ROLE, FILTER, WIPE = sys.argv[1], bytes.fromhex(sys.argv[2]), sys.argv[3] == '1'\n"
+        "NULL = posix.open('/dev/null', posix.O_RDWR)\n"
+        "def read(f, n):\n"
+        "    b = bytearray()\n"
+        "    while len(b) < n:\n"
+        "        c = posix.read(f, min(n - len(b), 1 << 20))\n"
+        "        if not c:\n"
+        "            posix._exit(0)\n"
+        "        b += c\n"
+        "    return bytes(b)\n"
+        "def frame(f):\n"
+        "    h = read(f, 9)\n"
+        "    return h[:1], read(f, int(h[1:], 16))\n"
+        "def put(f, b):\n"
+        "    b = memoryview(b)\n"
+        "    while b:\n"
+        "        b = b[posix.write(f, b):]\n"
+        "def pack(kind, b):\n"
+        "    return kind + b'%08x' % len(b) + b\n"
+        "PLAIN = 0\n"
+        "def enc(v, other):\n"
+        "    o = []\n"
+        "    def e(v, d):\n"
+        "        if d > 90:\n"
+        "            raise ValueError('nested too deeply')\n"
+        "        def many(tag, items):\n"
+        "            o.append(tag + b'%x:' % len(items))\n"
+        "            for i in items:\n"
+        "                e(i, d + 1)\n"
+        "        def raw(tag, b):\n"
+        "            o.append(tag + b'%x:' % len(b))\n"
+        "            o.append(b)\n"
+        "        if v is None: o.append(b'N')\n"
+        "        elif v is True: o.append(b'T')\n"
+        "        elif v is False: o.append(b'F')\n"
+        "        elif isinstance(v, int): raw(b'i', int.to_bytes(v, (int.bit_length(v) + 8) // 8, 'little', signed=True))\n"
+        "        elif isinstance(v, float): raw(b'f', float.hex(v).encode())\n"
+        "        elif isinstance(v, complex): many(b'c', [v.real, v.imag])\n"
+        "        elif isinstance(v, str): raw(b's', str.encode(v, 'utf-8', 'surrogatepass'))\n"
+        "        elif isinstance(v, (bytes, bytearray)): raw(b'b', bytes(v))\n"
+        "        elif isinstance(v, list): many(b'l', list(v))\n"
+        "        elif isinstance(v, tuple): many(b't', tuple(v))\n"
+        "        elif isinstance(v, dict): many(b'd', [x for p in v.items() for x in p])\n"
+        "        elif isinstance(v, set): many(b'e', list(v))\n"
+        "        elif isinstance(v, frozenset): many(b'z', list(v))\n"
+        "        elif isinstance(v, range): many(b'r', [v.start, v.stop, v.step])\n"
+        "        else: other(v, o, many)\n"
+        "    e(v, 0)\n"
+        "    return b''.join(o)\n"
+        "def dec(b, handle):\n"
+        "    p = 0\n"
+        "    def d(depth):\n"
+        "        nonlocal p\n"
+        "        if depth > 100:\n"
+        "            raise ValueError('nested too deeply')\n"
+        "        tag = b[p:p + 1]\n"
+        "        p += 1\n"
+        "        if tag == b'N': return None\n"
+        "        if tag == b'T': return True\n"
+        "        if tag == b'F': return False\n"
+        "        q = b.index(b':', p, p + 20)\n"
+        "        n = int(b[p:q], 16)\n"
+        "        p = q + 1\n"
+        "        if n < 0 or n > len(b) - p:\n"
+        "            raise ValueError('cut off')\n"
+        "        if tag in b'ifsbo':\n"
+        "            x = b[p:p + n]\n"
+        "            p += n\n"
+        "            if tag == b'i': return int.from_bytes(x, 'little', signed=True)\n"
+        "            if tag == b'f': return float.fromhex(x.decode())\n"
+        "            if tag == b's': return x.decode('utf-8', 'surrogatepass')\n"
+        "            if tag == b'b': return x\n"
+        "            return handle(int(x))\n"
+        "        v = [d(depth + 1) for _ in range(n)]\n"
+        "        if tag == b'l': return v\n"
+        "        if tag == b't': return tuple(v)\n"
+        "        if tag == b'd': return dict(zip(v[::2], v[1::2]))\n"
+        "        if tag == b'e': return set(v)\n"
+        "        if tag == b'z': return frozenset(v)\n"
+        "        if tag == b'g': return iter(v)\n"
+        "        if tag == b'c': return complex(v[0], v[1])\n"
+        "        if tag == b'r': return range(v[0], v[1], v[2])\n"
+        "        raise ValueError('no such type')\n"
+        "    v = d(0)\n"
+        "    if p != len(b):\n"
+        "        raise ValueError('more than a value')\n"
+        "    return v\n"
+        "def confine():\n"
+        "    if not FILTER:\n"
+        "        return\n"
+        "    off = bytes.__basicsize__ - 1\n"
+        "    program = (len(FILTER) // 8).to_bytes(8, sys.byteorder) + (id(FILTER) + off).to_bytes(8, sys.byteorder)\n"
+        "    PRCTL(LONG(1), LONG(9), LONG(0), LONG(0), LONG(0))\n"},
+    {2, "    if PRCTL(LONG(22), LONG(2), LONG(id(program) + off), LONG(0), LONG(0)):\n"
+        "        posix._exit(97)\n"},
+    /* the process that runs the program */
+    {1, "def work(unused):\n"
+        "    posix.close(unused)\n"
+        "    for f in (0, 1, 2):\n"
+        "        posix.dup2(NULL, f)\n"
+        "    posix.close(5)\n"
+        "    posix.set_blocking(3, True)\n"
+        "    posix.set_blocking(4, True)\n"
+        "    confine()\n"
+        "    module = type(sys)('candidate')\n"
+        "    sys.modules['candidate'] = module\n"
+        "    names, handles, nonce = module.__dict__, [], b''\n"
+        "    import builtins\n"
+        "    builtins.exit = builtins.quit = sys.exit\n"
+        "    def reply(kind, b):\n"
+        "        put(4, nonce + pack(kind, b))\n"
+        "    def other(v, o, many):\n"
+        "        if type(v).__name__ in ('deque', 'dict_values'): many(b'l', list(v))\n"
+        "        elif type(v).__name__ in ('dict_keys', 'dict_items'): many(b'e', list(v))\n"
+        "        elif hasattr(v, '__next__'):\n"
+        "            items = []\n"
+        "            for x in v:\n"
+        "                if len(items) >= 10000:\n"
+        "                    raise ValueError('more than 10000 items')\n"
+        "                items.append(x)\n"
+        "            many(b'g', items)\n"
+        "        else:\n"
+        "            if len(handles) >= 10000:\n"
+        "                raise ValueError('more than 10000 objects')\n"
+        "            handles.append(v)\n"
+        "            o.append(b'o%x:%d' % (len(str(len(handles) - 1)), len(handles) - 1))\n"
+        "    def answer(kind, b):\n"
+        "        nonlocal nonce\n"
+        "        if kind == b'P':\n"
+        "            nonce, b = b[:16], b[16:]\n"
+        "            reply(b'v', b'N')\n"
+        "            exec(compile(b, '<program>', 'exec'), names)\n"
+        "            return None\n"
+        "        target, name, args, kw = dec(b, handles.__getitem__)\n"
+        "        if isinstance(target, str):\n"
+        "            if target not in names:\n"
+        "                raise NameError(\"name '%s' is not defined\" % target)\n"
+        "            target = names[target]\n"
+        "        if kind == b'c': return target(*args, **kw)\n"
+        "        if kind == b'a': return getattr(target, name)\n"
+        "        if kind == b'x': return target[name]\n"
+        "        if kind == b'n': return len(target)\n"
+        "        if kind == b't': return iter(list(target))\n"
+        "        if kind == b's': return str(target)\n"
+        "    exec(compile(b'def f(x): return x', '<program>', 'exec'), {})\n"
+        "    dec(enc(['f', None, [1], {}], other), None)\n"
+        "    while 1:\n"
+        "        kind, b = frame(3)\n"
+        "        try:\n"
+        "            r = b'v', enc(answer(kind, b), other)\n"
+        "        except BaseException as x:\n"
+        "            try:\n"
+        "                r = b'x', enc([type(x).__name__, str(x)[:200]], other)\n"
+        "            except BaseException:\n"
+        "                r = b'x', enc(['Exception', ''], other)\n"
+        "        reply(*r)\n"},
+    /* the process that runs the tests */
+    {0, "ended, bad, calls = [], [], [0]\n"
+        "class Gone(BaseException):\n"
+        "    def __init__(self, why):\n"
+        "        ended.append(why)\n"
+        "class Bad(BaseException):\n"
+        "    def __init__(self, why):\n"
+        "        bad.append(why)\n"
+        "class CandidateError(Exception): pass\n"
+        "def refuse(self, *rest):\n"
+        "    raise TypeError('the program gave an object that is no plain data')\n"
+        "class Far:\n"
+        "    __slots__ = ('_id',)\n"
+        "    def __call__(self, *args, **kw): return op(b'c', self._key(), None, args, kw)\n"
+        "    def __getattr__(self, name):\n"
+        "        if name[:2] == '__':\n"
+        "            raise AttributeError(name)\n"
+        "        return op(b'a', self._key(), name)\n"
+        "    def __getitem__(self, i): return op(b'x', self._key(), i)\n"
+        "    def __len__(self):\n"
+        "        n = op(b'n', self._key())\n"
+        "        return n if type(n) is int else refuse(self)\n"
+        "    def __iter__(self):\n"
+        "        v = op(b't', self._key())\n"
+        "        return v if hasattr(v, '__next__') else refuse(self)\n"
+        "    def __str__(self):\n"
+        "        v = op(b's', self._key())\n"
+        "        return v if type(v) is str else refuse(self)\n"
+        "    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __contains__ = refuse\n"
+        "    __hash__ = None\n"
+        "class Ref(Far):\n"
+        "    __slots__ = ()\n"
+        "    def __init__(self, n): self._id = n\n"
+        "    def _key(self): return self\n"
+        "class Proxy(Far):\n"
+        "    __slots__ = ()\n"
+        "    def __init__(self, name): self._id = name\n"
+        "    def _key(self): return self._id\n"
+        "def work(jobs):\n"
+        "    for f in (0, 1, 2):\n"
+        "        if f == 1:\n"
+        "            out = posix.dup(1)\n"
+        "        posix.dup2(NULL, f)\n"
+        "    for f in (3, 4, 5):\n"
+        "        posix.set_blocking(f, False)\n"
+        "    import builtins\n"
+        "    global op\n"
+        "    poll, foreign = select.poll(), []\n"
+        "    poll.register(3, select.POLLIN)\n"
+        "    poll.register(5, select.POLLIN)\n"
+        "    confine()\n"
+        "    def verdict(status, text, passed=0, total=1):\n"
+        "        b = text.encode('ascii', 'backslashreplace')[:200]\n"
+        "        put(out, b'V' + status + b'%08x%08x' % (passed, total) + pack(b'', b))\n"
+        "        posix._exit(0)\n"
+        "    def wait():\n"
+        "        left = end - time.monotonic()\n"
+        "        if left <= 0:\n"
+        "            raise Gone('timeout: no answer within %g s' % (seconds / 1000))\n"
+        "        return [f for f, _ in poll.poll(left * 1000 + 1)]\n"
+        "    def gone():\n"
+        "        b = posix.read(5, 1)\n"
+        "        raise Gone('the program ended' + (' by signal %d' % b[0] if b and b[0] else '') + ' before it answered')\n"
+        "    def want(n, b):\n"
+        "        while len(b) < n:\n"
+        "            ready = wait()\n"
+        "            if 3 in ready:\n"
+        "                c = posix.read(3, min(n - len(b), 1 << 20))\n"
+        "                if not c:\n"
+        "                    raise Gone('the program is gone')\n"
+        "                b += c\n"
+        "            elif 5 in ready:\n"
+        "                gone()\n"
+        "        return b\n"
+        "    def tell(kind, payload):\n"
+        "        if ended:\n"
+        "            raise Gone(ended[0])\n"
+        "        b = memoryview(pack(kind, payload))\n"
+        "        poll.register(4, select.POLLOUT)\n"
+        "        poll.modify(3, 0)\n"
+        "        while b:\n"
+        "            ready = wait()\n"
+        "            if 4 in ready:\n"
+        "                try:\n"
+        "                    b = b[posix.write(4, b):]\n"
+        "                except BlockingIOError:\n"
+        "                    pass\n"
+        "            elif 5 in ready:\n"
+        "                gone()\n"
+        "        poll.unregister(4)\n"
+        "        poll.modify(3, select.POLLIN)\n"
+        "    def hear():\n"
+        "        head = bytes(want(25, bytearray()))\n"
+        "        if head[:16] != nonce:\n"
+        "            raise Gone('the program wrote into the protocol')\n"
+        "        try:\n"
+        "            n = int(head[17:], 16)\n"
+        "        except ValueError:\n"
+        "            raise Gone('the program wrote into the protocol')\n"
+        "        if n < 0 or n > 1 << 24:\n"
+        "            raise Gone('the program answered with more than 16 MiB')\n"},
+    {0, "        body = bytes(want(n, bytearray()))\n"
+        "        try:\n"
+        "            value = dec(body, Ref)\n"
+        "        except (ValueError, TypeError, OverflowError, RecursionError, LookupError, MemoryError, UnicodeError) as x:\n"
+        "            raise Gone('the program answered with no plain value')\n"
+        "        if head[16:17] == b'v':\n"
+        "            return value\n"
+        "        name, text = (value + ['', ''])[:2] if isinstance(value, list) else ('', '')\n"
+        "        kind = getattr(builtins, name, None) if isinstance(name, str) else None\n"
+        "        if not (isinstance(kind, type) and issubclass(kind, Exception)):\n"
+        "            kind = CandidateError\n"
+        "        try:\n"
+        "            x = kind(str(text))\n"
+        "        except Exception:\n"
+        "            x = CandidateError(str(text))\n"
+        "        x.name_there = str(name)\n"
+        "        foreign.append(x)\n"
+        "        raise x\n"
+        "    def no(v, o, many):\n"
+        "        if isinstance(v, Ref): o.append(b'o%x:%d' % (len(str(v._id)), v._id))\n"
+        "        elif isinstance(v, Proxy): raise Bad('the tests hand the program its own functions')\n"
+        "        else: raise Bad('the tests hand the program a %s, which is no plain data' % type(v).__name__)\n"
+        "    def op(kind, target, name=None, args=(), kw={}):\n"
+        "        calls[0] += 1\n"
+        "        tell(kind, enc([target, name, list(args), dict(kw)], no))\n"
+        "        return hear()\n"
+        "    def line(x):\n"
+        "        n, t = 0, x.__traceback__\n"
+        "        while t:\n"
+        "            if t.tb_frame.f_code.co_filename == '<tests>':\n"
+        "                n = t.tb_lineno\n"
+        "            t = t.tb_next\n"
+        "        return ' in line %d of the tests' % n if n else ''\n"
+        "    def attempt(f):\n"
+        "        try:\n"
+        "            f()\n"
+        "            return None\n"
+        "        except Exception as x:\n"
+        "            mine = not any(x is y for y in foreign)\n"
+        "            if mine and isinstance(x, ImportError):\n"
+        "                verdict(b'x', 'the tests cannot import: %s' % x)\n"
+        "            name = type(x).__name__ if mine else x.name_there\n"
+        "            text = str(x)\n"
+        "            return (name + (': ' + text if text else '') if name != 'AssertionError' or text else 'an assertion fails') + line(x)\n"
+        "        except (SystemExit, KeyboardInterrupt, GeneratorExit):\n"
+        "            raise Bad('the tests end themselves')\n"
+        "    def names_of(code, found):\n"
+        "        found.update(code.co_names)\n"
+        "        for c in code.co_consts:\n"
+        "            if isinstance(c, type(code)):\n"
+        "                names_of(c, found)\n"
+        "        return found\n"
+        "    exec(compile('assert f(1) == 1', '<tests>', 'exec'), {'f': lambda x: dec(enc(x, no), Ref)})\n"
+        "    nonce, seconds, entry, program, partial, tests = dec(frame(jobs)[1], None)\n"
+        "    end = time.monotonic() + seconds / 1000\n"
+        "    try:\n"
+        "        tell(b'P', nonce + program)\n"
+        "        hear()\n"
+        "    except BaseException as x:\n"
+        "        verdict(b'x', 'the sandboxed process does not start: %s' % (ended or [x])[0])\n"
+        "    codes, space, failed, first = [], {'__name__': 'tests'}, 0, ''\n"
+        "    for t in tests:\n"
+        "        try:\n"
+        "            codes.append(compile(t, '<tests>', 'exec'))\n"
+        "        except (SyntaxError, ValueError, RecursionError, MemoryError) as x:\n"
+        "            verdict(b'b', 'the tests do not compile: %s' % x)\n"
+        "    for c in codes:\n"
+        "        for name in names_of(c, set()):\n"
+        "            if not hasattr(builtins, name) and name[:2] != '__':\n"
+        "                space[name] = Proxy(name)\n"
+        "    if entry:\n"
+        "        space[entry] = Proxy(entry)\n"
+        "    mine = space.get(entry)\n"
+        "    put(out, b'S')\n"
+        "    try:\n"
+        "        why = attempt(hear)\n"
+        "        if why:\n"
+        "            verdict(b'u', 'the program raises ' + why, 0, len(codes))\n"
+        "        for c in codes:\n"
+        "            why = attempt(lambda: exec(c, space))\n"
+        "            first = first or why\n"},
+    {0, "            failed += bool(why)\n"
+        "            if failed and not partial:\n"
+        "                break\n"
+        "        check = space.get('check')\n"
+        "        if not failed and calls[0] == 0 and type(check) is type(work):\n"
+        "            if not entry:\n"
+        "                raise Bad('check(candidate) needs the field \"entry\"')\n"
+        "            first = attempt(lambda: check(mine))\n"
+        "            failed = bool(first) * len(codes)\n"
+        "        if not failed and calls[0] == 0:\n"
+        "            raise Bad('the tests never call the program')\n"
+        "    except Gone:\n"
+        "        pass\n"
+        "    except Bad:\n"
+        "        pass\n"
+        "    except MemoryError:\n"
+        "        verdict(b'u', 'the tests run out of memory', 0, len(codes))\n"
+        "    if bad:\n"
+        "        verdict(b'b', bad[0])\n"
+        "    if ended:\n"
+        "        verdict(b'u', ended[0], 0, len(codes))\n"
+        "    if not failed:\n"
+        "        verdict(b'e', '', len(codes), len(codes))\n"
+        "    verdict(b'p' if partial and failed < len(codes) else b'u', first or '', len(codes) - failed, len(codes))\n"},
+    /* the process that both are forked from */
+    {2, "def drain(f):\n"
+        "    posix.set_blocking(f, False)\n"
+        "    try:\n"
+        "        while posix.read(f, 65536):\n"
+        "            pass\n"
+        "    except BlockingIOError:\n"
+        "        pass\n"
+        "def wipe(path):\n"
+        "    for name in posix.listdir(path):\n"
+        "        p = path + '/' + name\n"
+        "        if posix.lstat(p).st_mode & 0o170000 == 0o040000:\n"
+        "            posix.chmod(p, 0o700)\n"
+        "            wipe(p)\n"
+        "            posix.rmdir(p)\n"
+        "        else:\n"
+        "            posix.unlink(p)\n"
+        "def warm():\n"
+        "    for name in 'math re collections itertools functools heapq bisect string typing'.split():\n"
+        "        try:\n"
+        "            __import__(name)\n"
+        "        except ImportError:\n"
+        "            pass\n"
+        "    gc.freeze()\n"
+        "def serve():\n"
+        "    first = 1\n"
+        "    while 1:\n"
+        "        r, w = posix.pipe()\n"
+        "        a, b = posix.pipe()\n"
+        "        pid = posix.fork()\n"
+        "        if pid == 0:\n"
+        "            posix.close(r)\n"
+        "            posix.close(b)\n"
+        "            work(a)\n"
+        "            posix._exit(0)\n"
+        "        posix.close(w)\n"
+        "        posix.close(a)\n"
+        "        put(1, b'R')\n"
+        "        poll = select.poll()\n"
+        "        poll.register(r, select.POLLIN)\n"
+        "        poll.register(0, select.POLLIN)\n"
+        "        while 1:\n"
+        "            ready = [f for f, _ in poll.poll()]\n"
+        "            if r in ready:\n"
+        "                poll.unregister(r)\n"
+        "                posix.kill(pid, 9)\n"
+        "                status = posix.waitpid(pid, 0)[1]\n"
+        "                pid = 0\n"
+        "                if ROLE == 'T': put(1, b'E')\n"
+        "                else: put(5, bytes([status & 127]))\n"
+        "            if 0 in ready:\n"
+        "                kind, job = frame(0)\n"
+        "                if kind == b'J':\n"
+        "                    drain(3)\n"
+        "                    drain(5)\n"
+        "                    try:\n"
+        "                        put(b, pack(b'J', job))\n"
+        "                    except BrokenPipeError:\n"
+        "                        pass\n"
+        "                    continue\n"
+        "                if pid:\n"
+        "                    posix.kill(pid, 9)\n"
+        "                    posix.waitpid(pid, 0)\n"
+        "                posix.close(r)\n"
+        "                posix.close(b)\n"
+        "                if WIPE: wipe('/tmp')\n"
+        "                drain(3)\n"
+        "                if first: warm()\n"
+        "                first = 0\n"
+        "                break\n"
+        "try:\n"
+        "    import _ctypes\n"
+        "    class LONG(_ctypes._SimpleCData):\n"
+        "        _type_ = 'l'\n"
+        "    class CALL(_ctypes.CFuncPtr):\n"
+        "        _flags_ = 1\n"
+        "        _restype_ = LONG\n"
+        "    PRCTL = CALL(_ctypes.dlsym(_ctypes.dlopen(None, 0), 'prctl'))\n"
+        "except ImportError:\n"
+        "    FILTER = FILTER and None\n"
+        "if FILTER is None:\n"
+        "    put(1, b'N')\n"
+        "else:\n"
+        "    put(1, b'Y')\n"
+        "    gc.freeze()\n"
+        "    try:\n"
+        "        serve()\n"
+        "    finally:\n"
+        "        posix._exit(1)\n"},
+};
+
+/* ============================================================================================
+   15.9b THE POOL OF WORKERS                                                           >>workers
+   ============================================================================================ */
+
+/* A verdict of another process is a job. Jobs wait in a queue; as many as the machine has cores run at once, and whoever polls
+   for one of them moves all of them on. Functions in Python are run by pairs: two interpreters, each in a sandbox of its own,
+   one that forks a tester and one that forks a candidate for every job, so that a job finds nothing of the one before it and
+   no interpreter has to be started. Between two jobs both kill what is left, empty their /tmp and their pipes, fork the next
+   tester and candidate, which wait, and say so; a pair that does not is killed and replaced. The candidate's side never sees the tests: it is handed the program, then one
+   call after the other, as plain data, and hands plain data back; tester and candidate share two pipes and nothing else.
+   A pair's messages to us: Y ready, N no ctypes; S the tests begin, V verdict, E the tester is gone, R clean, and the next is forked. */
+
+typedef struct rlvr__job {
+    struct rlvr__job *next;
+    struct rlvr__sandbox *sandbox;
+    rlvr_reward_kind kind;
+    bool done, started, unsafe;
+    int  attempts;
+    rlvr_status status;  float reward;  char reason[256];
+    double seconds;                  /* for code: all tests; for stdio: each case; for process: without any answer */
+    int64_t memory;                  /* MiB */
+    rlvr__buf work;                  /* code: what the tester gets; stdio: the program; process: the request's line */
+    char nonce[17];
+    const struct rlvr__language *language;      /* of stdio */
+    const rlvr__json *cases, *at;    /* all, the next one */
+    int  n_cases, n_run, n_passed;
+    bool partial;
+    int  compare;  double tolerance;
+    int64_t output;                  /* bytes that a case may write */
+    int  failed;  char failure[64];  /* the first case that failed, and why */
+    char interpreter[512];
+    rlvr__buf binary;                /* of a compiled program */
+    struct rlvr__command *command;   /* of process */
+    int64_t id;  bool sent;
+} rlvr__job;
+
+typedef struct rlvr__duo {
+    int  pid[2], to[2], from[2];     /* 0: the tester's side, 1: the candidate's */
+    rlvr__buf out[2], in[2];  size_t sent[2];
+    enum { RLVR__DUO_NONE, RLVR__DUO_IDLE, RLVR__DUO_BUSY, RLVR__DUO_CLEANING } state;
+    bool clean[2], unsafe;
+    int64_t memory;
+    rlvr__job *job;
+    double deadline;
+} rlvr__duo;
+
+typedef struct rlvr__run {           /* one process of a stdio job: the compiler, or the program on one case */
+    rlvr__job *job;
+    int  pid, to, from, status;
+    bool compiles, exited, ended;
+    const char *data;  size_t len, sent;
+    rlvr__buf out;  size_t most;
+    double deadline;
+    char tmp[64];
+} rlvr__run;
+
+typedef struct rlvr__command rlvr__command;
+
+struct rlvr__sandbox {
+    rlvr_ctx *ctx;
+    rlvr__box *box;
+    int n_workers;
+    rlvr__duo *pairs;  rlvr__run *runs;         /* (n_workers) each */
+    rlvr__job *first, *last;                     /* that wait */
+    rlvr__command *commands;
+    char *script[2], *filter_hex;                /* what an interpreter of either side is started with */
+    char python[512];
+    int64_t n_spawned;
+    struct pollfd *fds;
+};
+enum { RLVR__POLL_FDS = 1024, RLVR__WORKERS_MOST = 64 };
+
+RLVR__PRINTF(4, 5) static void rlvr__job_done(rlvr__job *j, rlvr_status status, float reward, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(j->reason, sizeof j->reason, format, args);
+    va_end(args);
+    j->status = status;
+    j->reward = reward;
+    j->done = true;
+}
+
+static void rlvr__job_free(rlvr_ctx *ctx, rlvr__job *j)
+{
+    rlvr__buf_free(&j->work);
+    rlvr__buf_free(&j->binary);
+    rlvr__free(ctx, j);
+}
+
+static void rlvr__job_queue(rlvr__sandbox *s, rlvr__job *j, bool front)
+{
+    j->next = front ? s->first : NULL;
+    if (front) s->first = j;
+    else if (s->last) s->last->next = j;
+    else s->first = j;
+    if (!s->last || !front) s->last = j;
+}
+
+/* A program by its path or by its name. False: there is none. */
+static bool rlvr__find_program(char *out, size_t n, const char *path, const char *const *names)
+{
+    const char *folders = getenv("PATH");
+    if (path) return snprintf(out, n, "%s", path) < (int)n && access(path, X_OK) == 0;
+    for (; *names; names++) {
+        char list[4096];
+        snprintf(list, sizeof list, "/usr/bin:/usr/local/bin:/bin:%s", folders ? folders : "");
+        for (char *at = list, *colon; at; at = colon) {
+            colon = strchr(at, ':');
+            if (colon) *colon++ = 0;
+            if (at[0] == '/' && snprintf(out, n, "%s/%s", at, *names) < (int)n && access(out, X_OK) == 0) return true;
+        }
+    }
+    return false;
+}
+
+static rlvr__sandbox *rlvr__sandbox_open(rlvr_ctx *ctx)
+{
+    rlvr__sandbox *s = ctx->sandbox ? ctx->sandbox : RLVR__NEW(ctx, rlvr__sandbox, 1);
+    if (!s || ctx->sandbox) return s;
+    rlvr__buf script[2] = {{ctx, NULL, 0, 0, false}, {ctx, NULL, 0, 0, false}}, hex = {ctx, NULL, 0, 0, false};
+    s->ctx = ctx;
+    s->n_workers = RLVR__MIN(RLVR__MAX(rlvr__cpu_count(), 1), (int)RLVR__WORKERS_MOST);
+    s->box = rlvr__box_open(ctx);
+    s->pairs = RLVR__NEW(ctx, rlvr__duo, s->n_workers);
+    s->runs = RLVR__NEW(ctx, rlvr__run, s->n_workers);
+    s->fds = RLVR__NEW(ctx, struct pollfd, RLVR__POLL_FDS);
+    for (int side = 0; side < 2; side++)
+        for (size_t i = 0; i < sizeof rlvr__python / sizeof rlvr__python[0]; i++)
+            if (rlvr__python[i].side != !side) rlvr__buf_add(&script[side], rlvr__python[i].text, strlen(rlvr__python[i].text));
+    if (s->box) {
+        const rlvr__filter *f = &s->box->filter[RLVR__STRICT];
+        const unsigned char *byte = (const unsigned char *)f->op;
+        for (size_t i = 0; i < (size_t)f->n * sizeof f->op[0]; i++) rlvr__buf_addf(&hex, "%02x", byte[i]);
+    }
+    s->script[0] = script[0].data;
+    s->script[1] = script[1].data;
+    s->filter_hex = hex.data;
+    if (!s->box || !s->pairs || !s->runs || !s->fds || script[0].failed || script[1].failed || hex.failed) return NULL;
+    for (int i = 0; i < s->n_workers; i++) {
+        rlvr__duo *p = &s->pairs[i];
+        p->out[0].ctx = p->out[1].ctx = p->in[0].ctx = p->in[1].ctx = s->runs[i].out.ctx = ctx;
+        p->to[0] = p->to[1] = p->from[0] = p->from[1] = s->runs[i].to = s->runs[i].from = -1;
+    }
+    ctx->sandbox = s;
+    return s;
+}
+
+/* ---- pairs ---- */
+
+static void rlvr__duo_kill(rlvr__duo *p)
+{
+    for (int side = 0; side < 2; side++) {
+        rlvr__kill(p->pid[side]);
+        p->pid[side] = 0;
+        rlvr__shut(&p->to[side]);
+        rlvr__shut(&p->from[side]);
+        p->out[side].len = p->in[side].len = p->sent[side] = 0;
+        p->clean[side] = false;
+    }
+    p->state = RLVR__DUO_NONE;
+    p->job = NULL;
+}
+
+/* Starts both sides; false: the job has got its verdict, an error. */
+static bool rlvr__duo_start(rlvr__sandbox *s, rlvr__duo *p, rlvr__job *j)
+{
+    int in[2][2], out[2][2], ask[2], answer[2], death[2];
+    bool ok = rlvr__pipe(in[0], false, true), confine = true;
+    ok = rlvr__pipe(in[1], false, true) && ok;
+    ok = rlvr__pipe(out[0], true, false) && ok;
+    ok = rlvr__pipe(out[1], true, false) && ok;
+    ok = rlvr__pipe(ask, false, false) && ok;
+    ok = rlvr__pipe(answer, false, false) && ok;
+    ok = rlvr__pipe(death, false, false) && ok;
+    if (!ok) rlvr__job_done(j, RLVR_STATUS_ERROR, 0, "pipe: %s", strerror(errno));
+    rlvr__box_prefix(s->box, s->python);
+    for (int side = 0; ok && side < 2; side++) {
+        const char *none[] = {NULL};
+        for (;;) {
+            const char *argv[] = {s->python, "-I", "-S", "-B", "-c", s->script[side], side ? "C" : "T", confine ? s->filter_hex : "", "0", NULL};
+            rlvr__spawn spawn;
+            memset(&spawn, 0, sizeof spawn);
+            spawn.argv = argv;
+            spawn.envp = none;
+            spawn.exec_fd = -1;
+            spawn.confine = confine;
+            spawn.profile = RLVR__SERVES;
+            spawn.memory = j->memory << 20;
+            spawn.file_size = 16 << 20;
+            spawn.tmp_size = 16 << 20;
+            spawn.cpu_seconds = 600;
+            spawn.processes = 64;
+            spawn.n_fds = 6;
+            spawn.fd[0] = in[side][0];
+            spawn.fd[1] = out[side][1];
+            spawn.fd[2] = -1;
+            spawn.fd[3] = side ? ask[0] : answer[0];
+            spawn.fd[4] = side ? answer[1] : ask[1];
+            spawn.fd[5] = side ? death[1] : death[0];
+            argv[8] = s->box->namespaces && !(s->box->off & RLVR__NO_NAMESPACES) && confine ? "1" : "0";
+            bool had = s->box->namespaces;
+            p->pid[side] = rlvr__spawn_process(s->box, &spawn);
+            if (p->pid[side] > 0 && had != s->box->namespaces) { rlvr__kill(p->pid[side]); p->pid[side] = 0; continue; }
+            if (p->pid[side] > 0) break;
+            p->pid[side] = 0;
+            if (j->unsafe && confine) { confine = false; continue; }
+            ok = false;
+            char why[256];
+            rlvr__spawn_why(s->box, &spawn, why, sizeof why);
+            rlvr__job_done(j, RLVR_STATUS_ERROR, 0, "%s", why);
+            break;
+        }
+        if (ok) s->n_spawned++;
+    }
+    for (int side = 0; side < 2; side++) {
+        p->to[side] = in[side][1];
+        p->from[side] = out[side][0];
+        rlvr__shut(&in[side][0]);
+        rlvr__shut(&out[side][1]);
+        rlvr__shut(&ask[side]);
+        rlvr__shut(&answer[side]);
+        rlvr__shut(&death[side]);
+    }
+    if (!ok) { rlvr__duo_kill(p); return false; }
+    p->state = RLVR__DUO_IDLE;
+    p->memory = j->memory;
+    p->unsafe = !confine;
+    return true;
+}
+
+static void rlvr__duo_send(rlvr__duo *p, int side, char kind, const char *data, size_t n)
+{
+    if (p->sent[side] == p->out[side].len) p->sent[side] = p->out[side].len = 0;
+    rlvr__buf_addf(&p->out[side], "%c%08zx", kind, n);
+    rlvr__buf_add(&p->out[side], data, n);
+}
+
+static void rlvr__duo_flush(rlvr__duo *p, int side)
+{
+    int64_t n;
+    while (p->sent[side] < p->out[side].len &&
+           (n = rlvr__pipe_write(p->to[side], p->out[side].data + p->sent[side], p->out[side].len - p->sent[side])) > 0)
+        p->sent[side] += (size_t)n;
+}
+
+static void rlvr__duo_begin(rlvr__duo *p, rlvr__job *j)
+{
+    rlvr__duo_send(p, 0, 'J', j->work.data, j->work.len);
+    p->job = j;
+    p->state = RLVR__DUO_BUSY;
+    p->deadline = rlvr__now() + j->seconds + 15;
+    rlvr__duo_flush(p, 0);
+}
+
+/* The pair has failed its job: once more with another pair, unless the tests have begun. */
+static void rlvr__duo_failed(rlvr__sandbox *s, rlvr__duo *p, const char *why)
+{
+    rlvr__job *j = p->job;
+    rlvr__duo_kill(p);
+    if (!j || j->done) return;
+    if (j->started) rlvr__job_done(j, RLVR_STATUS_UNEQUAL, 0, "while the tests ran %s", why);
+    else if (++j->attempts < 2) rlvr__job_queue(s, j, true);
+    else rlvr__job_done(j, RLVR_STATUS_ERROR, 0, "the sandboxed interpreter failed: %s", why);
+}
+
+static void rlvr__duo_verdict(rlvr__duo *p, char letter, unsigned passed, unsigned total, const char *why, size_t n)
+{
+    rlvr__job *j = p->job;
+    rlvr_status status = letter == 'e' ? RLVR_STATUS_EQUAL : letter == 'u' ? RLVR_STATUS_UNEQUAL : letter == 'p' ? RLVR_STATUS_PARTIAL :
+                         letter == 'b' ? RLVR_STATUS_BAD_GOLD : RLVR_STATUS_ERROR;
+    float reward = letter == 'e' ? 1.0f : letter == 'p' && total ? (float)passed / (float)total : 0.0f;
+    if (letter == 'p' && passed == 0) status = RLVR_STATUS_UNEQUAL;
+    rlvr__job_done(j, status, reward, "%.*s", (int)n, why);
+    p->job = NULL;
+    p->state = RLVR__DUO_CLEANING;
+    p->deadline = rlvr__now() + 5;
+    rlvr__duo_send(p, 0, 'K', "", 0);
+    rlvr__duo_send(p, 1, 'K', "", 0);
+    rlvr__duo_flush(p, 0);
+    rlvr__duo_flush(p, 1);
+}
+
+/* Reads one message at p->in[side]; bytes used, 0: not yet whole, -1: it is none. */
+static int64_t rlvr__duo_message(rlvr__duo *p, int side, const char *at, size_t n)
+{
+    unsigned passed, total, len;
+    char numbers[25];
+    switch (at[0]) {
+    case 'Y': return 1;
+    case 'S': if (p->job && side == 0) { p->job->started = true; p->deadline = rlvr__now() + p->job->seconds + 1; } return 1;
+    case 'R': p->clean[side] = p->state == RLVR__DUO_CLEANING; return 1;
+    case 'E': return side == 0 && p->state == RLVR__DUO_CLEANING ? 1 : -1;
+    case 'V':
+        if (side != 0 || !p->job) return -1;
+        if (n < 26) return 0;
+        memcpy(numbers, at + 2, 24);
+        numbers[24] = 0;
+        if (sscanf(numbers, "%8x%8x%8x", &passed, &total, &len) != 3 || len > 200) return -1;
+        if (n < 26 + len) return 0;
+        rlvr__duo_verdict(p, at[1], passed, total, at + 26, len);
+        return 26 + (int64_t)len;
+    default: return -1;
+    }
+}
+
+static void rlvr__duo_serve(rlvr__sandbox *s, rlvr__duo *p)
+{
+    for (int side = 0; p->state != RLVR__DUO_NONE && side < 2; side++) {
+        int64_t n = 0;
+        size_t used = 0;
+        rlvr__duo_flush(p, side);
+        int more = rlvr__pipe_read(p->from[side], &p->in[side], 65536);
+        while (used < p->in[side].len) {
+            if (p->in[side].data[used] == 'N') {
+                rlvr__job *j = p->job;
+                rlvr__duo_kill(p);
+                if (j) rlvr__job_done(j, RLVR_STATUS_ERROR, 0, "%s lacks the module _ctypes; install Python's standard library", s->python);
+                return;
+            }
+            n = rlvr__duo_message(p, side, p->in[side].data + used, p->in[side].len - used);
+            if (n <= 0) break;
+            used += (size_t)n;
+        }
+        if (n < 0 || more <= 0 || p->out[side].failed) {
+            rlvr__duo_failed(s, p, more <= 0 ? "an interpreter ended" : "an interpreter broke the protocol");
+            return;
+        }
+        p->in[side].len -= used;
+        if (p->in[side].len) memmove(p->in[side].data, p->in[side].data + used, p->in[side].len);
+    }
+    if (p->state == RLVR__DUO_CLEANING && p->clean[0] && p->clean[1]) {
+        p->state = RLVR__DUO_IDLE;
+        p->clean[0] = p->clean[1] = false;
+    }
+    if (p->state >= RLVR__DUO_BUSY && rlvr__now() > p->deadline) rlvr__duo_failed(s, p, "the time ran out");
+}
+
+static void rlvr__pump(rlvr__sandbox *s, int ms);
+#endif
+
 /* ============================================================================================
    15.10 CODE, STDIO, PROCESS                                                          >>code
    ============================================================================================ */
+
+/* `code`: a Python function against assertions. Fields:
+     "program"    the candidate's program; absent: the completion's last ```python block (```py, ```python3), else its last block
+                  without a language, else the whole completion. Longer than 1 MiB is a zero
+     "tests"      a string of Python, or a list of them: assertions with whatever they need around them (loops, imports, helper
+                  functions). Names that neither they nor Python define are the program's. HumanEval's form, a function
+                  check(candidate) that nobody calls, is called with "entry". Nothing called at all is an error of the task
+     "entry"      the name of the function
+     "partial"    true: with a list, the reward is the share of tests that pass; default: 1 only where all pass
+     "timeout"    seconds for all of it, on the wall; default 5
+     "memory"     MiB of address space for each process; default 512
+   What crosses between tests and program is plain data: None, bool, int, float, complex, str, bytes, list, tuple, dict, set,
+   frozenset, range, the first 10,000 items of an iterator; subclasses cross as these. Any other object stays with the program;
+   the tests may call it and read its attributes and items (Solution().f(x)), yet it equals nothing and is neither true nor
+   false. What the program does to an argument in place is not seen. An exception crosses by its built-in type and its text.
+   Python's standard library is there, packages are not; the program has no descriptors but its two pipes.
+
+   `stdio`: a program against input and output. Fields:
+     "program"    as above, of a block of the language: python, py, python3 | c | lua | sh, bash, shell
+     "lang"       "python" (default), "c" (gnu11, compiled once), "lua", "sh"
+     "cases"      a list of {"in": "...", "out": "..."}; each is a new process in a new sandbox. Exit status 0 is part of right
+     "compare"    "tokens" (default): words between white space are equal; "float": words that are numbers may differ by
+                  "tolerance" (default 1e-6) absolutely or relatively; "exact": byte for byte, but for one newline at the end
+     "partial"    true: the reward is the share of cases that pass; default: 1 only where all pass, and the first failure ends it
+     "timeout"    seconds for each case, on the wall; default 5. "memory": MiB, default 512
+     "output"     bytes that a program may write in a case; default 1 MiB and twice what is expected
+   Programs in Lua and sh are at most 120 KiB, and so are those in Python.
+
+   In rlvr_reward_desc.options alone, since a task's line is not to be trusted with them: "python", "lua", "cc", "sh": paths of
+   the interpreters; "unsafe": true: where the sandbox cannot be set up, run without. */
+
+static const char *rlvr__lacks_tests(rlvr__case *c)
+{
+    const rlvr__json *tests = rlvr__field(c, "tests");
+    if (!rlvr__json_is(tests, RLVR__JSON_ARRAY)) return rlvr__json_is(tests, RLVR__JSON_STRING) && tests->len ? NULL : "tests";
+    RLVR__JSON_EACH(t, tests)
+        if (t->type != RLVR__JSON_STRING) return "tests";
+    return tests->count ? NULL : "tests";
+}
+
+static const char *rlvr__lacks_cases(rlvr__case *c)
+{
+    const rlvr__json *cases = rlvr__field(c, "cases");
+    if (!rlvr__json_is(cases, RLVR__JSON_ARRAY) || !cases->count) return "cases";
+    RLVR__JSON_EACH(one, cases)
+        if (!rlvr__json_str(rlvr__json_get(one, "in"), NULL) || !rlvr__json_str(rlvr__json_get(one, "out"), NULL)) return "cases";
+    return NULL;
+}
+
+static const char *rlvr__lacks_command(rlvr__case *c)
+{
+    const rlvr__json *command = rlvr__json_get(c->options, "command");
+    if (!rlvr__json_is(command, RLVR__JSON_ARRAY) || !command->count) return "command";
+    RLVR__JSON_EACH(word, command)
+        if (word->type != RLVR__JSON_STRING || memchr(word->text, 0, word->len)) return "command";
+    return NULL;
+}
+
+#ifdef RLVR__SANDBOX
+typedef struct rlvr__language { const char *name, *path_option; const char *fences[4]; const char *programs[4]; } rlvr__language;
+static const rlvr__language rlvr__languages[] = {
+    {"python", "python", {"python", "py", "python3", NULL}, {"python3", NULL, NULL, NULL}},
+    {"c", "cc", {"c", NULL, NULL, NULL}, {"gcc", "cc", "clang", NULL}},
+    {"lua", "lua", {"lua", NULL, NULL, NULL}, {"lua5.4", "lua", "lua5.3", NULL}},
+    {"sh", "sh", {"sh", "bash", "shell", NULL}, {"sh", NULL, NULL, NULL}},
+};
+enum { RLVR__LANGUAGES = 4, RLVR__PYTHON = 0, RLVR__C = 1, RLVR__LUA = 2, RLVR__SH = 3 };
+
+static bool rlvr__fence_is(const char *info, size_t n, const rlvr__language *language)
+{
+    while (n && rlvr__is_space(*info)) { info++; n--; }
+    size_t word = 0;
+    while (word < n && !rlvr__is_space(info[word]) && info[word] != '{' && info[word] != ',') word++;
+    if (!language) return word == 0;
+    for (int i = 0; i < 4 && language->fences[i]; i++) {
+        size_t k = 0;
+        while (k < word && language->fences[i][k] && (info[k] | 32) == language->fences[i][k]) k++;
+        if (k == word && !language->fences[i][k]) return true;
+    }
+    return false;
+}
+
+/* The last closed block of a language in one pass over the lines; else the last without a language, else all. */
+static void rlvr__code_block(const char *text, size_t len, const rlvr__language *language, const char **out, size_t *n_out)
+{
+    const char *end = text + len, *open = NULL, *found[2] = {NULL, NULL}, *found_end[2] = {NULL, NULL};
+    bool right = false, bare = false;
+    for (const char *line = text, *next; line < end; line = next) {
+        const char *newline = (const char *)memchr(line, '\n', (size_t)(end - line)), *p = line;
+        const char *stop = newline ? newline : end;
+        next = newline ? newline + 1 : end;
+        while (p < stop && (*p == ' ' || *p == '\t')) p++;
+        if (stop - p < 3 || memcmp(p, "```", 3)) continue;
+        while (p < stop && *p == '`') p++;
+        if (!open) {
+            right = rlvr__fence_is(p, (size_t)(stop - p), language);
+            bare = rlvr__fence_is(p, (size_t)(stop - p), NULL);
+            open = next;
+        } else if (rlvr__fence_is(p, (size_t)(stop - p), NULL)) {
+            if (right) { found[0] = open; found_end[0] = line; }
+            if (bare) { found[1] = open; found_end[1] = line; }
+            open = NULL;
+        } else {                 /* a block begins inside an open one, which was never closed */
+            right = rlvr__fence_is(p, (size_t)(stop - p), language);
+            bare = false;
+            open = next;
+        }
+    }
+    int which = found[0] ? 0 : 1;
+    *out = found[which] ? found[which] : text;
+    *n_out = found[which] ? (size_t)(found_end[which] - found[which]) : len;
+}
+
+/* The candidate's program; false: the verdict is given. */
+static bool rlvr__program(rlvr__case *c, const rlvr__language *language, const char **out, size_t *n)
+{
+    const rlvr__json *program = rlvr__field(c, "program");
+    if (program && !(*out = rlvr__json_str(program, n))) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"program\" is %s; write a string", rlvr__json_type_name(program));
+        return false;
+    }
+    if (!program) rlvr__code_block(c->text, c->len, language, out, n);
+    size_t blank = 0;
+    while (blank < *n && rlvr__is_space((*out)[blank])) blank++;
+    rlvr__extracted(c, *out, *n);
+    if (blank == *n) rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, "there is no program");
+    else if (memchr(*out, 0, *n)) rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "the program holds a NUL");
+    else if (*n > 1 << 20) rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "the program is longer than 1 MiB");
+    else return true;
+    return false;
+}
+
+/* A number of the task or the options within its limits; false: the verdict is given. */
+static bool rlvr__number_field(rlvr__case *c, const char *name, double otherwise, double low, double high, double *out)
+{
+    const rlvr__json *j = rlvr__field(c, name);
+    *out = rlvr__json_num(j, j ? -1 : otherwise);
+    if (*out >= low && *out <= high) return true;
+    rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"%s\" is no number from %g to %g", name, low, high);
+    return false;
+}
+
+static rlvr__job *rlvr__job_new(rlvr__case *c)      /* NULL: the verdict is given */
+{
+    rlvr__sandbox *s = rlvr__sandbox_open(c->ctx);
+    rlvr__job *j = s ? RLVR__NEW(c->ctx, rlvr__job, 1) : NULL;
+    double seconds, memory;
+    if (!j) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "out of memory"); return NULL; }
+    j->work.ctx = j->binary.ctx = c->ctx;
+    j->sandbox = s;
+    j->kind = c->desc->kind;
+    j->unsafe = rlvr__json_bool(rlvr__json_get(c->options, "unsafe"), false);
+    j->partial = rlvr__json_bool(rlvr__field(c, "partial"), false);
+    if (!rlvr__number_field(c, "timeout", j->kind == RLVR_REWARD_PROCESS ? 30 : 5, 0.01, 3600, &seconds) ||
+        !rlvr__number_field(c, "memory", 512, 64, 1 << 20, &memory)) {
+        rlvr__job_free(c->ctx, j);
+        return NULL;
+    }
+    j->seconds = seconds;
+    j->memory = (int64_t)memory;
+    return j;
+}
+
+static void rlvr__job_submit(rlvr__case *c, rlvr__job *j)
+{
+    if (j->work.failed) {
+        rlvr__job_free(c->ctx, j);
+        rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "out of memory");
+        return;
+    }
+    c->job = j;
+    rlvr__job_queue(j->sandbox, j, false);
+    rlvr__verdict(c, RLVR_STATUS_PENDING, 0, "%s", "");
+    rlvr__pump(j->sandbox, 0);
+}
+
+static bool rlvr__job_poll(rlvr__case *c, int ms)
+{
+    rlvr__job *j = (rlvr__job *)c->job;
+    double end = rlvr__now() + 1e-3 * ms;
+    do rlvr__pump(j->sandbox, RLVR__MAX((int)(1e3 * (end - rlvr__now())), 0));
+    while (!j->done && rlvr__now() < end);
+    if (!j->done) return false;
+    rlvr__verdict(c, j->status, j->reward, "%s", j->reason);
+    c->job = NULL;
+    rlvr__job_free(c->ctx, j);
+    return true;
+}
+
+/* An interpreter's path by the options or by its name; false: the verdict is given. */
+static bool rlvr__interpreter(rlvr__case *c, const rlvr__language *language, char *out, size_t n)
+{
+    const char *path = rlvr__json_str(rlvr__json_get(c->options, language->path_option), NULL);
+    if (rlvr__find_program(out, n, path, language->programs)) return true;
+    rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "there is no %.100s to run the program with", path ? path : language->programs[0]);
+    return false;
+}
+
+static void rlvr__put_plain(rlvr__buf *b, char tag, const char *data, size_t n)      /* as the interpreters' dec() reads it */
+{
+    rlvr__buf_addf(b, "%c%zx:", tag, n);
+    rlvr__buf_add(b, data, n);
+}
+
+static void rlvr__grade_code(rlvr__case *c)
+{
+    const char *program = NULL, *lacks = rlvr__lacks_tests(c), *entry = rlvr__json_str(rlvr__field(c, "entry"), NULL);
+    size_t n = 0;
+    unsigned char random[8], ms[4];
+    if (lacks) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the task needs \"tests\", a string or a list of strings"); return; }
+    if (!rlvr__program(c, &rlvr__languages[RLVR__PYTHON], &program, &n)) return;
+    rlvr__job *j = rlvr__job_new(c);
+    if (!j) return;
+    char python[sizeof j->sandbox->python];
+    if (!rlvr__interpreter(c, &rlvr__languages[RLVR__PYTHON], python, sizeof python)) { rlvr__job_free(c->ctx, j); return; }
+    if (strcmp(python, j->sandbox->python)) {
+        strcpy(j->sandbox->python, python);
+        for (int i = 0; i < j->sandbox->n_workers; i++)
+            if (j->sandbox->pairs[i].state == RLVR__DUO_IDLE) rlvr__duo_kill(&j->sandbox->pairs[i]);
+    }
+    if (syscall(SYS_getrandom, random, sizeof random, 0) != (long)sizeof random) {
+        rlvr__job_free(c->ctx, j);
+        rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "getrandom: %s", strerror(errno));
+        return;
+    }
+    for (int i = 0; i < 8; i++) snprintf(j->nonce + 2 * i, 3, "%02x", random[i]);
+    uint32_t timeout = (uint32_t)(j->seconds * 1000);
+    for (int i = 0; i < 4; i++) ms[i] = (unsigned char)(timeout >> (8 * i));
+    const rlvr__json *tests = rlvr__field(c, "tests");
+    bool list = tests->type == RLVR__JSON_ARRAY;
+    rlvr__buf_addf(&j->work, "l6:");
+    rlvr__put_plain(&j->work, 'b', j->nonce, 16);
+    rlvr__put_plain(&j->work, 'i', (const char *)ms, 4);
+    rlvr__put_plain(&j->work, 's', entry ? entry : "", entry ? strlen(entry) : 0);
+    rlvr__put_plain(&j->work, 'b', program, n);
+    rlvr__buf_addf(&j->work, "%cl%x:", j->partial && list ? 'T' : 'F', list ? tests->count : 1u);
+    if (!list) rlvr__put_plain(&j->work, 's', tests->text, tests->len);
+    else RLVR__JSON_EACH(t, tests) rlvr__put_plain(&j->work, 's', t->text, t->len);
+    rlvr__job_submit(c, j);
+}
+
+/* ---- stdio ---- */
+
+enum { RLVR__BY_TOKENS, RLVR__BY_FLOAT, RLVR__EXACTLY };
+
+static bool rlvr__token_number(const char *s, size_t n, double *out)
+{
+    size_t i = n && (s[0] == '-' || s[0] == '+'), digits = 0, from = i && s[0] == '+';
+    for (; i < n && (rlvr__is_digit(s[i]) || s[i] == '.'); i++) digits += s[i] != '.';
+    if (!digits || n > 400 || (memchr(s, '.', i) && memchr((const char *)memchr(s, '.', i) + 1, '.', (size_t)(s + i - (const char *)memchr(s, '.', i) - 1)))) return false;
+    if (i < n && (s[i] == 'e' || s[i] == 'E')) {
+        i++;
+        i += i < n && (s[i] == '-' || s[i] == '+');
+        if (i == n) return false;
+        for (; i < n; i++)
+            if (!rlvr__is_digit(s[i])) return false;
+    }
+    if (i < n) return false;
+    *out = rlvr__json_value(s + from, n - from);
+    return rlvr__finite(*out);
+}
+
+static bool rlvr__token_equal(const char *a, size_t n_a, const char *b, size_t n_b, int compare, double tolerance)
+{
+    double x, y;
+    if (n_a == n_b && !memcmp(a, b, n_a)) return true;
+    if (compare != RLVR__BY_FLOAT || !rlvr__token_number(a, n_a, &x) || !rlvr__token_number(b, n_b, &y)) return false;
+    return fabs(x - y) <= tolerance * fmax(1.0, fabs(y));
+}
+
+static size_t rlvr__token_next(const char *s, size_t n, size_t *at)      /* length of the next word, which then begins at *at */
+{
+    size_t k = 0;
+    while (*at < n && rlvr__is_space(s[*at])) ++*at;
+    while (*at + k < n && !rlvr__is_space(s[*at + k])) k++;
+    return k;
+}
+
+static bool rlvr__output_equal(const char *got, size_t n_got, const char *want, size_t n_want, int compare, double tolerance)
+{
+    size_t a = 0, b = 0, n_a, n_b;
+    if (compare == RLVR__EXACTLY) {
+        if (n_got && got[n_got - 1] == '\n') n_got--;
+        if (n_want && want[n_want - 1] == '\n') n_want--;
+        return n_got == n_want && (n_got == 0 || !memcmp(got, want, n_got));
+    }
+    for (;; a += n_a, b += n_b) {
+        n_a = rlvr__token_next(got, n_got, &a);
+        n_b = rlvr__token_next(want, n_want, &b);
+        if (!n_a || !n_b) return n_a == n_b;
+        if (!rlvr__token_equal(got + a, n_a, want + b, n_b, compare, tolerance)) return false;
+    }
+}
+
+static void rlvr__run_end(rlvr__run *r)      /* kills what is left and takes the folder away */
+{
+    if (r->pid > 0 && !r->exited) r->status = rlvr__kill(r->pid);
+    else if (r->pid > 0) kill(-r->pid, SIGKILL);
+    rlvr__shut(&r->to);
+    rlvr__shut(&r->from);
+    if (r->tmp[0]) {
+        DIR *dir = opendir(r->tmp);
+        char path[512];
+        for (struct dirent *e; dir && (e = readdir(dir));)
+            if (snprintf(path, sizeof path, "%s/%.256s", r->tmp, e->d_name) > 0) unlink(path);
+        if (dir) closedir(dir);
+        rmdir(r->tmp);
+        r->tmp[0] = 0;
+    }
+    r->pid = 0;
+    r->job = NULL;
+    r->out.len = 0;
+}
+
+/* Starts the compiler, or the program on the job's next case; false: the job has got its verdict. */
+static bool rlvr__run_start(rlvr__sandbox *s, rlvr__run *r, rlvr__job *j)
+{
+    int language = (int)(j->language - rlvr__languages), in[2], out[2], file = -1;
+    const char *const *env, *argv[10] = {NULL};
+    const char *no_env[] = {NULL}, *with_path[] = {"PATH=/usr/bin:/bin", "TMPDIR=/tmp", NULL};
+    char tmpdir[80];
+    rlvr__spawn spawn;
+    memset(&spawn, 0, sizeof spawn);
+    r->job = j;
+    r->compiles = language == RLVR__C && !j->binary.len;
+    r->exited = r->ended = false;
+    r->sent = 0;
+    env = r->compiles || language == RLVR__SH ? with_path : no_env;
+    const char *interpreter = j->interpreter;
+    spawn.exec_fd = -1;
+    if (r->compiles) {
+        argv[0] = "/bin/sh"; argv[1] = "-c"; argv[3] = interpreter;
+        argv[2] = "\"$0\" -std=gnu11 -O1 -w -x c - -o program -lm || exit 1; exec cat program";
+    } else if (language == RLVR__C) {
+        argv[0] = "program";
+        file = (int)syscall(SYS_memfd_create, "program", 1u);
+        for (size_t at = 0; file >= 0 && at < j->binary.len;) {
+            ssize_t n = write(file, j->binary.data + at, j->binary.len - at);
+            if (n <= 0) { close(file); file = -1; } else at += (size_t)n;
+        }
+        if (file < 0) { rlvr__job_done(j, RLVR_STATUS_ERROR, 0, "memfd_create: %s", strerror(errno)); return false; }
+        spawn.exec_fd = file;
+    } else {
+        argv[0] = interpreter;
+        if (language == RLVR__PYTHON) { argv[1] = "-I"; argv[2] = "-B"; argv[3] = "-c"; argv[4] = j->work.data; }
+        else if (language == RLVR__LUA) { argv[1] = "-e"; argv[2] = j->work.data; }
+        else { argv[1] = "-c"; argv[2] = j->work.data; argv[3] = "sh"; }
+    }
+    const char *expected = r->compiles ? NULL : rlvr__json_str(rlvr__json_get(j->at, "out"), NULL);
+    r->data = r->compiles ? j->work.data : rlvr__json_str(rlvr__json_get(j->at, "in"), &r->len);
+    if (r->compiles) r->len = j->work.len;
+    r->most = r->compiles ? (size_t)32 << 20 : (size_t)j->output + 2 * (expected ? strlen(expected) : 0);
+    bool ok = rlvr__pipe(in, false, true);
+    ok = rlvr__pipe(out, true, false) && ok;
+    if (!ok) rlvr__job_done(j, RLVR_STATUS_ERROR, 0, "pipe: %s", strerror(errno));
+    double seconds = r->compiles ? RLVR__MAX(j->seconds, 30) : j->seconds;
+    spawn.argv = argv;
+    spawn.envp = env;
+    spawn.profile = r->compiles ? RLVR__COMPILES : language == RLVR__SH ? RLVR__FORKS : RLVR__STRICT;
+    spawn.memory = (r->compiles ? RLVR__MAX(j->memory, 1024) : language == RLVR__SH ? RLVR__MAX(j->memory / 4, 64) : j->memory) << 20;
+    spawn.file_size = (int64_t)(r->compiles ? 64 : 16) << 20;
+    spawn.tmp_size = spawn.file_size;
+    spawn.cpu_seconds = (int)seconds + 2;
+    spawn.processes = language == RLVR__SH || r->compiles ? 24 : 64;
+    spawn.n_fds = 3;
+    spawn.fd[0] = in[0];
+    spawn.fd[1] = out[1];
+    spawn.fd[2] = -1;
+    spawn.confine = true;
+    rlvr__box_prefix(s->box, interpreter);
+    for (int attempt = 0; ok && attempt < 3; attempt++) {
+        bool folder = r->compiles && (!s->box->namespaces || s->box->off & RLVR__NO_NAMESPACES || !spawn.confine);
+        if (folder && !r->tmp[0]) {
+            snprintf(r->tmp, sizeof r->tmp, "/tmp/rlvr-XXXXXX");
+            if (!mkdtemp(r->tmp)) r->tmp[0] = 0;
+            spawn.tmp = r->tmp[0] ? r->tmp : NULL;
+            snprintf(tmpdir, sizeof tmpdir, "TMPDIR=%s", r->tmp);
+            with_path[1] = tmpdir;
+        }
+        bool had = s->box->namespaces;
+        r->pid = rlvr__spawn_process(s->box, &spawn);
+        if (r->pid > 0 && r->compiles && had != s->box->namespaces) { rlvr__kill(r->pid); continue; }      /* now with a folder */
+        if (r->pid > 0 || !j->unsafe || !spawn.confine) break;
+        spawn.confine = false;
+    }
+    if (ok && r->pid < 0) {
+        char why[256];
+        rlvr__spawn_why(s->box, &spawn, why, sizeof why);
+        rlvr__job_done(j, RLVR_STATUS_ERROR, 0, "%s", why);
+        ok = false;
+    }
+    if (file >= 0) close(file);
+    rlvr__shut(&in[0]);
+    rlvr__shut(&out[1]);
+    r->to = in[1];
+    r->from = out[0];
+    r->deadline = rlvr__now() + seconds;
+    if (!ok) { r->exited = true; r->pid = 0; rlvr__run_end(r); }
+    return ok;
+}
+
+/* One process of a stdio job has ended, or has been given up for the reason `why`. */
+static void rlvr__run_verdict(rlvr__sandbox *s, rlvr__run *r, const char *why)
+{
+    rlvr__job *j = r->job;
+    char text[64];
+    size_t n_want = 0;
+    const char *want = r->compiles ? NULL : rlvr__json_str(rlvr__json_get(j->at, "out"), &n_want);
+    bool compiles = r->compiles, clean = WIFEXITED(r->status) && WEXITSTATUS(r->status) == 0;
+    if (!why && WIFSIGNALED(r->status)) { snprintf(text, sizeof text, "ended by signal %d", WTERMSIG(r->status)); why = text; }
+    if (!why && !clean) { snprintf(text, sizeof text, "exit status %d", WEXITSTATUS(r->status)); why = text; }
+    if (!why && want && !rlvr__output_equal(r->out.data ? r->out.data : "", r->out.len, want, n_want, j->compare, j->tolerance))
+        why = "wrong output";
+    if (compiles && !why) rlvr__buf_add(&j->binary, r->out.data, r->out.len);
+    rlvr__run_end(r);
+    if (compiles) {
+        if (why || !j->binary.len) rlvr__job_done(j, RLVR_STATUS_UNEQUAL, 0, "the program does not compile: %s", why ? why : "no output");
+        else rlvr__run_start(s, r, j);
+        return;
+    }
+    j->n_run++;
+    j->n_passed += !why;
+    if (why && !j->failed) { j->failed = j->n_run; snprintf(j->failure, sizeof j->failure, "%.60s", why); }
+    j->at = rlvr__json_next(j->at);
+    if (j->at && (!why || j->partial)) { rlvr__run_start(s, r, j); return; }
+    if (j->n_passed == j->n_cases) rlvr__job_done(j, RLVR_STATUS_EQUAL, 1, "%s", "");
+    else if (j->partial && j->n_passed)
+        rlvr__job_done(j, RLVR_STATUS_PARTIAL, (float)j->n_passed / (float)j->n_cases, "%d of %d cases; case %d: %s", j->n_passed, j->n_cases, j->failed, j->failure);
+    else rlvr__job_done(j, RLVR_STATUS_UNEQUAL, 0, "case %d: %s", j->failed, j->failure);
+}
+
+static void rlvr__run_serve(rlvr__sandbox *s, rlvr__run *r)
+{
+    int64_t n = 1;
+    while (r->to >= 0 && r->sent < r->len && (n = rlvr__pipe_write(r->to, r->data + r->sent, r->len - r->sent)) > 0) r->sent += (size_t)n;
+    if (r->sent == r->len || n < 0) rlvr__shut(&r->to);
+    int got = r->ended ? 0 : rlvr__pipe_read(r->from, &r->out, r->most);
+    if (got < 0) { rlvr__run_verdict(s, r, "too much output"); return; }
+    r->ended = got == 0;
+    if (!r->exited && waitpid(r->pid, &r->status, WNOHANG | __WALL) == r->pid) {
+        r->exited = true;
+        kill(-r->pid, SIGKILL);      /* whoever it left behind; in a namespace of its own all are dead already */
+        if (!r->ended && rlvr__pipe_read(r->from, &r->out, r->most) < 0) { rlvr__run_verdict(s, r, "too much output"); return; }
+    }
+    if (r->exited) rlvr__run_verdict(s, r, NULL);
+    else if (rlvr__now() > r->deadline) rlvr__run_verdict(s, r, "timeout");
+}
+
+static void rlvr__grade_stdio(rlvr__case *c)
+{
+    const char *program = NULL, *lang = rlvr__json_str(rlvr__field(c, "lang"), NULL), *compare = rlvr__json_str(rlvr__field(c, "compare"), NULL);
+    size_t n = 0;
+    double tolerance, output;
+    const rlvr__language *language = NULL;
+    for (int i = 0; i < RLVR__LANGUAGES; i++)
+        if (!strcmp(lang ? lang : "python", rlvr__languages[i].name)) language = &rlvr__languages[i];
+    if (!language || (rlvr__field(c, "lang") && !lang)) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"lang\" is none of python, c, lua, sh"); return; }
+    if (rlvr__lacks_cases(c)) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the task needs \"cases\", a list of {\"in\", \"out\"}"); return; }
+    if (compare && strcmp(compare, "tokens") && strcmp(compare, "float") && strcmp(compare, "exact")) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"compare\" is none of tokens, float, exact");
+        return;
+    }
+    if (!rlvr__number_field(c, "tolerance", 1e-6, 0, 1e9, &tolerance) || !rlvr__number_field(c, "output", 1 << 20, 1, 1 << 30, &output)) return;
+    if (!rlvr__program(c, language, &program, &n)) return;
+    if (language != &rlvr__languages[RLVR__C] && n > 120 << 10) { rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "the program is longer than 120 KiB"); return; }
+    rlvr__job *j = rlvr__job_new(c);
+    if (!j) return;
+    if (!rlvr__interpreter(c, language, j->interpreter, sizeof j->interpreter)) { rlvr__job_free(c->ctx, j); return; }
+    j->language = language;
+    j->cases = rlvr__field(c, "cases");
+    j->at = rlvr__json_first(j->cases);
+    j->n_cases = (int)j->cases->count;
+    j->compare = !compare || !strcmp(compare, "tokens") ? RLVR__BY_TOKENS : !strcmp(compare, "float") ? RLVR__BY_FLOAT : RLVR__EXACTLY;
+    j->tolerance = tolerance;
+    j->output = (int64_t)output;
+    rlvr__buf_add(&j->work, program, n);
+    rlvr__job_submit(c, j);
+}
+
+/* ---- process ---- */
+
+/* `process`: any external command as verifier. rlvr_reward_desc.options: {"command": ["python3", "verify.py"], "timeout": 30};
+   a task's own line cannot name a command. The command is the user's own: it runs unconfined, with the environment, the
+   folder and the stderr of this program; found by PATH. It is started at the first verdict, one process for each different
+   "command", and answers many requests. It reads one line of JSON for each request and writes one line for each answer:
+       {"id": 7, "completion": "...", "gold": "..." or null, "task": {the task's line} or null}
+       {"id": 7, "reward": 0.5, "reason": "why"}     or     {"id": 7, "error": "why there is no verdict"}
+   in any order, flushed; "reason" may be left out. A reward of 1 or more is equal, above 0 partial, else unequal; it must be
+   finite. At most 64 requests are unanswered at once; what the command does not read waits here. "timeout" (seconds, default
+   30) without any answer is an error for the oldest request, and the command is started anew for the others. If it ends, it
+   is started anew too, and what it had not answered is asked again, one at a time; a request that it does not answer in two
+   lives is an error. A line that is no answer counts as an end. */
+struct rlvr__command {
+    struct rlvr__command *next;
+    char *key, **argv;               /* argv: NULL-ended, its strings behind it */
+    int  pid, to, from;
+    rlvr__buf out, in;  size_t sent;
+    rlvr__job *jobs, *last;          /* not yet answered, in the order of asking */
+    int  n_sent;
+    int64_t n_asked, n_started;
+    double seen;                     /* when it last answered, or was first asked */
+};
+enum { RLVR__PROCESS_AT_ONCE = 64, RLVR__PROCESS_LINE = 1 << 20 };
+
+static void rlvr__json_put(rlvr__buf *b, const rlvr__json *j)      /* a tree, as text */
+{
+    bool list = rlvr__json_is(j, RLVR__JSON_ARRAY), object = rlvr__json_is(j, RLVR__JSON_OBJECT), first = true;
+    if (!j || j->type == RLVR__JSON_NULL) rlvr__buf_add(b, "null", 4);
+    else if (j->type == RLVR__JSON_BOOL) rlvr__buf_addf(b, "%s", j->number != 0 ? "true" : "false");
+    else if (j->type == RLVR__JSON_NUMBER) rlvr__buf_add(b, j->text, j->len);
+    else if (j->type == RLVR__JSON_STRING) rlvr__json_put_string(b, j->text, j->len);
+    if (!list && !object) return;
+    rlvr__buf_add(b, list ? "[" : "{", 1);
+    RLVR__JSON_EACH(item, j) {
+        if (!first) rlvr__buf_add(b, ",", 1);
+        first = false;
+        if (object) { rlvr__json_put_string(b, item->key, item->key_len); rlvr__buf_add(b, ":", 1); }
+        rlvr__json_put(b, item);
+    }
+    rlvr__buf_add(b, list ? "]" : "}", 1);
+}
+
+static void rlvr__command_stop(rlvr__command *m)
+{
+    rlvr__shut(&m->to);
+    rlvr__shut(&m->from);
+    rlvr__kill(m->pid);
+    m->pid = m->n_sent = 0;
+    m->out.len = m->in.len = m->sent = 0;
+}
+
+static void rlvr__command_done(rlvr__command *m, rlvr__job *j)      /* takes an answered job from the list */
+{
+    rlvr__job **at = &m->jobs, *before = NULL;
+    while (*at && *at != j) { before = *at; at = &(*at)->next; }
+    if (!*at) return;
+    *at = j->next;
+    if (m->last == j) m->last = before;
+    if (j->sent) m->n_sent--;
+}
+
+/* The command has ended or broken the protocol: who was asked is asked again, or has been asked twice. */
+static void rlvr__command_failed(rlvr__command *m, const char *why)
+{
+    rlvr__command_stop(m);
+    for (rlvr__job *j = m->jobs, *next; j; j = next) {
+        next = j->next;
+        if (!j->sent) continue;
+        j->sent = false;
+        if (++j->attempts < 2) continue;
+        rlvr__command_done(m, j);
+        rlvr__job_done(j, RLVR_STATUS_ERROR, 0, "%s", why);
+    }
+}
+
+static bool rlvr__command_start(rlvr__sandbox *s, rlvr__command *m)
+{
+    extern char **environ;
+    int in[2], out[2];
+    char program[512];
+    const char *names[2] = {m->argv[0], NULL}, *why = NULL;
+    rlvr__spawn spawn;
+    memset(&spawn, 0, sizeof spawn);
+    bool path = strchr(m->argv[0], '/') != NULL, piped = rlvr__pipe(in, false, true);
+    piped = rlvr__pipe(out, true, false) && piped;
+    if (!rlvr__find_program(program, sizeof program, path ? m->argv[0] : NULL, names)) why = "there is no such program";
+    else if (!piped) why = strerror(errno);
+    else {
+        m->argv[0] = program;
+        spawn.argv = (const char *const *)(uintptr_t)m->argv;
+        spawn.envp = (const char *const *)(uintptr_t)environ;
+        spawn.exec_fd = -1;
+        spawn.n_fds = 3;
+        spawn.fd[0] = in[0];
+        spawn.fd[1] = out[1];
+        spawn.fd[2] = 2;
+        m->pid = rlvr__spawn_process(s->box, &spawn);
+        m->argv[0] = (char *)(uintptr_t)names[0];
+        if (m->pid < 0) { why = strerror(spawn.error); m->pid = 0; }
+    }
+    rlvr__shut(&in[0]);
+    rlvr__shut(&out[1]);
+    m->to = in[1];
+    m->from = out[0];
+    m->n_started++;
+    if (!why) return true;
+    rlvr__command_stop(m);
+    while (m->jobs) {
+        rlvr__job *j = m->jobs;
+        rlvr__command_done(m, j);
+        rlvr__job_done(j, RLVR_STATUS_ERROR, 0, "cannot run %.100s: %s", m->argv[0], why);
+    }
+    return false;
+}
+
+static bool rlvr__command_answer(rlvr_ctx *ctx, rlvr__command *m, const char *line, size_t n)      /* false: it is none */
+{
+    rlvr__json *answer = rlvr__json_parse(ctx, m->argv[0], line, n, 1);
+    const rlvr__json *id = rlvr__json_get(answer, "id"), *reward = rlvr__json_get(answer, "reward");
+    const char *error = rlvr__json_str(rlvr__json_get(answer, "error"), NULL), *reason = rlvr__json_str(rlvr__json_get(answer, "reason"), NULL);
+    bool ok = rlvr__json_is(id, RLVR__JSON_NUMBER) && (error || rlvr__json_is(reward, RLVR__JSON_NUMBER));
+    rlvr__job *j = m->jobs;
+    while (ok && j && !(j->sent && j->id == rlvr__json_int(id, -1))) j = j->next;
+    if (ok && j) {
+        float value = (float)rlvr__json_num(reward, 0);
+        rlvr__command_done(m, j);
+        if (error) rlvr__job_done(j, RLVR_STATUS_ERROR, 0, "%s", error);
+        else if (!rlvr__finite((double)value)) rlvr__job_done(j, RLVR_STATUS_ERROR, 0, "the reward is no finite float");
+        else rlvr__job_done(j, value >= 1 ? RLVR_STATUS_EQUAL : value > 0 ? RLVR_STATUS_PARTIAL : RLVR_STATUS_UNEQUAL, value, "%s", reason ? reason : "");
+        m->seen = rlvr__now();
+    }
+    rlvr__json_free(ctx, answer);
+    return ok;
+}
+
+static void rlvr__command_feed(rlvr__command *m)
+{
+    int window = RLVR__PROCESS_AT_ONCE;
+    for (rlvr__job *j = m->jobs; j; j = j->next)
+        if (j->attempts) window = 1;
+    for (rlvr__job *j = m->jobs; j && m->n_sent < window; j = j->next) {
+        if (j->sent) continue;
+        if (m->n_sent == 0) m->seen = rlvr__now();
+        rlvr__buf_add(&m->out, j->work.data, j->work.len);
+        j->sent = true;
+        m->n_sent++;
+    }
+}
+
+static void rlvr__command_serve(rlvr__sandbox *s, rlvr__command *m)
+{
+    int64_t n = 0;
+    size_t used = 0;
+    if (!m->jobs && !m->pid) return;
+    if (!m->pid && !rlvr__command_start(s, m)) return;
+    rlvr__command_feed(m);
+    while (m->sent < m->out.len && (n = rlvr__pipe_write(m->to, m->out.data + m->sent, m->out.len - m->sent)) > 0) m->sent += (size_t)n;
+    if (m->sent == m->out.len) m->sent = m->out.len = 0;
+    int more = rlvr__pipe_read(m->from, &m->in, RLVR__PROCESS_LINE);
+    bool ok = true;
+    while (ok && used < m->in.len) {
+        const char *line = m->in.data + used, *newline = (const char *)memchr(line, '\n', m->in.len - used);
+        if (!newline) break;
+        used += (size_t)(newline - line) + 1;
+        size_t len = (size_t)(newline - line), blank = 0;
+        while (blank < len && rlvr__is_space(line[blank])) blank++;
+        if (blank < len) ok = rlvr__command_answer(s->ctx, m, line, len);
+    }
+    if (used) {
+        m->in.len -= used;
+        memmove(m->in.data, m->in.data + used, m->in.len);
+        if (more < 0 && m->in.len <= RLVR__PROCESS_LINE) more = 1;
+    }
+    if (!ok) rlvr__command_failed(m, "the command wrote a line that is no answer");
+    else if (more < 0) rlvr__command_failed(m, "the command wrote a line of over 1 MiB");
+    else if (more == 0 || n < 0) rlvr__command_failed(m, "the command ended without an answer");
+    else if (m->n_sent && m->jobs) {
+        rlvr__job *j = m->jobs;
+        while (j && !j->sent) j = j->next;
+        if (!j || rlvr__now() - m->seen <= j->seconds) return;
+        rlvr__command_stop(m);
+        for (rlvr__job *k = m->jobs; k; k = k->next) k->sent = false;
+        rlvr__command_done(m, j);
+        rlvr__job_done(j, RLVR_STATUS_ERROR, 0, "the command gave no answer within %g s", j->seconds);
+    }
+}
+
+/* The running command of an options' "command", made where there is none; NULL: memory is out. */
+static rlvr__command *rlvr__command_of(rlvr__sandbox *s, const rlvr__json *list)
+{
+    rlvr__buf key = {s->ctx, NULL, 0, 0, false};
+    size_t bytes = (list->count + 1) * sizeof(char *);
+    rlvr__json_put(&key, list);
+    rlvr__command *m = s->commands;
+    while (m && !key.failed && strcmp(m->key, key.data)) m = m->next;
+    if (m || key.failed) { rlvr__buf_free(&key); return m; }
+    RLVR__JSON_EACH(word, list) bytes += word->len + 1;
+    m = RLVR__NEW(s->ctx, rlvr__command, 1);
+    char **argv = (char **)rlvr__alloc(s->ctx, bytes, 1);
+    if (!m || !argv) return NULL;
+    char *at = (char *)(argv + list->count + 1);
+    int i = 0;
+    RLVR__JSON_EACH(word, list) {
+        memcpy(at, word->text, word->len + 1);
+        argv[i++] = at;
+        at += word->len + 1;
+    }
+    m->key = key.data;
+    m->argv = argv;
+    m->to = m->from = -1;
+    m->out.ctx = m->in.ctx = s->ctx;
+    m->next = s->commands;
+    s->commands = m;
+    return m;
+}
+
+static void rlvr__grade_process(rlvr__case *c)
+{
+    if (rlvr__lacks_command(c)) {
+        rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "rlvr_reward_desc.options needs \"command\", a list of strings");
+        return;
+    }
+    rlvr__job *j = rlvr__job_new(c);
+    if (!j) return;
+    rlvr__command *m = rlvr__command_of(j->sandbox, rlvr__json_get(c->options, "command"));
+    if (!m) { rlvr__job_free(c->ctx, j); rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "out of memory"); return; }
+    j->command = m;
+    j->id = ++m->n_asked;
+    rlvr__buf_addf(&j->work, "{\"id\":%lld,\"completion\":", (long long)j->id);
+    rlvr__json_put_string(&j->work, c->text, c->len);
+    rlvr__buf_addf(&j->work, ",\"gold\":");
+    if (c->gold) rlvr__json_put_string(&j->work, c->gold, c->gold_len);
+    else rlvr__buf_add(&j->work, "null", 4);
+    rlvr__buf_addf(&j->work, ",\"task\":");
+    rlvr__json_put(&j->work, c->task);
+    rlvr__buf_add(&j->work, "}\n", 2);
+    rlvr__job_submit(c, j);
+}
+
+/* ---- moving all of it on ---- */
+
+static bool rlvr__dispatch(rlvr__sandbox *s, rlvr__job *j)      /* false: no worker is free */
+{
+    if (j->kind == RLVR_REWARD_PROCESS) {
+        rlvr__command *m = j->command;
+        j->next = NULL;
+        if (m->last) m->last->next = j;
+        else m->jobs = j;
+        m->last = j;
+        return true;
+    }
+    int busy = 0;
+    rlvr__duo *empty = NULL, *idle = NULL;
+    rlvr__run *run = NULL;
+    for (int i = 0; i < s->n_workers; i++) {
+        rlvr__duo *p = &s->pairs[i];
+        if (p->state == RLVR__DUO_IDLE && (p->memory != j->memory || p->unsafe > j->unsafe)) rlvr__duo_kill(p);
+        if (p->state == RLVR__DUO_IDLE && !idle) idle = p;
+        if (p->state == RLVR__DUO_NONE && !empty) empty = p;
+        if (!s->runs[i].job && !run) run = &s->runs[i];
+        busy += (p->state >= RLVR__DUO_BUSY) + (s->runs[i].job != NULL);
+    }
+    if (busy >= s->n_workers) return false;
+    if (j->kind == RLVR_REWARD_STDIO) { if (run) rlvr__run_start(s, run, j); return run != NULL; }
+    if (!idle && !empty) return false;
+    if (!idle && !rlvr__duo_start(s, empty, j)) return true;
+    rlvr__duo_begin(idle ? idle : empty, j);
+    return true;
+}
+
+static void rlvr__serve_all(rlvr__sandbox *s)
+{
+    for (int i = 0; i < s->n_workers; i++) {
+        if (s->pairs[i].state != RLVR__DUO_NONE) rlvr__duo_serve(s, &s->pairs[i]);
+        if (s->runs[i].job) rlvr__run_serve(s, &s->runs[i]);
+    }
+    for (rlvr__command *m = s->commands; m; m = m->next) rlvr__command_serve(s, m);
+    while (s->first) {
+        rlvr__job *j = s->first;
+        s->first = j->next;
+        if (!s->first) s->last = NULL;
+        if (rlvr__dispatch(s, j)) continue;
+        rlvr__job_queue(s, j, true);
+        break;
+    }
+}
+
+static void rlvr__watch(rlvr__sandbox *s, int *n, int fd, short events)
+{
+    if (fd < 0 || *n >= RLVR__POLL_FDS) return;
+    s->fds[*n].fd = fd;
+    s->fds[*n].events = events;
+    ++*n;
+}
+
+/* Waits at most ms for something to happen, and moves on whatever can move. */
+static void rlvr__pump(rlvr__sandbox *s, int ms)
+{
+    int n = 0;
+    rlvr__serve_all(s);
+    for (int i = 0; i < s->n_workers; i++) {
+        rlvr__duo *p = &s->pairs[i];
+        rlvr__run *r = &s->runs[i];
+        for (int side = 0; p->state >= RLVR__DUO_BUSY && side < 2; side++) {
+            rlvr__watch(s, &n, p->from[side], POLLIN);
+            if (p->sent[side] < p->out[side].len) rlvr__watch(s, &n, p->to[side], POLLOUT);
+        }
+        if (!r->job) continue;
+        if (!r->ended) rlvr__watch(s, &n, r->from, POLLIN);
+        rlvr__watch(s, &n, r->to, POLLOUT);
+    }
+    for (rlvr__command *m = s->commands; m; m = m->next) {
+        if (!m->pid || !m->jobs) continue;
+        rlvr__watch(s, &n, m->from, POLLIN);
+        if (m->sent < m->out.len) rlvr__watch(s, &n, m->to, POLLOUT);
+    }
+    /* deadlines, and processes that end with their output still open in another's hands, are seen within 20 ms */
+    if (poll(s->fds, (nfds_t)n, RLVR__MIN(ms, 20)) > 0) rlvr__serve_all(s);
+}
+
+static void rlvr__sandbox_close(rlvr_ctx *ctx)
+{
+    rlvr__sandbox *s = ctx->sandbox;
+    if (!s) return;
+    for (int i = 0; i < s->n_workers; i++) {
+        rlvr__duo_kill(&s->pairs[i]);
+        if (s->runs[i].job) rlvr__run_end(&s->runs[i]);
+    }
+    for (rlvr__command *m = s->commands; m; m = m->next) rlvr__command_stop(m);
+    ctx->sandbox = NULL;
+}
+
+#else
+static void rlvr__not_here(rlvr__case *c) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "not supported here: %s needs Linux on x86-64 or aarch64",
+                                                          c->desc->kind == RLVR_REWARD_CODE ? "code" : c->desc->kind == RLVR_REWARD_STDIO ? "stdio" : "process"); }
+static void rlvr__grade_code(rlvr__case *c) { rlvr__not_here(c); }
+static void rlvr__grade_stdio(rlvr__case *c) { rlvr__not_here(c); }
+static void rlvr__grade_process(rlvr__case *c) { rlvr__not_here(c); }
+static bool rlvr__job_poll(rlvr__case *c, int ms) { (void)c; (void)ms; return true; }
+static void rlvr__sandbox_close(rlvr_ctx *ctx) { (void)ctx; }
+#endif
 
 /* ============================================================================================
    15.11 JUDGE                                                                        >>judge
@@ -14231,12 +16454,15 @@ static const rlvr__verifier rlvr__verifiers[] = {
     {RLVR_REWARD_NUMBER, false, rlvr__grade_number, NULL, rlvr__lacks_number},
     {RLVR_REWARD_CHOICE, true, rlvr__grade_choice, NULL, rlvr__lacks_choice},
     {RLVR_REWARD_FORMAT, false, rlvr__grade_format, NULL, rlvr__lacks_format},
-    {RLVR_REWARD_IFCHECK, false, rlvr__grade_ifcheck, NULL, rlvr__lacks_ifcheck},
     {RLVR_REWARD_SHAPE, false, rlvr__grade_shape, NULL, rlvr__lacks_shape},
-    {RLVR_REWARD_JUDGE, false, rlvr__grade_judge, NULL, rlvr__lacks_judge},
-    {RLVR_REWARD_COMPOSE, false, rlvr__grade_compose, rlvr__poll_compose, rlvr__lacks_compose},
+    {RLVR_REWARD_IFCHECK, false, rlvr__grade_ifcheck, NULL, rlvr__lacks_ifcheck},
     {RLVR_REWARD_COUNTDOWN, false, rlvr__grade_countdown, NULL, rlvr__countdown_lacks},
     {RLVR_REWARD_PROC, false, rlvr__grade_proc, NULL, rlvr__proc_lacks},
+    {RLVR_REWARD_CODE, false, rlvr__grade_code, rlvr__job_poll, rlvr__lacks_tests},
+    {RLVR_REWARD_STDIO, false, rlvr__grade_stdio, rlvr__job_poll, rlvr__lacks_cases},
+    {RLVR_REWARD_PROCESS, false, rlvr__grade_process, rlvr__job_poll, rlvr__lacks_command},
+    {RLVR_REWARD_JUDGE, false, rlvr__grade_judge, NULL, rlvr__lacks_judge},
+    {RLVR_REWARD_COMPOSE, false, rlvr__grade_compose, rlvr__poll_compose, rlvr__lacks_compose},
 };
 
 static const rlvr__verifier *rlvr__verifier_of(rlvr_reward_kind kind)

@@ -110,6 +110,7 @@ test_main() {
     have aarch64-linux-gnu-gcc || missing+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
     have x86_64-w64-mingw32-gcc || missing+=(gcc-mingw-w64-x86-64-posix)
     missing+=($(example_packages))
+    have lua5.4 || missing+=(lua5.4)
     [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}" || say "going on without: what needs them is left out"
     mode_build
     if model; then export RLVR_MODEL=$MODEL; else say "going on without the model: what needs it is left out"; fi
