@@ -14675,10 +14675,11 @@ typedef struct rlvr__job {
     int64_t id;  bool sent;
 } rlvr__job;
 
-typedef struct rlvr__duo {
+typedef enum rlvr__duo_state { RLVR__DUO_NONE, RLVR__DUO_IDLE, RLVR__DUO_BUSY, RLVR__DUO_CLEANING } rlvr__duo_state;
+typedef struct rlvr__duo {           /* a tester's interpreter and a candidate's */
     int  pid[2], to[2], from[2];     /* 0: the tester's side, 1: the candidate's */
     rlvr__buf out[2], in[2];  size_t sent[2];
-    enum { RLVR__DUO_NONE, RLVR__DUO_IDLE, RLVR__DUO_BUSY, RLVR__DUO_CLEANING } state;
+    rlvr__duo_state state;
     bool clean[2], unsafe;
     int64_t memory;
     rlvr__job *job;
