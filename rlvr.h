@@ -8520,7 +8520,7 @@ static const char *rlvr__countdown_begin(const char *line, size_t len)
         bool label = false;
         for (; p < colon; p++) label |= rlvr__is_alpha(*p);
         for (p = colon + 1; p < end && (*p == '*' || *p == ' ');) p++;      /* **Answer:** */
-        if (label) return rlvr__denied(line, colon) ? NULL : p;
+        if (label) return p == end || rlvr__denied(line, colon) ? NULL : p;
     }
     bool item = len > 1 && (*line == '-' || *line == '*') && line[1] == ' ';      /* of a list */
     for (p = line + (item ? 2 : 0); p < end && !rlvr__is_digit(*p) && !strchr("($\\-`*", *p ? *p : 'x');) p++;
@@ -9001,7 +9001,7 @@ static void rlvr__fraction_part(const char **text, size_t *len)
     const char *begin = *text, *end = begin + *len, *frac = NULL, *p, *slash = rlvr__find_last(begin, end, "/");
     for (int i = 0; i < 4; i++)
         if ((p = rlvr__find_last(begin, end, names[i])) != NULL && (!frac || p > frac)) frac = p;
-    if (frac && frac > (slash ? slash : begin - 1)) {
+    if (frac && (!slash || frac > slash)) {
         p = rlvr__group_end(frac + (frac[2] == 'r' && frac[1] == 'f' ? 5 : 6), end);
         if (p && p < end && *p == '{') p = rlvr__group_end(p, end);
         if (p) end = p;
@@ -9727,8 +9727,8 @@ static int rlvr__found_weekday(const rlvr__found *f)
     size_t n;
     int last = -1;
     for (int i = 0; f->marked && i < 3; i++)
-        for (int k = 0; k < 7; k++)
-            if (rlvr__found_text(f, i, &text, &n) && rlvr__same_words(text, n, rlvr__weekdays[k], strlen(rlvr__weekdays[k]))) return k;
+        for (int k = 0, is = rlvr__found_text(f, i, &text, &n); is && k < 7; k++)
+            if (rlvr__same_words(text, n, rlvr__weekdays[k], strlen(rlvr__weekdays[k]))) return k;
     for (size_t i = 0; !f->marked && i + 6 <= f->len; i++)
         for (int k = 0; k < 7; k++) {
             n = strlen(rlvr__weekdays[k]);
