@@ -8630,7 +8630,7 @@ static bool rlvr__scan_command(rlvr__number_scan *s, rlvr__number *out)
     for (s->p = begin + 1; s->p < end && rlvr__is_alpha(*s->p);) s->p++;
     if (s->p == begin + 1 && s->p < end) s->p++;      /* one sign: a space, a bracket, a percent sign */
     bool bracket = s->p - begin == 2 || rlvr__starts(begin, end, "\\left") || rlvr__starts(begin, end, "\\right");
-    if (begin[1] == '\\' || !bracket) {
+    if (!bracket || begin[1] == '\\') {
         s->left = RLVR__LEFT_NONE;
         s->sign = NULL;
     }
@@ -11649,7 +11649,7 @@ static const char *rlvr__countdown_begin(const char *line, size_t len)
         bool label = false;
         for (; p < colon; p++) label |= rlvr__is_alpha(*p);
         for (p = colon + 1; p < end && (*p == '*' || *p == ' ');) p++;      /* **Answer:** */
-        if (label) return rlvr__denied(line, colon) ? NULL : p;
+        if (label) return p == end || rlvr__denied(line, colon) ? NULL : p;
     }
     bool item = len > 1 && (*line == '-' || *line == '*') && line[1] == ' ';      /* of a list */
     for (p = line + (item ? 2 : 0); p < end && !rlvr__is_digit(*p) && !strchr("($\\-`*", *p ? *p : 'x');) p++;
@@ -12130,7 +12130,7 @@ static void rlvr__fraction_part(const char **text, size_t *len)
     const char *begin = *text, *end = begin + *len, *frac = NULL, *p, *slash = rlvr__find_last(begin, end, "/");
     for (int i = 0; i < 4; i++)
         if ((p = rlvr__find_last(begin, end, names[i])) != NULL && (!frac || p > frac)) frac = p;
-    if (frac && frac > (slash ? slash : begin - 1)) {
+    if (frac && (!slash || frac > slash)) {
         p = rlvr__group_end(frac + (frac[2] == 'r' && frac[1] == 'f' ? 5 : 6), end);
         if (p && p < end && *p == '{') p = rlvr__group_end(p, end);
         if (p) end = p;
@@ -12856,8 +12856,8 @@ static int rlvr__found_weekday(const rlvr__found *f)
     size_t n;
     int last = -1;
     for (int i = 0; f->marked && i < 3; i++)
-        for (int k = 0; k < 7; k++)
-            if (rlvr__found_text(f, i, &text, &n) && rlvr__same_words(text, n, rlvr__weekdays[k], strlen(rlvr__weekdays[k]))) return k;
+        for (int k = 0, is = rlvr__found_text(f, i, &text, &n); is && k < 7; k++)
+            if (rlvr__same_words(text, n, rlvr__weekdays[k], strlen(rlvr__weekdays[k]))) return k;
     for (size_t i = 0; !f->marked && i + 6 <= f->len; i++)
         for (int k = 0; k < 7; k++) {
             n = strlen(rlvr__weekdays[k]);
@@ -13195,7 +13195,7 @@ static const char *const rlvr__directions[] = {"up", "right", "down", "left"};
 static void rlvr__make_maze(rlvr__making *m)
 {
     rlvr__maze z;
-    int side = 3 + m->level, cells = side * side, far;
+    int side = 3 + m->level, cells = side * side, distance;
     char path[RLVR__MAZE_SIDE * RLVR__MAZE_SIDE];
     bool ask_path = rlvr__draw(m, 2);
     z.rows = z.cols = side;
@@ -13204,8 +13204,8 @@ static void rlvr__make_maze(rlvr__making *m)
         z.start = (int)rlvr__draw(m, (uint32_t)cells);
         z.goal = (int)rlvr__draw(m, (uint32_t)cells);
         z.cell[z.start] = z.cell[z.goal] = 0;
-        far = rlvr__maze_solve(&z);
-    } while (far < (int)rlvr__between(m, 2, side + m->level));      /* all lengths about as often */
+        distance = rlvr__maze_solve(&z);
+    } while (distance < (int)rlvr__between(m, 2, side + m->level));      /* all lengths about as often */
     rlvr__buf_addf(m->prompt, "A maze: S start, G goal, # wall, . free. One step goes up, down, left or right.\n");
     rlvr__buf_addf(m->params, "\"ask\":\"%s\",\"grid\":[", ask_path ? "path" : "steps");
     for (int i = 0; i < cells; i++) {
@@ -13216,8 +13216,8 @@ static void rlvr__make_maze(rlvr__making *m)
     rlvr__buf_addf(m->params, "]");
     rlvr__buf_addf(m->prompt, ask_path ? "Give a shortest way from S to G, as \"up up left\", and nothing else." :
                                          "How many steps is the shortest way from S to G? Give only the number.");
-    if (!ask_path) { rlvr__buf_addf(m->answer, "%d", far); return; }
-    for (int at = z.goal, k = far - 1; k >= 0; k--)      /* back from the goal */
+    if (!ask_path) { rlvr__buf_addf(m->answer, "%d", distance); return; }
+    for (int at = z.goal, k = distance - 1; k >= 0; k--)      /* back from the goal */
         for (int d = 0; d < 4; d++) {
             int from = rlvr__maze_step(&z, at, (d + 2) % 4);
             if (from < 0 || z.steps[from] != k) continue;
@@ -13225,7 +13225,7 @@ static void rlvr__make_maze(rlvr__making *m)
             at = from;
             break;
         }
-    for (int i = 0; i < far; i++) rlvr__buf_addf(m->answer, "%s%s", i ? " " : "", rlvr__directions[(int)path[i]]);
+    for (int i = 0; i < distance; i++) rlvr__buf_addf(m->answer, "%s%s", i ? " " : "", rlvr__directions[(int)path[i]]);
 }
 
 static bool rlvr__maze_mark(const rlvr__json *params, const char *name, char otherwise, char *out)
@@ -13288,17 +13288,17 @@ static void rlvr__score_maze(rlvr__case *c, const rlvr__json *params, const rlvr
     size_t n;
     bool right = false;
     if (!rlvr__maze_read(params, &z)) { rlvr__bad_param(c, "grid"); return; }
-    int far = rlvr__maze_solve(&z);
+    int distance = rlvr__maze_solve(&z);
     if (!ask || !strcmp(ask, "steps")) {
-        if (far < 0 && rlvr__found_text(f, 0, &text, &n) && rlvr__same_words(text, n, "infeasible", 10)) { rlvr__decide(c, true); return; }
-        rlvr__score_int(c, f, far);
+        if (distance < 0 && rlvr__found_text(f, 0, &text, &n) && rlvr__same_words(text, n, "infeasible", 10)) { rlvr__decide(c, true); return; }
+        rlvr__score_int(c, f, distance);
         return;
     }
     if (strcmp(ask, "path")) { rlvr__bad_param(c, "ask"); return; }
     for (int i = 0; i < 3 && !right; i++) {
         if (!rlvr__found_text(f, i, &text, &n)) continue;
         if (i == 0) rlvr__extracted(c, text, n);
-        right = far < 0 ? rlvr__same_words(text, n, "infeasible", 10) : rlvr__maze_walk(&z, text, text + n) == far;
+        right = distance < 0 ? rlvr__same_words(text, n, "infeasible", 10) : rlvr__maze_walk(&z, text, text + n) == distance;
     }
     rlvr__decide(c, right);
 }
