@@ -8182,7 +8182,8 @@ static bool rlvr__is_invisible(uint32_t c)
 static bool rlvr__is_prose_mark(uint32_t c)
 {
     if (c < 128) return c && strchr(".,;:!?'\"()[]{}", (int)c);
-    return c == 0xa1 || c == 0xab || c == 0xbb || c == 0xbf || (c >= 0x2018 && c <= 0x201f) || c == 0x2026 || c == 0x2039 || c == 0x203a ||
+    return c == 0xa1 || c == 0xab || c == 0xbb || c == 0xbf || (c >= 0x2018 && c <= 0x201f) || c == 0x2026 || c == 0x2039 ||
+        c == 0x203a ||
            c == 0x60c || c == 0x61b || c == 0x61f || (c >= 0x3001 && c <= 0x3002) || (c >= 0x3008 && c <= 0x3011) ||
            c == 0xff01 || c == 0xff08 || c == 0xff09 || c == 0xff0c || c == 0xff0e || c == 0xff1a || c == 0xff1b || c == 0xff1f;
 }
@@ -8329,7 +8330,8 @@ static bool rlvr__word_char_before(const char *begin, const char *p) { return rl
 static bool rlvr__word_char_at(const char *p, const char *end) { return rlvr__is_word_char(rlvr__char_at(p, end)); }
 
 static bool rlvr__flag(const rlvr__case *c, const char *name) { return rlvr__json_bool(rlvr__field(c, name), false); }
-static const rlvr__json *rlvr__field_if(const rlvr__case *c, const char *name, rlvr__json_type type)      /* NULL: it has none of that type */
+static const rlvr__json *rlvr__field_if(const rlvr__case *c, const char *name,
+    rlvr__json_type type)      /* NULL: it has none of that type */
 {
     const rlvr__json *j = rlvr__field(c, name);
     return rlvr__json_is(j, type) ? j : NULL;
@@ -8531,7 +8533,8 @@ static bool rlvr__number_applied(const char *p, const char *end)
         if (!n) break;
     }
     bool variable = p < end && rlvr__is_alpha(*p) && !strchr("aAI", *p) && (p + 1 == end || !rlvr__is_alpha(p[1]));
-    return variable || (p < end && (rlvr__is_digit(*p) || rlvr__factor_at(p, end) || (*p == '.' && p + 1 < end && rlvr__is_digit(p[1]))));
+    return variable || (p < end && (rlvr__is_digit(*p) || rlvr__factor_at(p, end) || (*p == '.' && p + 1 < end &&
+        rlvr__is_digit(p[1]))));
 }
 
 /* Reads digits with thousands separators from s->p on. A chain of commas that is not all groups of three is a list. */
@@ -8786,8 +8789,10 @@ static rlvr__join rlvr__join_of(const char *p, const char *end)
 
 static bool rlvr__month_before(const char *begin, const char *p)      /* the word before p names a month */
 {
-    static const char *const month[] = {"january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
-                                        "november", "december", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct",
+    static const char *const month[] = {"january", "february", "march", "april", "may", "june", "july", "august", "september",
+        "october",
+                                        "november", "december", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept",
+                                            "oct",
                                         "nov", "dec", NULL};
     while (p > begin && (p[-1] == ' ' || p[-1] == '.')) p--;
     const char *word = p;
@@ -8831,7 +8836,8 @@ static bool rlvr__invisible_at(const char *p, const char *end)
 /* The words before p, at most five back within the clause, take it back. */
 static bool rlvr__negated_before(const char *begin, const char *p)
 {
-    static const char *const no[] = {"not", "never", "cannot", "neither", "nor", "except", "than", "isnt", "arent", "wasnt", "excluding", NULL};
+    static const char *const no[] = {"not", "never", "cannot", "neither", "nor", "except", "than", "isnt", "arent", "wasnt",
+        "excluding", NULL};
     static const char *const unequal[] = {"\\neq", "\\ne", "!=", "\xe2\x89\xa0", "=/=", "~~", "\\pm", "\\mp", "\xc2\xb1", NULL};
     const char *limit = p - begin > 160 ? p - 160 : begin;
     bool direct = true;              /* only mark-up so far */
@@ -8873,8 +8879,10 @@ static bool rlvr__negated_before(const char *begin, const char *p)
 /* What stands behind p takes back what stands before it: "is wrong", "isn't right", "is not the answer", "(wrong)", "~~". */
 static bool rlvr__denied_after(const char *p, const char *end)
 {
-    static const char *const be[] = {"is", "was", "are", "were", "would", "be", "seems", "looks", "it", "that", "s", "definitely", "clearly", NULL};
-    static const char *const wrong[] = {"wrong", "incorrect", "false", "isn't", "wasn't", "aren't", "wouldn't", "can't", "cannot", "isnt", NULL};
+    static const char *const be[] = {"is", "was", "are", "were", "would", "be", "seems", "looks", "it", "that", "s",
+        "definitely", "clearly", NULL};
+    static const char *const wrong[] = {"wrong", "incorrect", "false", "isn't", "wasn't", "aren't", "wouldn't", "can't",
+        "cannot", "isnt", NULL};
     static const char *const right[] = {"the", "correct", "right", "my", "an", "answer", "true", "a", "it", NULL};
     bool not_said = false;
     if (end - p > 120) end = p + 120;
@@ -8942,7 +8950,8 @@ static bool rlvr__number_marked(const char *p, const char *end, rlvr__number *ou
     rlvr__number other;
     memset(&chain, 0, sizeof chain);
     rlvr__chain_add(&chain, p, out);
-    while (chain.n && rlvr__number_next(&s, &other) && chain.last.after && rlvr__join_of(chain.last.after, other.begin)) rlvr__chain_add(&chain, p, &other);
+    while (chain.n && rlvr__number_next(&s, &other) && chain.last.after && rlvr__join_of(chain.last.after,
+        other.begin)) rlvr__chain_add(&chain, p, &other);
     *hedges = rlvr__chain_hedges(&chain, true);
     return true;
 }
@@ -8993,7 +9002,8 @@ static int rlvr__number_by_box(const char *text, const char *end, rlvr__number *
     const char *at = end, *box, *close, *before, *before_close;
     rlvr__number other;
     if (!rlvr__box_before(text, &at, end, &box, &close)) return 0;
-    if (!rlvr__number_in_box(box, close, out) || rlvr__negated_before(box + 7, out->begin) || !rlvr__number_stands(text, end, box, close)) return -1;
+    if (!rlvr__number_in_box(box, close, out) || rlvr__negated_before(box + 7, out->begin) || !rlvr__number_stands(text, end,
+        box, close)) return -1;
     if (!rlvr__box_before(text, &at, box, &before, &before_close)) return 1;
     if (!rlvr__join_of(before_close, box)) return 1;
     return rlvr__number_in_box(before, before_close, &other) && rlvr__number_equal(out, &other) ? 1 : -1;
@@ -9016,7 +9026,8 @@ static bool rlvr__number_of(const char *text, size_t len, rlvr__number *out)
     }
     if (!found || !out->plain) return false;      /* also behind a last \pi */
     *out = chain.last;
-    return chain.last.plain && !rlvr__chain_hedges(&chain, false) && rlvr__number_stands(text, end, chain.last.begin, chain.last.after);
+    return chain.last.plain && !rlvr__chain_hedges(&chain, false) && rlvr__number_stands(text, end, chain.last.begin,
+        chain.last.after);
 }
 
 /* Walks a number's digits from its first that is not 0. */
@@ -9100,7 +9111,8 @@ static int rlvr__terms_sign(const rlvr__term *terms, int n)
 }
 
 /* |a - gold| <= tolerance * |factor| */
-static bool rlvr__decimal_near(const rlvr__decimal *a, const rlvr__decimal *gold, const rlvr__decimal *tolerance, const rlvr__decimal *factor)
+static bool rlvr__decimal_near(const rlvr__decimal *a, const rlvr__decimal *gold, const rlvr__decimal *tolerance,
+    const rlvr__decimal *factor)
 {
     for (int sign = -1; sign <= 1; sign += 2) {
         rlvr__term t[3] = {{tolerance, factor, 1}, {a, NULL, sign}, {gold, NULL, -sign}};
@@ -9127,32 +9139,48 @@ static bool rlvr__decimal_within(const rlvr__decimal *x, const rlvr__json *low, 
 
 /* A unit is a product of factors with powers: "km", "m/s^2", "kilometers per hour", "N·m", "J/(kg K)", "square feet", "m²". Each
    factor is a row of this table, by any of its spellings (words of four letters and more in any case, singular or plural as
-   listed, shorter ones as they are), or any other word ("apples", which "apple" is too). LaTeX around it does not count: \text{ km},
+   listed, shorter ones as they are), or any other word ("apples",
+       which "apple" is too). LaTeX around it does not count: \text{ km},
    \,\mathrm{m}, ^\circ\text{C}, \%. A currency may stand before the number. Nothing is converted: 5000 m are not 5 km here. */
 
 static const char *const rlvr__unit_table[] = {
-    "m|meter|meters|metre|metres", "km|kilometer|kilometers|kilometre|kilometres|kms", "cm|centimeter|centimeters|centimetre|centimetres|cms",
+    "m|meter|meters|metre|metres", "km|kilometer|kilometers|kilometre|kilometres|kms",
+        "cm|centimeter|centimeters|centimetre|centimetres|cms",
     "mm|millimeter|millimeters|millimetre|millimetres", "um|\xc2\xb5m|micrometer|micrometers|micrometre|micrometres|micron|microns",
-    "nm|nanometer|nanometers|nanometre|nanometres", "dm|decimeter|decimeters|decimetre|decimetres", "in|inch|inches|in.", "ft|foot|feet|ft.",
+    "nm|nanometer|nanometers|nanometre|nanometres", "dm|decimeter|decimeters|decimetre|decimetres", "in|inch|inches|in.",
+        "ft|foot|feet|ft.",
     "yd|yard|yards|yds", "mi|mile|miles", "ly|light-year|light-years|light year|light years",
     "g|gram|grams|gramme|grammes", "kg|kilogram|kilograms|kilogramme|kilogrammes|kilo|kilos|kgs", "mg|milligram|milligrams",
-    "\xc2\xb5g|ug|microgram|micrograms", "t|tonne|tonnes|metric ton|metric tons", "ton|tons", "lb|lbs|pound|pounds|lb.|lbs.", "oz|ounce|ounces|oz.",
-    "s|sec|secs|second|seconds|s.|sec.", "ms|millisecond|milliseconds|msec", "\xc2\xb5s|us|microsecond|microseconds", "ns|nanosecond|nanoseconds",
-    "min|mins|minute|minutes|min.", "h|hr|hrs|hour|hours|hr.", "d|day|days", "week|weeks|wk|wks", "month|months", "y|yr|yrs|year|years|a",
-    "L|l|liter|liters|litre|litres", "mL|ml|milliliter|milliliters|millilitre|millilitres|cc", "gal|gallon|gallons", "qt|quart|quarts",
+    "\xc2\xb5g|ug|microgram|micrograms", "t|tonne|tonnes|metric ton|metric tons", "ton|tons", "lb|lbs|pound|pounds|lb.|lbs.",
+        "oz|ounce|ounces|oz.",
+    "s|sec|secs|second|seconds|s.|sec.", "ms|millisecond|milliseconds|msec", "\xc2\xb5s|us|microsecond|microseconds",
+        "ns|nanosecond|nanoseconds",
+    "min|mins|minute|minutes|min.", "h|hr|hrs|hour|hours|hr.", "d|day|days", "week|weeks|wk|wks", "month|months",
+        "y|yr|yrs|year|years|a",
+    "L|l|liter|liters|litre|litres", "mL|ml|milliliter|milliliters|millilitre|millilitres|cc", "gal|gallon|gallons",
+        "qt|quart|quarts",
     "pt|pint|pints", "cup|cups", "fl oz|fluid ounce|fluid ounces", "ha|hectare|hectares", "acre|acres",
-    "N|newton|newtons", "J|joule|joules", "kJ|kilojoule|kilojoules", "MJ|megajoule|megajoules", "cal|calorie|calories", "kcal|kilocalorie|kilocalories",
-    "W|watt|watts", "kW|kilowatt|kilowatts", "MW|megawatt|megawatts", "mW|milliwatt|milliwatts", "Wh|watt-hour|watt-hours|watt hour|watt hours",
-    "kWh|kilowatt-hour|kilowatt-hours|kilowatt hour|kilowatt hours", "Pa|pascal|pascals", "kPa|kilopascal|kilopascals", "MPa|megapascal|megapascals",
-    "bar|bars", "atm|atmosphere|atmospheres", "V|volt|volts", "kV|kilovolt|kilovolts", "mV|millivolt|millivolts", "A|amp|amps|ampere|amperes",
-    "mA|milliamp|milliamps|milliampere|milliamperes", "\xce\xa9|ohm|ohms|\xe2\x84\xa6", "F|farad|farads", "C|coulomb|coulombs", "T|tesla|teslas",
-    "Hz|hertz", "kHz|kilohertz", "MHz|megahertz", "GHz|gigahertz", "mol|mole|moles|mols", "mmol|millimole|millimoles", "M|molar", "K|kelvin|kelvins",
+    "N|newton|newtons", "J|joule|joules", "kJ|kilojoule|kilojoules", "MJ|megajoule|megajoules", "cal|calorie|calories",
+        "kcal|kilocalorie|kilocalories",
+    "W|watt|watts", "kW|kilowatt|kilowatts", "MW|megawatt|megawatts", "mW|milliwatt|milliwatts",
+        "Wh|watt-hour|watt-hours|watt hour|watt hours",
+    "kWh|kilowatt-hour|kilowatt-hours|kilowatt hour|kilowatt hours", "Pa|pascal|pascals", "kPa|kilopascal|kilopascals",
+        "MPa|megapascal|megapascals",
+    "bar|bars", "atm|atmosphere|atmospheres", "V|volt|volts", "kV|kilovolt|kilovolts", "mV|millivolt|millivolts",
+        "A|amp|amps|ampere|amperes",
+    "mA|milliamp|milliamps|milliampere|milliamperes", "\xce\xa9|ohm|ohms|\xe2\x84\xa6", "F|farad|farads", "C|coulomb|coulombs",
+        "T|tesla|teslas",
+    "Hz|hertz", "kHz|kilohertz", "MHz|megahertz", "GHz|gigahertz", "mol|mole|moles|mols", "mmol|millimole|millimoles",
+        "M|molar", "K|kelvin|kelvins",
     "\xc2\xb0|degree|degrees|deg", "\xc2\xb0" "C|\xc2\xb0 C|degree celsius|degrees celsius|celsius|deg C|\xe2\x84\x83",
     "\xc2\xb0" "F|\xc2\xb0 F|degree fahrenheit|degrees fahrenheit|fahrenheit|deg F|\xe2\x84\x89", "rad|radian|radians",
-    "%|percent|per cent|pct", "bit|bits", "B|byte|bytes", "kB|KB|kilobyte|kilobytes", "MB|megabyte|megabytes", "GB|gigabyte|gigabytes",
+    "%|percent|per cent|pct", "bit|bits", "B|byte|bytes", "kB|KB|kilobyte|kilobytes", "MB|megabyte|megabytes",
+        "GB|gigabyte|gigabytes",
     "TB|terabyte|terabytes", "eV|electronvolt|electronvolts|electron volt|electron volts",
-    "$|dollar|dollars|USD|US$|bucks", "\xe2\x82\xac|euro|euros|EUR", "\xc2\xa3|GBP|pound sterling|pounds sterling", "\xc2\xa5|JPY|yen",
-    "\xe2\x82\xb9|INR|rupee|rupees", "cent|cents|\xc2\xa2", "mph=mi/h", "kph=km/h", "kmh=km/h", "mps=m/s", "sqft=ft^2", "sqm=m^2", NULL};
+    "$|dollar|dollars|USD|US$|bucks", "\xe2\x82\xac|euro|euros|EUR", "\xc2\xa3|GBP|pound sterling|pounds sterling",
+        "\xc2\xa5|JPY|yen",
+    "\xe2\x82\xb9|INR|rupee|rupees", "cent|cents|\xc2\xa2", "mph=mi/h", "kph=km/h", "kmh=km/h", "mps=m/s", "sqft=ft^2",
+        "sqm=m^2", NULL};
 
 enum { RLVR__UNIT_FACTORS = 8 };
 typedef struct rlvr__unit {
@@ -9164,12 +9192,17 @@ typedef struct rlvr__unit {
 /* Spells a unit plainly: without LaTeX and mark-up, signs of one kind. At most `room` bytes. */
 static int rlvr__unit_plain(const char *p, const char *end, char *out, int room)
 {
-    static const char *const from[] = {"\\text{", "\\mathrm{", "\\textrm{", "\\mathit{", "\\textit{", "\\textbf{", "\\operatorname{", "\\rm", "^{\\circ}",
-        "^\\circ", "\\circ", "\\degree", "\\%", "\\$", "\\cdot", "\\times", "\\mu", "\\Omega", "\\,", "\\;", "\\!", "\\:", "\\ ", "~", "\xce\xbc",
-        "\xc2\xb2", "\xc2\xb3", "\xe2\x81\xbb\xc2\xb9", "\xe2\x81\xbb\xc2\xb2", "\xe2\x8b\x85", "\xc2\xa0", "\xe2\x80\xaf", "\\euro", "\\pounds",
+    static const char *const from[] = {"\\text{", "\\mathrm{", "\\textrm{", "\\mathit{", "\\textit{", "\\textbf{",
+        "\\operatorname{", "\\rm", "^{\\circ}",
+        "^\\circ", "\\circ", "\\degree", "\\%", "\\$", "\\cdot", "\\times", "\\mu", "\\Omega", "\\,", "\\;", "\\!", "\\:",
+            "\\ ", "~", "\xce\xbc",
+        "\xc2\xb2", "\xc2\xb3", "\xe2\x81\xbb\xc2\xb9", "\xe2\x81\xbb\xc2\xb2", "\xe2\x8b\x85", "\xc2\xa0", "\xe2\x80\xaf",
+            "\\euro", "\\pounds",
         "\\per", "\\left", "\\right", "\\)", "\\]", NULL};
-    static const char *const to[] = {"", "", "", "", "", "", "", "", "\xc2\xb0", "\xc2\xb0", "\xc2\xb0", "\xc2\xb0", "%", "$", "\xc2\xb7", "\xc2\xb7",
-        "\xc2\xb5", "\xce\xa9", " ", " ", "", " ", " ", " ", "\xc2\xb5", "^2", "^3", "^-1", "^-2", "\xc2\xb7", " ", " ", "\xe2\x82\xac", "\xc2\xa3",
+    static const char *const to[] = {"", "", "", "", "", "", "", "", "\xc2\xb0", "\xc2\xb0", "\xc2\xb0", "\xc2\xb0", "%", "$",
+        "\xc2\xb7", "\xc2\xb7",
+        "\xc2\xb5", "\xce\xa9", " ", " ", "", " ", " ", " ", "\xc2\xb5", "^2", "^3", "^-1", "^-2", "\xc2\xb7", " ", " ",
+            "\xe2\x82\xac", "\xc2\xa3",
         " per ", "", "", "", ""};
     int n = 0;
     while (p < end && n < room - 4 && *p != '\n') {
@@ -9252,7 +9285,8 @@ static const char *rlvr__unit_factor(rlvr__unit *u, const char *p, const char *e
     }
     const char *word = p;
     p += best;
-    while (row < 0 && p < end && (rlvr__is_alpha(*p) || (unsigned char)*p >= 128 || (*p == '-' && p > word && p + 1 < end && rlvr__is_alpha(p[1])))) p++;
+    while (row < 0 && p < end && (rlvr__is_alpha(*p) || (unsigned char)*p >= 128 || (*p == '-' && p > word && p + 1 < end &&
+        rlvr__is_alpha(p[1])))) p++;
     if (p == word) return NULL;
     const char *behind = rlvr__unit_power(p, end, &power), *meaning = row < 0 ? NULL : strchr(rlvr__unit_table[row], '=');
     if (meaning) {      /* mph is mi/h */
@@ -9314,7 +9348,8 @@ static bool rlvr__unit_equal(const rlvr__unit *a, const rlvr__unit *b)
         int k = 0;
         for (; k < b->n; k++)
             if (!used[k] && a->factor[i].row == b->factor[k].row && a->factor[i].power == b->factor[k].power &&
-                (a->factor[i].row >= 0 || rlvr__unit_word_equal(a->factor[i].word, a->factor[i].len, b->factor[k].word, b->factor[k].len))) break;
+                (a->factor[i].row >= 0 || rlvr__unit_word_equal(a->factor[i].word, a->factor[i].len, b->factor[k].word,
+                    b->factor[k].len))) break;
         if (k == b->n) return false;
         used[k] = true;
     }
@@ -9342,13 +9377,16 @@ static bool rlvr__unit_carried(const char *unit, size_t len, const char *begin, 
     if (rlvr__unit_read(&given, text, text + n, want.spaced) && rlvr__unit_equal(&want, &given)) return true;
     if (want.n != 1 || want.factor[0].row < 0 || want.factor[0].power != 1) return false;
     const char *row = rlvr__unit_table[want.factor[0].row], *q = x->begin;
-    if (!strchr("$\xe2\xc2", *row) || !strncmp(row, "\xc2\xb0", 2) || !strncmp(row, "\xc2\xb5", 2)) return false;      /* currencies alone */
+    if (!strchr("$\xe2\xc2", *row) || !strncmp(row, "\xc2\xb0", 2) || !strncmp(row, "\xc2\xb5",
+        2)) return false;      /* currencies alone */
     while (q > begin && (q[-1] == ' ' || q[-1] == '-' || q[-1] == '+' || q[-1] == '*')) q--;
     const char *line = (const char *)memchr(x->after, '\n', (size_t)(end - x->after));
-    bool formula = q > begin && q[-1] == '$' && memchr(x->after, '$', (size_t)((line ? line : end) - x->after));      /* $5$ is no price */
+    bool formula = q > begin && q[-1] == '$' && memchr(x->after, '$',
+        (size_t)((line ? line : end) - x->after));      /* $5$ is no price */
     if (formula && !(q - begin >= 2 && (q[-2] == '\\' || rlvr__is_alpha(q[-2])))) return false;
     for (int k = 1; k <= 5 && k <= q - begin; k++)
-        if (rlvr__unit_spelled(row, q - k, q) == k && !(rlvr__is_alpha(q[-k]) && q - k > begin && rlvr__is_alpha(q[-k - 1]))) return true;
+        if (rlvr__unit_spelled(row, q - k, q) == k && !(rlvr__is_alpha(q[-k]) && q - k > begin &&
+            rlvr__is_alpha(q[-k - 1]))) return true;
     return false;
 }
 /* ============================================================================================
@@ -9395,12 +9433,18 @@ static void rlvr__grade_number(rlvr__case *c)
     const char *unit = rlvr__json_str(rlvr__field(c, "unit"), &unit_len);
     if (range ? !rlvr__range_ok(c, range) : !rlvr__golds_ok(c)) return;
     if (!rlvr__tolerance(c, "abs_tol", &abs_tol) || !rlvr__tolerance(c, "rel_tol", &rel_tol)) return;
-    if (unit && !rlvr__unit_ok(unit, unit_len)) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "no unit can be read from \"unit\""); return; }
+    if (unit && !rlvr__unit_ok(unit, unit_len)) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "no unit can be read from \"unit\"");
+        return;
+    }
     bool there = rlvr__number_of(c->text, c->len, &given), equal = false;
     rlvr__decimal a = there ? rlvr__decimal_of(&given) : abs_tol;
     if (there && range) equal = rlvr__decimal_within(&a, rlvr__json_at(range, 0), rlvr__json_at(range, 1));
     while (rlvr__golds_next(c, &g)) {
-        if (!rlvr__number_of(g.text, g.len, &gold)) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "no number can be read from the answer"); return; }
+        if (!rlvr__number_of(g.text, g.len, &gold)) {
+            rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "no number can be read from the answer");
+            return;
+        }
         if (!there || equal) continue;
         rlvr__decimal b = rlvr__decimal_of(&gold);
         equal = rlvr__number_equal(&given, &gold) || (abs_tol.sign && rlvr__decimal_near(&a, &b, &abs_tol, NULL)) ||
@@ -9409,14 +9453,16 @@ static void rlvr__grade_number(rlvr__case *c)
     if (!there) { rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, "there is no number"); return; }
     rlvr__extracted(c, given.begin, (size_t)(given.end - given.begin));
     bool carried = !unit || rlvr__unit_carried(unit, unit_len, c->text, c->text + c->len, &given);
-    if (!carried) rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%s", equal ? "the number is right, its unit is missing or another" : "");
+    if (!carried) rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%s",
+        equal ? "the number is right, its unit is missing or another" : "");
     else rlvr__verdict(c, equal ? RLVR_STATUS_EQUAL : RLVR_STATUS_UNEQUAL, equal, "%s", "");
 }
 
 /* An empty answer is an error: it would reward silence. */
 static void rlvr__grade_exact(rlvr__case *c)
 {
-    rlvr__key_options o = {rlvr__flag(c, "ignore_case"), rlvr__flag(c, "nfc"), rlvr__flag(c, "ignore_space"), rlvr__flag(c, "ignore_punctuation")};
+    rlvr__key_options o = {rlvr__flag(c, "ignore_case"), rlvr__flag(c, "nfc"), rlvr__flag(c, "ignore_space"), rlvr__flag(c,
+        "ignore_punctuation")};
     bool plain = !o.ignore_case && !o.nfc && !o.ignore_space && !o.ignore_punctuation, equal = false;
     static const char *const flag[] = {"ignore_case", "nfc", "ignore_space", "ignore_punctuation"};
     for (int i = 0; i < 4; i++)
@@ -9492,12 +9538,14 @@ static bool rlvr__choices_read(rlvr__case *c, rlvr__choices *o)      /* false: t
     memset(o, 0, sizeof *o);
     o->keys.ctx = o->scratch.ctx = c->ctx;
     if (!list || list->type == RLVR__JSON_NULL) { o->letters = (1u << 26) - 1; return true; }
-    bool object = list->type == RLVR__JSON_OBJECT, ok = (object || list->type == RLVR__JSON_ARRAY) && list->count >= 2 && list->count <= RLVR__CHOICES;
+    bool object = list->type == RLVR__JSON_OBJECT, ok = (object || list->type == RLVR__JSON_ARRAY) && list->count >= 2 &&
+        list->count <= RLVR__CHOICES;
     int i = 0;
     if (ok)
         RLVR__JSON_EACH(item, list) {
             int letter = object ? item->key_len == 1 && rlvr__is_alpha(item->key[0]) ? (item->key[0] | 32) - 'a' : -1 : i++;
-            ok = ok && letter >= 0 && !(o->letters >> letter & 1) && (item->type == RLVR__JSON_STRING || item->type == RLVR__JSON_NUMBER);
+            ok = ok && letter >= 0 && !(o->letters >> letter & 1) && (item->type == RLVR__JSON_STRING ||
+                item->type == RLVR__JSON_NUMBER);
             if (!ok) break;
             o->letters |= 1u << letter;
             o->text[letter] = item;
@@ -9552,7 +9600,8 @@ static size_t rlvr__choice_text_at(const rlvr__choices *o, const char *p, const 
 
 static const char *rlvr__choice_markup(const char *p, const char *end)      /* passes mark-up and opening brackets, not letters */
 {
-    static const char *const latex[] = {"\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\textit{", "\\boxed{", "\\(", "\\[", "\\,", "\\ ",
+    static const char *const latex[] = {"\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\textit{", "\\boxed{", "\\(",
+        "\\[", "\\,", "\\ ",
                                         "\xe2\x80\x9c", "\xe2\x80\x98", NULL};
     for (int n = 1; p < end && n; p += n) {
         n = rlvr__starts_any(p, end, latex);
@@ -9571,7 +9620,8 @@ static int rlvr__choice_letter(const rlvr__choices *o, const char *begin, const 
     if (rlvr__is_word_char(before) ? before != '_' : before == '\\' || rlvr__is_invisible(before)) return -1;
     if (p - begin >= 2 && strchr("-'.&", p[-1]) && p[-1] && rlvr__word_char_before(begin, p - 1)) return -1;      /* o'B, x-B */
     if (after == '_' ? rlvr__word_char_at(q + 1, end) : rlvr__is_word_char(after)) return -1;
-    if (q < end && (after == '^' || after == '+' || after == '#' || after == 0x2019 || rlvr__is_invisible(after) || rlvr__mark_class(after))) return -1;
+    if (q < end && (after == '^' || after == '+' || after == '#' || after == 0x2019 || rlvr__is_invisible(after) ||
+        rlvr__mark_class(after))) return -1;
     if (after == '\'' && before != '\'') return -1;
     if (q + 1 < end && strchr("-.&", *q) && *q && rlvr__word_char_at(q + 1, end)) return -1;
     return (*p | 32) - 'a';
@@ -9600,13 +9650,15 @@ static bool rlvr__choice_listed(const char *p, const char *end)
 {
     static const char *const list[] = {" or ", " and ", "\r", NULL};
     p = rlvr__choice_closing(p, end);
-    return p == end || strchr("\n,/|&;.", *p) || (*p == ' ' && p + 2 < end && strchr("/|&", p[1])) || rlvr__starts_any(p, end, list) ||
+    return p == end || strchr("\n,/|&;.", *p) || (*p == ' ' && p + 2 < end && strchr("/|&", p[1])) || rlvr__starts_any(p, end,
+        list) ||
            (*p == ' ' && (p + 2 == end || (p + 2 < end && rlvr__is_alpha(p[1]) && !rlvr__is_alpha(p[2]) && p[1] < 'a')));
 }
 
 /* Reads the options that are named from p on: "B", "(B)", "**B**", "B) its text", "B or C". Bits; 0: none stands there. With
    `loose`, behind "option", a small letter may be followed by any word. *after: where it ended. */
-static uint32_t rlvr__choice_named(rlvr__choices *o, const char *begin, const char *p, const char *end, bool loose, const char **after)
+static uint32_t rlvr__choice_named(rlvr__choices *o, const char *begin, const char *p, const char *end, bool loose,
+    const char **after)
 {
     uint32_t found = 0;
     for (bool first = true;; first = false) {
@@ -9624,7 +9676,8 @@ static uint32_t rlvr__choice_named(rlvr__choices *o, const char *begin, const ch
         text = rlvr__choice_markup(text, end);
         if (text > p && rlvr__choice_letter(o, begin, text, end) < 0 && rlvr__choice_text_at(o, text, end, &which)) {
             const char *behind = rlvr__choice_closing(text + rlvr__choice_text_at(o, text, end, &which), end);
-            if (which == letter || behind == end || strchr("\n\r.,;", *behind)) {      /* "B. London" names two, "B. London is ..." one */
+            if (which == letter || behind == end || strchr("\n\r.,;",
+                *behind)) {      /* "B. London" names two, "B. London is ..." one */
                 found |= 1u << which;
                 p = behind;
             }
@@ -9691,8 +9744,10 @@ static bool rlvr__choice_placed(rlvr__choices *o, const char *text, const char *
 /* From behind a cue: passes "is", ":", "option" and the like. *negated: a "not" was among them. */
 static const char *rlvr__choice_connect(const char *p, const char *end, bool *negated)
 {
-    static const char *const link[] = {"is", "are", "was", "would", "be", "should", "must", "will", "option", "choice", "letter", "the", "correct", "right",
-        "therefore", "thus", "clearly", "definitely", "probably", "likely", "most", "final", "best", "to", "this", "question", "here", "indeed", "answer",
+    static const char *const link[] = {"is", "are", "was", "would", "be", "should", "must", "will", "option", "choice",
+        "letter", "the", "correct", "right",
+        "therefore", "thus", "clearly", "definitely", "probably", "likely", "most", "final", "best", "to", "this", "question",
+            "here", "indeed", "answer",
         "simply", "just", "now", "so", "actually", "really", NULL};
     static const char *const no[] = {"not", "isn't", "isnt", "never", "neither", "cannot", "can't", "wasn't", "n't", NULL};
     *negated = false;
@@ -9727,7 +9782,8 @@ static uint32_t rlvr__choice_sentence(rlvr__choices *o, const char *p, const cha
 typedef struct rlvr__choice_votes { uint32_t stated, optional, apart; } rlvr__choice_votes;      /* stages 2, 3, 4 */
 
 /* A word of the text that may introduce an option. Returns where reading goes on. */
-static const char *rlvr__choice_cue(rlvr__choices *o, rlvr__choice_votes *v, const char *text, const char *word, const char *p, const char *end)
+static const char *rlvr__choice_cue(rlvr__choices *o, rlvr__choice_votes *v, const char *text, const char *word, const char *p,
+    const char *end)
 {
     static const char *const answer[] = {"answer", "ans", "choose", "select", "pick", "chose", "selected", "picked", NULL};
     static const char *const option[] = {"option", "choice", NULL};
@@ -9739,7 +9795,8 @@ static const char *rlvr__choice_cue(rlvr__choices *o, rlvr__choice_votes *v, con
     bool texts = !found && stating;
     if (texts) found = rlvr__choice_sentence(o, q, end);
     if (!found) return p;
-    if (negated || rlvr__negated_before(text, stating && !texts ? q : word) || rlvr__negated_before(text, word) || rlvr__denied_after(after, end))
+    if (negated || rlvr__negated_before(text, stating && !texts ? q : word) || rlvr__negated_before(text, word) ||
+        rlvr__denied_after(after, end))
         return texts ? p : after;
     if (stating) v->stated |= found;
     else v->optional |= found;
@@ -9750,14 +9807,16 @@ static const char *rlvr__choice_cue(rlvr__choices *o, rlvr__choice_votes *v, con
 static const char *rlvr__choice_lone(rlvr__choices *o, rlvr__choice_votes *v, const char *text, const char *p, const char *end)
 {
     static const char *const right[] = {"correct", "right", "best", "answer", "true", NULL};
-    static const char *const lead[] = {"is", "be", "it's", "its", "with", "say", "guess", "so", "thus", "therefore", "hence", "think", "believe", "but", NULL};
+    static const char *const lead[] = {"is", "be", "it's", "its", "with", "say", "guess", "so", "thus", "therefore", "hence",
+        "think", "believe", "but", NULL};
     int letter = rlvr__choice_letter(o, text, p, end);
     if (letter < 0 || rlvr__negated_before(text, p) || rlvr__denied_after(p + 1, end)) return p + 1;
     const char *q = rlvr__choice_closing(p + 1, end), *before = p;
     bool small = *p >= 'a', article = (*p | 32) == 'a' || *p == 'I', apart = rlvr__choice_apart(p + 1, end);
     if (rlvr__starts(q, end, " is ")) {
         const char *from = q + 4, *word = from;
-        for (; from < end && from < q + 40 && (rlvr__is_alpha(*from) || *from == ' '); from = word) {      /* "B is the correct answer" */
+        for (; from < end && from < q + 40 && (rlvr__is_alpha(*from) ||
+            *from == ' '); from = word) {      /* "B is the correct answer" */
             while (from < end && *from == ' ') from++;
             for (word = from; word < end && rlvr__is_alpha(*word);) word++;
             if (word == from) break;
@@ -9765,11 +9824,13 @@ static const char *rlvr__choice_lone(rlvr__choices *o, rlvr__choice_votes *v, co
                 if (!small) v->stated |= 1u << letter;
                 return word;
             }
-            if (!rlvr__word_is(from, (size_t)(word - from), "the") && !rlvr__word_is(from, (size_t)(word - from), "definitely")) break;
+            if (!rlvr__word_is(from, (size_t)(word - from), "the") && !rlvr__word_is(from, (size_t)(word - from),
+                "definitely")) break;
         }
     }
     while (before > text && strchr("*_`$\"'([{", before[-1]) && before[-1]) before--;
-    bool opened = before < p, line = before == text || before[-1] == '\n', bracket = p > text && p[-1] == '(' && p + 1 < end && p[1] == ')';
+    bool opened = before < p, line = before == text || before[-1] == '\n', bracket = p > text && p[-1] == '(' && p + 1 < end &&
+        p[1] == ')';
     const char *back = before;
     while (!line && back > text && (back[-1] == ' ' || back[-1] == ',')) back--;
     if (!line && (back == text || back[-1] == '\n')) line = true;
@@ -9908,11 +9969,13 @@ static void rlvr__grade_choice(rlvr__case *c)
    A pattern is at most 2,000 states after its repeats are written out, and is matched in one pass over the text whose time is at
    most length times states: all ways to match go along together, nothing is tried twice. */
 
-typedef enum rlvr__pattern_op { RLVR__PAT_CHAR, RLVR__PAT_CLASS, RLVR__PAT_SET, RLVR__PAT_SPLIT, RLVR__PAT_JUMP, RLVR__PAT_END } rlvr__pattern_op;
+typedef enum rlvr__pattern_op { RLVR__PAT_CHAR, RLVR__PAT_CLASS, RLVR__PAT_SET, RLVR__PAT_SPLIT, RLVR__PAT_JUMP,
+    RLVR__PAT_END } rlvr__pattern_op;
 enum { RLVR__PATTERN_STATES = 2000, RLVR__PATTERN_DEPTH = 32 };
 
 /* One state. SPLIT goes on at +1 and at +offset, JUMP at +offset: relative, so that a part can be moved and copied. */
-typedef struct rlvr__pattern_state { rlvr__pattern_op op; uint32_t code; int offset; const char *set, *set_end; } rlvr__pattern_state;
+typedef struct rlvr__pattern_state { rlvr__pattern_op op; uint32_t code; int offset; const char *set,
+    *set_end; } rlvr__pattern_state;
 
 typedef struct rlvr__pattern {
     rlvr__pattern_state *state;      /* (RLVR__PATTERN_STATES) */
@@ -9920,7 +9983,8 @@ typedef struct rlvr__pattern {
     const char *p, *end, *error;     /* of the pattern's text; error NULL: none */
 } rlvr__pattern;
 
-static const char *const rlvr__pattern_classes[] = {"any", "digit", "letter", "upper", "lower", "space", "word", "alnum", "line", NULL};
+static const char *const rlvr__pattern_classes[] = {"any", "digit", "letter", "upper", "lower", "space", "word", "alnum",
+    "line", NULL};
 
 static void rlvr__pattern_parts(rlvr__pattern *t);
 
@@ -9978,7 +10042,8 @@ static void rlvr__pattern_atom(rlvr__pattern *t)
         const char *word = t->p;
         while (t->p < t->end && rlvr__is_alpha(*t->p)) t->p++;
         for (int k = 0; rlvr__pattern_classes[k]; k++)
-            if (strlen(rlvr__pattern_classes[k]) == (size_t)(t->p - word) && !memcmp(word, rlvr__pattern_classes[k], (size_t)(t->p - word))) {
+            if (strlen(rlvr__pattern_classes[k]) == (size_t)(t->p - word) && !memcmp(word, rlvr__pattern_classes[k],
+                (size_t)(t->p - word))) {
                 if ((s = rlvr__pattern_push(t, RLVR__PAT_CLASS)) != NULL) s->code = (uint32_t)k;
                 return;
             }
@@ -10007,7 +10072,8 @@ static void rlvr__pattern_repeat(rlvr__pattern *t, int from, int least, int most
 {
     int size = t->n - from;
     if (most >= 0 && least > most) rlvr__pattern_fail(t, "has a repeat {a,b} with a > b");
-    if ((int64_t)size * (most > least ? most : least) > RLVR__PATTERN_STATES) rlvr__pattern_fail(t, "is too large; at most 2000 states");
+    if ((int64_t)size * (most > least ? most : least) > RLVR__PATTERN_STATES) rlvr__pattern_fail(t,
+        "is too large; at most 2000 states");
     if (t->error) return;
     if (least == 0 && most == 0) { t->n = from; return; }
     int done = 1;
@@ -10049,7 +10115,8 @@ static void rlvr__pattern_sequence(rlvr__pattern *t)
             if (c == '{') {
                 least = most = rlvr__pattern_count(t);
                 if (t->p < t->end && *t->p == ',') { t->p++; most = rlvr__pattern_count(t); }
-                if (least < 0 || t->p == t->end || *t->p++ != '}') rlvr__pattern_fail(t, "has a repeat that is not {n}, {n,m} or {n,}");
+                if (least < 0 || t->p == t->end || *t->p++ != '}') rlvr__pattern_fail(t,
+                    "has a repeat that is not {n}, {n,m} or {n,}");
             }
             if (!t->error) rlvr__pattern_repeat(t, from, least, most);
         }
@@ -10109,7 +10176,8 @@ static bool rlvr__pattern_takes(const rlvr__pattern_state *s, uint32_t c)
 }
 
 /* Two sets of states and a stack, each (RLVR__PATTERN_STATES); `mark` tells in which step a state was entered last. */
-typedef struct rlvr__pattern_run { int set[2][RLVR__PATTERN_STATES], n[2], stack[RLVR__PATTERN_STATES + 2]; uint32_t mark[RLVR__PATTERN_STATES], step; } rlvr__pattern_run;
+typedef struct rlvr__pattern_run { int set[2][RLVR__PATTERN_STATES], n[2],
+    stack[RLVR__PATTERN_STATES + 2]; uint32_t mark[RLVR__PATTERN_STATES], step; } rlvr__pattern_run;
 
 static void rlvr__pattern_enter(const rlvr__pattern *t, rlvr__pattern_run *r, int into, int state)
 {
@@ -10164,7 +10232,8 @@ static int rlvr__pattern_holds(rlvr__case *c, const rlvr__json *pattern, const c
     else {
         rlvr__pattern_parts(&t);
         if (!t.error && t.p < t.end) rlvr__pattern_fail(&t, "has a ) without its (");
-        if (t.error) rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the pattern %s (character %lld)", t.error, (long long)(t.p - pattern->text) + 1);
+        if (t.error) rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the pattern %s (character %lld)", t.error,
+            (long long)(t.p - pattern->text) + 1);
         else {
             t.state[t.n].op = RLVR__PAT_END;
             t.n++;
@@ -10235,10 +10304,12 @@ static bool rlvr__format_content(rlvr__case *c, const rlvr__json *tag, const cha
     int64_t least = rlvr__json_int(rlvr__of_tag(rlvr__field(c, "min_chars"), tag), tag ? 1 : 0);
     int64_t most = rlvr__json_int(rlvr__of_tag(rlvr__field(c, "max_chars"), tag), INT64_MAX), chars = rlvr__visible_chars(p, n);
     if (chars < least || chars > most) {
-        rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%.60s has %lld characters, %s", name, (long long)chars, chars < least ? "too few" : "too many");
+        rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%.60s has %lld characters, %s", name, (long long)chars,
+            chars < least ? "too few" : "too many");
         return false;
     }
-    const rlvr__json *field = rlvr__field(c, "pattern"), *pattern = tag && rlvr__json_is(field, RLVR__JSON_STRING) ? NULL : rlvr__of_tag(field, tag);
+    const rlvr__json *field = rlvr__field(c, "pattern"), *pattern = tag && rlvr__json_is(field,
+        RLVR__JSON_STRING) ? NULL : rlvr__of_tag(field, tag);
     if (!rlvr__json_is(pattern, RLVR__JSON_STRING)) return true;
     int holds = rlvr__pattern_holds(c, pattern, p, n);
     if (holds == 0) rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%.60s does not have its pattern", name);
@@ -10256,7 +10327,10 @@ static bool rlvr__format_tags(rlvr__case *c, const rlvr__json *tags)      /* fal
         if (kind == 0) {
             uint32_t code = 0;
             int used = rlvr__utf8_read(p, (size_t)(end - p), &code);
-            if (!open && !outside && rlvr__class_of(code) != RLVR__SPACE) { rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "text stands outside the tags"); return false; }
+            if (!open && !outside && rlvr__class_of(code) != RLVR__SPACE) {
+                rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "text stands outside the tags");
+                return false;
+            }
             p += used;
             continue;
         }
@@ -10280,7 +10354,8 @@ static bool rlvr__format_tags(rlvr__case *c, const rlvr__json *tags)      /* fal
 
 static const char *rlvr__lacks_format(rlvr__case *c)
 {
-    bool has = rlvr__json_count(rlvr__field_if(c, "tags", RLVR__JSON_ARRAY)) > 0 || rlvr__field_if(c, "pattern", RLVR__JSON_STRING) ||
+    bool has = rlvr__json_count(rlvr__field_if(c, "tags", RLVR__JSON_ARRAY)) > 0 || rlvr__field_if(c, "pattern",
+        RLVR__JSON_STRING) ||
                rlvr__field_if(c, "min_chars", RLVR__JSON_NUMBER) || rlvr__field_if(c, "max_chars", RLVR__JSON_NUMBER);
     return has ? NULL : "tags";
 }
@@ -10296,7 +10371,10 @@ static bool rlvr__format_ok(rlvr__case *c, const rlvr__json *tags)      /* false
             if (other == tag) break;
             name = name && !(other->len == tag->len && rlvr__word_is(tag->text, tag->len, other->text));
         }
-        if (!name) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"tags\" must be different names of letters, digits, _ and -"); return false; }
+        if (!name) {
+            rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"tags\" must be different names of letters, digits, _ and -");
+            return false;
+        }
     }
     static const char *const field[] = {"min_chars", "max_chars", "pattern"};
     for (int i = 0; i < 3; i++) {
@@ -10305,7 +10383,10 @@ static bool rlvr__format_ok(rlvr__case *c, const rlvr__json *tags)      /* false
         bool ok = !j || j->type == RLVR__JSON_NULL || j->type == want || (j->type == RLVR__JSON_OBJECT && tags);
         if (ok && j && j->type == RLVR__JSON_OBJECT)
             RLVR__JSON_EACH(item, j) ok = ok && item->type == want;
-        if (!ok) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"%s\" must be %s, or with tags an object of them", field[i], i < 2 ? "a number" : "a string"); return false; }
+        if (!ok) {
+            rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"%s\" must be %s, or with tags an object of them", field[i], i < 2 ? "a number" : "a string");
+            return false;
+        }
     }
     if (rlvr__lacks_format(c)) {
         rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "neither \"tags\" nor \"pattern\" is given");
@@ -10340,14 +10421,16 @@ static void rlvr__grade_format(rlvr__case *c)
 
 /* `shape` looks at how long and how repetitive a text is, not at what it says: a term to add to another reward. The sum of the terms
    whose fields are there; L is the length of the completion:
-     "max_tokens", "cache"      DAPO's soft over-long penalty (Yu et al. 2025): 0 up to max_tokens - cache, then falling in a line to
+     "max_tokens", "cache"      DAPO's soft over-long penalty (Yu et al. 2025): 0 up to max_tokens - cache,
+         then falling in a line to
                                 -1 at max_tokens, -1 beyond. cache 0: a step;
      "target_tokens"            L1 (Aggarwal & Welleck 2025): -min(1, alpha |target - L|); with "mode": "max" it is
                                 clip(alpha (target - L) + 0.5, 0, 1). "alpha": 0.0003;
      "ngram"                    repetition (Yeo et al. 2025): repeat_weight * (1 - different / all) over the runs of `ngram` words
                                 (rollouts: tokens); "repeat_weight": -1. Fewer words than that have none;
      "cosine"                   length by right and wrong (Yeo et al. 2025), an object: {"max_tokens": N, "correct": [2, 1],
-                                "wrong": [-10, 0], "exceed": -10, "kind": "number"}: from the first value at L = 0 to the second at N
+                                "wrong": [-10, 0], "exceed": -10,
+                                    "kind": "number"}: from the first value at L = 0 to the second at N
                                 on half a cosine wave, `exceed` at N and beyond. "kind" is the verifier that says right (its full
                                 reward) or wrong, with the task's own fields; without it every text is right.
    L is in tokens: the rollout's, else the field "n_tokens", else a quarter of the bytes, rounded up. "count": "words" or "chars"
@@ -10461,7 +10544,8 @@ static bool rlvr__shape_pair(const rlvr__json *object, const char *name, double 
 {
     const rlvr__json *j = rlvr__json_get(object, name), *first = rlvr__json_at(j, 0), *second = rlvr__json_at(j, 1);
     if (!j) return true;
-    if (j->type != RLVR__JSON_ARRAY || j->count != 2 || first->type != RLVR__JSON_NUMBER || second->type != RLVR__JSON_NUMBER) return false;
+    if (j->type != RLVR__JSON_ARRAY || j->count != 2 || first->type != RLVR__JSON_NUMBER ||
+        second->type != RLVR__JSON_NUMBER) return false;
     *a = first->number;
     *b = second->number;
     return true;
@@ -10496,7 +10580,8 @@ static bool rlvr__shape_cosine(rlvr__case *c, double length, double *sum)      /
     const rlvr__json *j = rlvr__field_if(c, "cosine", RLVR__JSON_OBJECT);
     double correct[2] = {2, 1}, wrong[2] = {-10, 0}, most = rlvr__json_num(rlvr__json_get(j, "max_tokens"), 0);
     if (!j) return true;
-    if (!(most > 0) || !rlvr__shape_pair(j, "correct", &correct[0], &correct[1]) || !rlvr__shape_pair(j, "wrong", &wrong[0], &wrong[1])) {
+    if (!(most > 0) || !rlvr__shape_pair(j, "correct", &correct[0], &correct[1]) || !rlvr__shape_pair(j, "wrong", &wrong[0],
+        &wrong[1])) {
         rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"cosine\" needs \"max_tokens\" > 0, and \"correct\" and \"wrong\" are pairs of numbers");
         return false;
     }
@@ -10510,16 +10595,23 @@ static bool rlvr__shape_cosine(rlvr__case *c, double length, double *sum)      /
 
 static void rlvr__grade_shape(rlvr__case *c)
 {
-    static const char *const number[] = {"max_tokens", "cache", "target_tokens", "alpha", "ngram", "repeat_weight", "n_tokens", NULL};
+    static const char *const number[] = {"max_tokens", "cache", "target_tokens", "alpha", "ngram", "repeat_weight", "n_tokens",
+        NULL};
     for (int i = 0; number[i]; i++)
         if (!rlvr__field_is(c, number[i], RLVR__JSON_NUMBER)) return;
-    if (!rlvr__field_is(c, "cosine", RLVR__JSON_OBJECT) || !rlvr__field_is(c, "mode", RLVR__JSON_STRING) || !rlvr__field_is(c, "count", RLVR__JSON_STRING)) return;
-    if (rlvr__lacks_shape(c)) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "no term is given: max_tokens, target_tokens, ngram or cosine"); return; }
-    const rlvr__json *most = rlvr__field_if(c, "max_tokens", RLVR__JSON_NUMBER), *target = rlvr__field_if(c, "target_tokens", RLVR__JSON_NUMBER);
+    if (!rlvr__field_is(c, "cosine", RLVR__JSON_OBJECT) || !rlvr__field_is(c, "mode", RLVR__JSON_STRING) || !rlvr__field_is(c,
+        "count", RLVR__JSON_STRING)) return;
+    if (rlvr__lacks_shape(c)) {
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "no term is given: max_tokens, target_tokens, ngram or cosine");
+        return;
+    }
+    const rlvr__json *most = rlvr__field_if(c, "max_tokens", RLVR__JSON_NUMBER), *target = rlvr__field_if(c, "target_tokens",
+        RLVR__JSON_NUMBER);
     double cache = rlvr__json_num(rlvr__field(c, "cache"), 0), alpha = rlvr__json_num(rlvr__field(c, "alpha"), 0.0003), sum = 0;
     int64_t ngram = rlvr__json_int(rlvr__field(c, "ngram"), 0);
     const char *mode = rlvr__json_str(rlvr__field(c, "mode"), NULL);
-    if (cache < 0 || alpha < 0 || (most && most->number <= 0) || ngram < 0 || ngram > 1000 || (rlvr__field_if(c, "ngram", RLVR__JSON_NUMBER) && !ngram) ||
+    if (cache < 0 || alpha < 0 || (most && most->number <= 0) || ngram < 0 || ngram > 1000 || (rlvr__field_if(c, "ngram",
+        RLVR__JSON_NUMBER) && !ngram) ||
         (mode && strcmp(mode, "exact") && strcmp(mode, "max"))) {
         rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "out of bounds: max_tokens > 0, cache >= 0, alpha >= 0, ngram 1 to 1000, mode exact or max");
         return;
@@ -10685,7 +10777,7 @@ static bool rlvr__if_forbidden(rlvr__if *x)
         q = p + rlvr__utf8_read(p, (size_t)(x->low_end - p), &c);
         if (!rlvr__is_invisible(c)) rlvr__buf_add(&seen, p, (size_t)(q - p));
     }
-    const char *begin = seen.data, *end = begin + seen.len;
+    const char *begin = seen.len ? seen.data : "", *end = begin + seen.len;
     RLVR__JSON_EACH(item, list) {
         size_t n;
         const char *word = rlvr__if_low(x, "forbidden_words", item, &b, &n);
@@ -10721,8 +10813,10 @@ static bool rlvr__if_words(rlvr__if *x)
 /* A point that ends no sentence: behind a title, an abbreviation, an initial. word: what stands before the point. */
 static bool rlvr__is_abbreviation(const char *word, size_t n)
 {
-    static const char *const list[] = {"mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "e.g", "i.e", "etc", "fig", "inc", "ltd", "co", "corp", "gen",
-                                       "rep", "sen", "gov", "capt", "lt", "col", "sgt", "rev", "mt", "u.s", "u.k", "u.n", "a.m", "p.m", "ph.d", "jan", "feb",
+    static const char *const list[] = {"mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "e.g", "i.e", "etc", "fig",
+        "inc", "ltd", "co", "corp", "gen",
+                                       "rep", "sen", "gov", "capt", "lt", "col", "sgt", "rev", "mt", "u.s", "u.k", "u.n",
+                                           "a.m", "p.m", "ph.d", "jan", "feb",
                                        "aug", "sept", "oct", "nov", "dec", NULL};
     return (n == 1 && *word >= 'A' && *word <= 'Z' && *word != 'I') || rlvr__word_in(word, n, list);
 }
@@ -10740,7 +10834,8 @@ static int64_t rlvr__count_sentences(const char *p, const char *end)
         const char *stop = p;
         bool point = true;
         for (; p < end && (*p == '.' || *p == '!' || *p == '?'); p++) point = point && *p == '.';
-        bool abbreviation = point && p - stop == 1 && rlvr__is_abbreviation(word, (size_t)(stop - word)), ellipsis = point && p - stop > 1;
+        bool abbreviation = point && p - stop == 1 && rlvr__is_abbreviation(word, (size_t)(stop - word)), ellipsis = point &&
+            p - stop > 1;
         for (int n; (n = rlvr__starts_any(p, end, closing)) > 0;) p += n;
         const char *next = p;
         while (next < end && rlvr__is_space(*next)) next++;
@@ -10794,7 +10889,8 @@ static bool rlvr__if_first_word(rlvr__if *x)
     if (holds) {
         size_t have = (size_t)(x->low_end - word);
         while (have && (rlvr__is_space(*word) || *word == '"' || *word == '\'' || *word == '*')) { word++; have--; }
-        holds = have >= len && !memcmp(word, first, len) && (have == len || rlvr__is_space(word[len]) || strchr(".,?!'\":;*)", word[len]));
+        holds = have >= len && !memcmp(word, first, len) && (have == len || rlvr__is_space(word[len]) || strchr(".,?!'\":;*)",
+            word[len]));
     }
     rlvr__buf_free(&b);
     return holds;
@@ -10825,7 +10921,8 @@ static bool rlvr__if_postscript(rlvr__if *x)
     const char *marker = rlvr__if_low(x, "postscript_marker", rlvr__json_get(x->args, "postscript_marker"), &b, &n), *p = x->low;
     bool holds = false;
     if (marker) rlvr__trim(&marker, &n);
-    int letters = !marker ? 0 : n == 4 && !memcmp(marker, "p.s.", 4) ? 2 : (n == 5 && !memcmp(marker, "p.p.s", 5)) || (n == 6 && !memcmp(marker, "p.p.s.", 6)) ? 3 : 0;
+    int letters = !marker ? 0 : n == 4 && !memcmp(marker, "p.s.", 4) ? 2 : (n == 5 && !memcmp(marker, "p.p.s", 5)) ||
+        (n == 6 && !memcmp(marker, "p.p.s.", 6)) ? 3 : 0;
     while (marker && !holds && (p = rlvr__find(p, x->low_end, letters ? "p" : marker, letters ? 1 : n)) != NULL) {
         const char *q = p;
         for (int k = 0; k < letters && q; k++) {      /* p. s. and p. p. s., with a blank between or none */
@@ -11064,7 +11161,8 @@ static bool rlvr__if_quotation(rlvr__if *x)
 static int rlvr__letter_case(uint32_t c)
 {
     if (c == RLVR__NOT_UTF8) return 0;
-    if (rlvr__fold(c) != c) return c == 0xb5 || c == 0x17f || c == 0x345 || c == 0x3c2 || (c >= 0x3d0 && c <= 0x3d6) || (c >= 0x3f0 && c <= 0x3f5) ||
+    if (rlvr__fold(c) != c) return c == 0xb5 || c == 0x17f || c == 0x345 || c == 0x3c2 || (c >= 0x3d0 && c <= 0x3d6) ||
+        (c >= 0x3f0 && c <= 0x3f5) ||
                                    c == 0x1e9b || c == 0x1fbe ? -1 : 1;
     if (c < 128) return c >= 'a' && c <= 'z' ? -1 : 0;
     if (c == 0xdf || c == 0x138 || c == 0x149 || c == 0x18d || c == 0x19b || c == 0x390 || c == 0x3b0) return -1;
@@ -11096,7 +11194,8 @@ static bool rlvr__if_capitals(rlvr__if *x)      /* words all in capitals; points
     const char *p = x->p, *word = NULL;
     for (uint32_t c = 0; p <= x->end;) {
         int used = p < x->end ? rlvr__utf8_read(p, (size_t)(x->end - p), &c) : 1;
-        bool inside = p < x->end && (rlvr__is_word_char(c) || (word && strchr("-.'/&", (int)(c < 128 && c ? c : ' ')) && rlvr__word_char_at(p + used, x->end)));
+        bool inside = p < x->end && (rlvr__is_word_char(c) || (word && strchr("-.'/&", (int)(c < 128 && c ? c : ' ')) &&
+            rlvr__word_char_at(p + used, x->end)));
         if (inside && !word) word = p;
         if (!inside && word) {
             count += rlvr__all_case(word, p, 1);
@@ -11111,7 +11210,8 @@ static bool rlvr__if_no_comma(rlvr__if *x)
 {
     for (uint32_t c = 0; x->p < x->end;) {
         x->p += rlvr__utf8_read(x->p, (size_t)(x->end - x->p), &c);
-        if (c == ',' || c == 0x60c || c == 0x201a || c == 0x2e32 || c == 0x3001 || c == 0xfe10 || c == 0xfe50 || c == 0xff0c || c == 0xff64) return false;
+        if (c == ',' || c == 0x60c || c == 0x201a || c == 0x2e32 || c == 0x3001 || c == 0xfe10 || c == 0xfe50 || c == 0xff0c ||
+            c == 0xff64) return false;
     }
     return true;
 }
@@ -11119,14 +11219,18 @@ static bool rlvr__if_no_comma(rlvr__if *x)
 /* ---- the table and the verdict ---- */
 
 static const struct { const char *id; bool (*holds)(rlvr__if *x); } rlvr__instructions[] = {
-    {"keywords:existence", rlvr__if_existence}, {"keywords:frequency", rlvr__if_frequency}, {"keywords:forbidden_words", rlvr__if_forbidden},
+    {"keywords:existence", rlvr__if_existence}, {"keywords:frequency", rlvr__if_frequency}, {"keywords:forbidden_words",
+        rlvr__if_forbidden},
     {"keywords:letter_frequency", rlvr__if_letters}, {"length_constraints:number_words", rlvr__if_words},
     {"length_constraints:number_sentences", rlvr__if_sentences}, {"length_constraints:number_paragraphs", rlvr__if_paragraphs},
-    {"length_constraints:nth_paragraph_first_word", rlvr__if_first_word}, {"detectable_content:number_placeholders", rlvr__if_placeholders},
+    {"length_constraints:nth_paragraph_first_word", rlvr__if_first_word}, {"detectable_content:number_placeholders",
+        rlvr__if_placeholders},
     {"detectable_content:postscript", rlvr__if_postscript}, {"detectable_format:number_bullet_lists", rlvr__if_bullets},
-    {"detectable_format:constrained_response", rlvr__if_constrained}, {"detectable_format:number_highlighted_sections", rlvr__if_highlights},
+    {"detectable_format:constrained_response", rlvr__if_constrained}, {"detectable_format:number_highlighted_sections",
+        rlvr__if_highlights},
     {"detectable_format:multiple_sections", rlvr__if_sections}, {"detectable_format:title", rlvr__if_title},
-    {"detectable_format:json_format", rlvr__if_json}, {"combination:two_responses", rlvr__if_two}, {"combination:repeat_prompt", rlvr__if_repeat},
+    {"detectable_format:json_format", rlvr__if_json}, {"combination:two_responses", rlvr__if_two},
+        {"combination:repeat_prompt", rlvr__if_repeat},
     {"startend:end_checker", rlvr__if_end}, {"startend:quotation", rlvr__if_quotation},
     {"change_case:capital_word_frequency", rlvr__if_capitals}, {"change_case:english_capital", rlvr__if_upper},
     {"change_case:english_lowercase", rlvr__if_lower}, {"punctuation:no_comma", rlvr__if_no_comma},
@@ -11186,7 +11290,8 @@ static bool rlvr__if_try(rlvr__case *c, rlvr__if *x, int which, bool loose, rlvr
 static void rlvr__grade_ifcheck(rlvr__case *c)
 {
     if (!rlvr__field_is(c, "instruction_id_list", RLVR__JSON_ARRAY) || !rlvr__field_is(c, "instructions", RLVR__JSON_ARRAY) ||
-        !rlvr__field_is(c, "kwargs", RLVR__JSON_ARRAY) || !rlvr__field_is(c, "loose", RLVR__JSON_BOOL) || !rlvr__field_is(c, "partial", RLVR__JSON_BOOL)) return;
+        !rlvr__field_is(c, "kwargs", RLVR__JSON_ARRAY) || !rlvr__field_is(c, "loose", RLVR__JSON_BOOL) || !rlvr__field_is(c,
+            "partial", RLVR__JSON_BOOL)) return;
     const rlvr__json *ids = rlvr__field_if(c, "instruction_id_list", RLVR__JSON_ARRAY), *kwargs = rlvr__field(c, "kwargs");
     bool own = !rlvr__json_count(ids), loose = rlvr__flag(c, "loose");
     if (own) ids = rlvr__field_if(c, "instructions", RLVR__JSON_ARRAY);
@@ -11207,7 +11312,10 @@ static void rlvr__grade_ifcheck(rlvr__case *c)
             goto done;
         }
         bool holds = rlvr__if_try(c, &x, which, loose, &low, &plain);
-        if (x.bad) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "%.80s: \"%.40s\" is missing or out of bounds", id, x.bad); goto done; }
+        if (x.bad) {
+            rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "%.80s: \"%.40s\" is missing or out of bounds", id, x.bad);
+            goto done;
+        }
         held += holds;
         if (!holds && !failed) failed = id;
         args = rlvr__json_next(args);
@@ -11215,7 +11323,8 @@ static void rlvr__grade_ifcheck(rlvr__case *c)
     }
     if (low.failed || plain.failed) rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "out of memory");
     else if (held == n) rlvr__verdict(c, RLVR_STATUS_EQUAL, 1, "%s", "");
-    else if (rlvr__flag(c, "partial") && held) rlvr__verdict(c, RLVR_STATUS_PARTIAL, (float)held / (float)n, "%.100s does not hold", failed);
+    else if (rlvr__flag(c, "partial") && held) rlvr__verdict(c, RLVR_STATUS_PARTIAL, (float)held / (float)n,
+        "%.100s does not hold", failed);
     else rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "%.100s does not hold", failed);
 done:
     rlvr__buf_free(&low);
