@@ -272,7 +272,7 @@ mode_fuzz() {
     [ "$failed" = 0 ] || die "$failed fuzzers found something: build/log/, build/crash-*"
 }
 
-mode_cuda() { die "the CUDA backend is not part of version 0.1: rlvr.h runs on the CPU alone"; }
+mode_cuda() { die "the CUDA backend is not part of this version: rlvr.h runs on the CPU alone"; }
 mode_clean() { rm -rf build; }
 mode_test() { . tests/run.sh; test_main "$@"; }
 

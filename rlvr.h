@@ -58,9 +58,10 @@
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses                18 Optimizer >>schedule          19 Trainer >>trainer
     20 Evaluation >>eval              21 Reports >>reports
-    Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, math >>arith >>math-read >>math-equal, 15.5 choice >>choice, format >>format, shape >>shape,
-    15.6 ifcheck >>ifcheck, 15.7 countdown >>countdown, 15.8 procedural tasks >>proc, 15.9 sandbox >>sandbox, 15.10 code,
-    stdio, process >>code, 15.11 judge >>judge, 15.12 compose, the table and the public calls >>grading, 15.13 lint >>lint
+    Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>arith >>math-read
+    >>math-equal, 15.5 choice >>choice, format >>format, shape >>shape, 15.6 ifcheck >>ifcheck, 15.7 countdown >>countdown,
+    15.8 procedural tasks >>proc, 15.9 sandbox >>sandbox >>sandbox-python >>workers, 15.10 code, stdio, process >>code, 15.11
+    judge >>judge, 15.12 compose, the table and the public calls >>grading, 15.13 lint >>lint
 */
 
 #ifndef RLVR_H
@@ -73,7 +74,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RLVR_VERSION "0.1"
+#define RLVR_VERSION "0.2"
 
 #ifndef RLVR_API
 #define RLVR_API extern
