@@ -11381,7 +11381,8 @@ static bool rlvr__answer_find(const char *text, size_t len, rlvr__found *f)
     const char *end = text + len, *p, *close = NULL;
     if ((p = rlvr__find_last(text, end, "</think>")) != NULL) text = p + 8;
     if ((p = rlvr__find_last(text, end, "<think>")) != NULL) end = p;
-    const char *box = rlvr__find_last(text, end, "\\boxed{"), *tag = rlvr__find_last(text, end, "<answer>"), *hash = rlvr__find_last(text, end, "####");
+    const char *box = rlvr__find_last(text, end, "\\boxed{"), *tag = rlvr__find_last(text, end, "<answer>"),
+                *hash = rlvr__find_last(text, end, "####");
     f->text = text;
     f->marked = box || tag || hash;
     if (box && (!tag || box > tag) && (!hash || box > hash)) {
@@ -11499,7 +11500,8 @@ static rlvr__rational rlvr__rational_inverse(rlvr__rational a)      /* of what i
 static bool rlvr__rational_add(rlvr__rational a, rlvr__rational b, rlvr__rational *out)
 {
     rlvr__u128 g = rlvr__u128_gcd(a.den, b.den), x, y, den, sum;
-    if (!rlvr__u128_mul(a.num, b.den / g, &x) || !rlvr__u128_mul(b.num, a.den / g, &y) || !rlvr__u128_mul(a.den / g, b.den, &den)) return false;
+    if (!rlvr__u128_mul(a.num, b.den / g, &x) || !rlvr__u128_mul(b.num, a.den / g, &y) ||
+        !rlvr__u128_mul(a.den / g, b.den, &den)) return false;
     sum = a.negative == b.negative ? x + y : x > y ? x - y : y - x;
     if (a.negative == b.negative && sum < x) return false;
     out->negative = sum && (a.negative == b.negative || x > y ? a.negative : b.negative);
@@ -11509,7 +11511,10 @@ static bool rlvr__rational_add(rlvr__rational a, rlvr__rational b, rlvr__rationa
     return true;
 }
 
-static bool rlvr__rational_equal(rlvr__rational a, rlvr__rational b) { return a.num == b.num && a.den == b.den && a.negative == b.negative; }
+static bool rlvr__rational_equal(rlvr__rational a, rlvr__rational b)
+{
+    return a.num == b.num && a.den == b.den && a.negative == b.negative;
+}
 
 static bool rlvr__u128_digit(rlvr__u128 *x, char digit)      /* puts one behind x */
 {
@@ -11620,7 +11625,8 @@ static bool rlvr__expression_number(rlvr__expression *e, bool *minus, rlvr__rati
     int64_t value = 0;
     bool fits = true;
     for (; e->p < e->end && rlvr__is_digit(*e->p); e->p++)
-        fits = fits && !__builtin_mul_overflow(value, (int64_t)10, &value) && !__builtin_add_overflow(value, (int64_t)(*e->p - '0'), &value);
+        fits = fits && !__builtin_mul_overflow(value, (int64_t)10, &value) &&
+               !__builtin_add_overflow(value, (int64_t)(*e->p - '0'), &value);
     if (e->p - digits > 1 && *digits == '0') return rlvr__wrong_is(e, RLVR__WRONG_SYNTAX);
     if (!fits) return rlvr__wrong_is(e, e->given ? RLVR__WRONG_NUMBER : RLVR__WRONG_LIMIT);
     *out = rlvr__rational_int(value);
@@ -11649,7 +11655,8 @@ static const char *const rlvr__plus_signs[] = {"+", NULL};
 static bool rlvr__expression_operand(rlvr__expression *e, rlvr__rational *out)
 {
     static const char *const open[] = {"(", "\\left(", NULL}, *const close[] = {")", "\\right)", NULL};
-    static const char *const frac[] = {"\\frac", "\\dfrac", "\\tfrac", "\\cfrac", NULL}, *const brace[] = {"{", NULL}, *const unbrace[] = {"}", NULL};
+    static const char *const frac[] = {"\\frac", "\\dfrac", "\\tfrac", "\\cfrac", NULL};
+    static const char *const brace[] = {"{", NULL}, *const unbrace[] = {"}", NULL};
     bool minus = rlvr__expression_takes(e, rlvr__minus_signs), ok = true;
     if (!minus) rlvr__expression_takes(e, rlvr__plus_signs);
     rlvr__expression_space(e);
@@ -11673,7 +11680,8 @@ static bool rlvr__expression_operand(rlvr__expression *e, rlvr__rational *out)
 
 static bool rlvr__expression_product(rlvr__expression *e, rlvr__rational *out)
 {
-    static const char *const times[] = {"*", "\xc3\x97", "x", "X", "\xc2\xb7", "\xe2\x8b\x85", "\xe2\x88\x97", "\\times", "\\cdot", "\\ast", NULL};
+    static const char *const times[] = {"*", "\xc3\x97", "x", "X", "\xc2\xb7", "\xe2\x8b\x85", "\xe2\x88\x97",
+                                       "\\times", "\\cdot", "\\ast", NULL};
     static const char *const over[] = {"/", "\xc3\xb7", "\xe2\x88\x95", "\\div", NULL};
     rlvr__rational right;
     if (!rlvr__expression_operand(e, out)) return false;
@@ -11908,7 +11916,10 @@ static int64_t rlvr__ten_to(int n)
 
 /* ---- reading params and answers ---- */
 
-static void rlvr__bad_param(rlvr__case *c, const char *name) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "params.%s is missing or wrong", name); }
+static void rlvr__bad_param(rlvr__case *c, const char *name)
+{
+    rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "params.%s is missing or wrong", name);
+}
 
 static bool rlvr__param_int(rlvr__case *c, const rlvr__json *params, const char *name, int64_t low, int64_t high, int64_t *out)
 {
@@ -12269,7 +12280,8 @@ static bool rlvr__fraction_read(const char *p, size_t n, int64_t *num, int64_t *
     for (int i = 0; i < 2; i++) {
         const char *digits = p;
         for (part[i] = 0; p < end && rlvr__is_digit(*p); p++)
-            if (__builtin_mul_overflow(part[i], (int64_t)10, &part[i]) || __builtin_add_overflow(part[i], (int64_t)(*p - '0'), &part[i])) return false;
+            if (__builtin_mul_overflow(part[i], (int64_t)10, &part[i]) ||
+                __builtin_add_overflow(part[i], (int64_t)(*p - '0'), &part[i])) return false;
         if (p == digits) return false;
         if (k) {
             if (p == end || *p++ != '}') return false;
@@ -12289,7 +12301,8 @@ static bool rlvr__fraction_read(const char *p, size_t n, int64_t *num, int64_t *
 static void rlvr__score_fraction_simplification(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
 {
     int64_t a, b, num, den;
-    if (!rlvr__param_int(c, params, "numerator", -INT64_MAX, INT64_MAX, &a) || !rlvr__param_int(c, params, "denominator", 1, INT64_MAX, &b)) return;
+    if (!rlvr__param_int(c, params, "numerator", -INT64_MAX, INT64_MAX, &a) ||
+        !rlvr__param_int(c, params, "denominator", 1, INT64_MAX, &b)) return;
     const char *text, *at = f->text + f->len;
     size_t n = f->len;
     if (f->marked) text = f->text;
@@ -12307,7 +12320,8 @@ static void rlvr__score_fraction_simplification(rlvr__case *c, const rlvr__json 
     int64_t g = rlvr__gcd(a, b);
     bool right = num == a / g && den == b / g;
     int64_t left, across;
-    bool unreduced = !right && !__builtin_mul_overflow(num, b / g, &left) && !__builtin_mul_overflow(den, a / g, &across) && left == across;
+    bool unreduced = !right && !__builtin_mul_overflow(num, b / g, &left) &&
+                     !__builtin_mul_overflow(den, a / g, &across) && left == across;
     rlvr__verdict(c, right ? RLVR_STATUS_EQUAL : RLVR_STATUS_UNEQUAL, right, "%s", unreduced ? "it is not in lowest terms" : "");
 }
 
@@ -12450,7 +12464,8 @@ static void rlvr__make_letter_counting(rlvr__making *m)
         for (int i = 0; i < 26; i++) any |= count[i] == most;
     do letter = (int)rlvr__draw(m, 26); while (count[letter] != most);
     if (m->params->failed) return;
-    rlvr__buf_addf(m->prompt, "How many times does the letter \"%c\" stand in \"%s\"? Give only the number.", 'a' + letter, m->params->data + from);
+    rlvr__buf_addf(m->prompt, "How many times does the letter \"%c\" stand in \"%s\"? Give only the number.",
+                   'a' + letter, m->params->data + from);
     rlvr__buf_addf(m->answer, "%d", count[letter]);
     rlvr__buf_addf(m->params, "\",\"letter\":\"%c\"", 'a' + letter);
 }
@@ -12470,7 +12485,8 @@ static void rlvr__make_spell_backward(rlvr__making *m)
 {
     char word[64] = "";
     int n = m->level < 4 ? 1 : m->level - 2;      /* words run together */
-    for (int i = 0; i < n; i++) strcat(word, rlvr__draw_word(m, n > 1 ? 3 : 2 * m->level + 1, n > 1 ? 8 : m->level < 3 ? 2 * m->level + 2 : 10));
+    int shortest = n > 1 ? 3 : 2 * m->level + 1, longest = n > 1 ? 8 : m->level < 3 ? 2 * m->level + 2 : 10;
+    for (int i = 0; i < n; i++) strcat(word, rlvr__draw_word(m, shortest, longest));
     rlvr__buf_addf(m->prompt, "Spell \"%s\" backward, letter by letter, as \"pan\" becomes \"nap\". Give only the result.", word);
     for (size_t i = strlen(word); i-- > 0;) rlvr__buf_add(m->answer, word + i, 1);
     rlvr__buf_addf(m->params, "\"word\":\"%s\"", word);
@@ -12582,7 +12598,8 @@ static void rlvr__score_sorting(rlvr__case *c, const rlvr__json *params, const r
     int n = 0;
     RLVR__JSON_EACH(j, ok ? list : NULL) {
         rlvr__rational x = {0, 1, false};
-        ok = ok && (numbers ? rlvr__rational_field(j, &x) && !(x.num >> 60) && !(x.den >> 60) : rlvr__json_is(j, RLVR__JSON_STRING) && j->len);
+        ok = ok && (numbers ? rlvr__rational_field(j, &x) && !(x.num >> 60) && !(x.den >> 60)
+                            : rlvr__json_is(j, RLVR__JSON_STRING) && j->len);
         if (!ok) break;
         int k = n++;
         for (; k > 0; k--) {
@@ -12642,7 +12659,10 @@ static void rlvr__make_number_sorting(rlvr__making *m)
     rlvr__make_sorting(m, list, key, n, "numbers", "numbers");
 }
 
-static void rlvr__score_number_sorting(rlvr__case *c, const rlvr__json *params, const rlvr__found *f) { rlvr__score_sorting(c, params, f, "numbers", true); }
+static void rlvr__score_number_sorting(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    rlvr__score_sorting(c, params, f, "numbers", true);
+}
 
 static void rlvr__make_word_sorting(rlvr__making *m)
 {
@@ -12651,7 +12671,10 @@ static void rlvr__make_word_sorting(rlvr__making *m)
     rlvr__make_sorting(m, list, NULL, 2 + 2 * m->level, "words alphabetically", "words");
 }
 
-static void rlvr__score_word_sorting(rlvr__case *c, const rlvr__json *params, const rlvr__found *f) { rlvr__score_sorting(c, params, f, "words", false); }
+static void rlvr__score_word_sorting(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
+{
+    rlvr__score_sorting(c, params, f, "words", false);
+}
 
 /* ---- number sequences ---- */
 
@@ -12709,10 +12732,12 @@ static void rlvr__make_number_sequence(rlvr__making *m)
         int64_t a = rlvr__between(m, -9, 9), b = rlvr__between(m, -9, 9), d = rlvr__between(m, 2, 4);
         n = rule < 2 ? 5 : rule == 5 ? 7 : 6;
         x[0] = rlvr__between(m, rule == 1 ? 1 : -20, 30);
-        x[1] = rule == 0 ? x[0] + rlvr__between(m, 2, 10 * m->level) : rule == 1 ? x[0] * d : rule == 6 ? d * x[0] + b : rlvr__between(m, -20, 30);
+        x[1] = rule == 0 ? x[0] + rlvr__between(m, 2, 10 * m->level) : rule == 1 ? x[0] * d :
+               rule == 6 ? d * x[0] + b : rlvr__between(m, -20, 30);
         for (int i = 2; i < n; i++)
             x[i] = rule == 0 ? x[i - 1] + x[1] - x[0] : rule == 1 ? x[i - 1] * d : rule == 2 ? 2 * x[i - 1] - x[i - 2] + a :
-                   rule == 3 ? x[i - 1] + (i & 1 ? x[1] - x[0] : b) : rule == 4 ? x[i - 1] + x[i - 2] : rule == 5 ? x[i - 2] + (i & 1 ? a : b) :
+                   rule == 3 ? x[i - 1] + (i & 1 ? x[1] - x[0] : b) : rule == 4 ? x[i - 1] + x[i - 2] :
+                   rule == 5 ? x[i - 2] + (i & 1 ? a : b) :
                    d * x[i - 1] + b;
         only = rlvr__sequence_fits(rule, x, n, &next) && x[1] != x[0] && next != x[n - 1];
         for (int k = 0; only && k < RLVR__SEQUENCE_RULES; k++)
@@ -12806,7 +12831,8 @@ static bool rlvr__found_solution(const rlvr__found *f, char variable, rlvr__rati
 }
 
 /* The value of one side of an equation; false: it is no expression. */
-static bool rlvr__equation_side(const char *begin, const char *end, char variable, rlvr__rational x, rlvr__rational *out, rlvr__wrong *wrong)
+static bool rlvr__equation_side(const char *begin, const char *end, char variable, rlvr__rational x,
+                                rlvr__rational *out, rlvr__wrong *wrong)
 {
     rlvr__expression e;
     memset(&e, 0, sizeof e);
@@ -12946,10 +12972,12 @@ static void rlvr__make_calendar(rlvr__making *m)
         static const char *const nth[] = {"first", "second", "third", "fourth"};
         int64_t month = rlvr__between(m, 1, 12), first = rlvr__day_number(year, month, 1) % 7;
         n = rlvr__draw(m, 4);
-        rlvr__buf_addf(m->prompt, "On which day of the month does the %s %s of %s %d fall? Give only the number.", nth[n], rlvr__weekdays[weekday],
+        rlvr__buf_addf(m->prompt, "On which day of the month does the %s %s of %s %d fall? Give only the number.",
+                       nth[n], rlvr__weekdays[weekday],
                        rlvr__months[month - 1], (int)year);
         rlvr__buf_addf(m->answer, "%d", (int)(1 + (weekday - first + 7) % 7 + 7 * n));
-        rlvr__buf_addf(m->params, "\"ask\":\"nth\",\"year\":%d,\"month\":%d,\"weekday\":%d,\"n\":%d", (int)year, (int)month, (int)weekday, (int)n + 1);
+        rlvr__buf_addf(m->params, "\"ask\":\"nth\",\"year\":%d,\"month\":%d,\"weekday\":%d,\"n\":%d",
+                       (int)year, (int)month, (int)weekday, (int)n + 1);
     } else {
         int64_t last = year + rlvr__between(m, 20, 200), count = 0;
         for (n = year; n <= last; n++) count += rlvr__is_leap(n);
@@ -12995,7 +13023,8 @@ static void rlvr__score_yes_no(rlvr__case *c, const rlvr__found *f, bool truth)
 }
 
 /* params.ask: "weekday" of "date", or "days" after weekday "from" (0: Monday); "count" of "weekdays" in "from" .. "to" (dates);
-   "nth": day of the month of the "n"-th "weekday" of "month" of "year" (n -1: the last one), -1 if there is none; "leaps" in "from" .. "to" (years);
+   "nth": day of the month of the "n"-th "weekday" of "month" of "year" (n -1: the last one), -1 if there is none;
+   "leaps" in "from" .. "to" (years);
    "leap": is "year" one, yes or no. */
 static void rlvr__score_calendar(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
 {
@@ -13104,7 +13133,8 @@ static void rlvr__make_countdown(rlvr__making *m)
 static void rlvr__score_countdown(rlvr__case *c, const rlvr__json *params, const rlvr__found *f)
 {
     rlvr__countdown d;
-    const char *use = rlvr__json_str(rlvr__json_get(params, "use"), NULL), *division = rlvr__json_str(rlvr__json_get(params, "division"), NULL);
+    const char *use = rlvr__json_str(rlvr__json_get(params, "use"), NULL),
+                *division = rlvr__json_str(rlvr__json_get(params, "division"), NULL);
     (void)f;
     d.exactly = use && !strcmp(use, "exactly");
     d.integer = division && !strcmp(division, "integer");
@@ -13161,7 +13191,8 @@ static bool rlvr__sudoku_may(const int cell[16], int at, int value)
 {
     int row = at / 4, col = at % 4;
     for (int i = 0; i < 4; i++)
-        if (cell[row * 4 + i] == value || cell[i * 4 + col] == value || cell[(row / 2 * 2 + i / 2) * 4 + col / 2 * 2 + i % 2] == value) return false;
+        if (cell[row * 4 + i] == value || cell[i * 4 + col] == value ||
+            cell[(row / 2 * 2 + i / 2) * 4 + col / 2 * 2 + i % 2] == value) return false;
     return true;
 }
 
@@ -13349,11 +13380,13 @@ static bool rlvr__maze_read(const rlvr__json *params, rlvr__maze *z)
 {
     const rlvr__json *grid = rlvr__json_get(params, "grid");
     char start, goal, wall;
-    bool ok = rlvr__maze_mark(params, "start", 'S', &start) && rlvr__maze_mark(params, "goal", 'G', &goal) && rlvr__maze_mark(params, "wall", '#', &wall);
+    bool ok = rlvr__maze_mark(params, "start", 'S', &start) && rlvr__maze_mark(params, "goal", 'G', &goal) &&
+              rlvr__maze_mark(params, "wall", '#', &wall);
     z->rows = z->cols = 0;
     z->start = z->goal = -1;
     RLVR__JSON_EACH(row, ok && rlvr__json_is(grid, RLVR__JSON_ARRAY) && grid->count <= RLVR__MAZE_SIDE ? grid : NULL) {
-        if (!rlvr__json_is(row, RLVR__JSON_STRING) || !row->len || row->len > RLVR__MAZE_SIDE || (z->rows && (int)row->len != z->cols)) return false;
+        if (!rlvr__json_is(row, RLVR__JSON_STRING) || !row->len || row->len > RLVR__MAZE_SIDE ||
+            (z->rows && (int)row->len != z->cols)) return false;
         z->cols = (int)row->len;
         for (int i = 0; i < z->cols; i++) {
             int at = z->rows * z->cols + i;
@@ -13370,7 +13403,8 @@ static bool rlvr__maze_read(const rlvr__json *params, rlvr__maze *z)
    leaves the maze or misses the goal. */
 static int rlvr__maze_walk(const rlvr__maze *z, const char *p, const char *end)
 {
-    static const char *const ways[] = {"up", "right", "down", "left", "u", "r", "d", "l", "\xe2\x86\x91", "\xe2\x86\x92", "\xe2\x86\x93", "\xe2\x86\x90"};
+    static const char *const ways[] = {"up", "right", "down", "left", "u", "r", "d", "l",
+                                      "\xe2\x86\x91", "\xe2\x86\x92", "\xe2\x86\x93", "\xe2\x86\x90"};
     static const char *const between[] = {" ", "\n", "\t", "\r", ",", "->", ";", "[", "]", "\"", "'", NULL};
     int at = z->start, n = 0;
     while (p < end) {
@@ -13458,10 +13492,12 @@ static void rlvr__make_sat(rlvr__making *m)
    denies, offers a choice, or sets one twice differently. */
 static bool rlvr__assignments(const char *p, const char *end, int n, int value[RLVR__SAT_VARIABLES])
 {
-    static const char *const names[] = {"true", "false", "t", "f", "1", "0"}, *const to[] = {"=", ":", "is", "\\to", "->", "\xe2\x86\x92", "\xe2\x89\xa1", NULL};
+    static const char *const names[] = {"true", "false", "t", "f", "1", "0"};
+    static const char *const to[] = {"=", ":", "is", "\\to", "->", "\xe2\x86\x92", "\xe2\x89\xa1", NULL};
     for (const char *begin = p; p < end; p++) {
         bool edge = p == begin || !(rlvr__is_alpha(p[-1]) || rlvr__is_digit(p[-1]));
-        if (edge && (rlvr__starts(p, end, "not ") || rlvr__starts(p, end, "or ") || rlvr__starts(p, end, "\xc2\xac") || *p == '!' || *p == '~')) return false;
+        if (edge && (rlvr__starts(p, end, "not ") || rlvr__starts(p, end, "or ") ||
+                     rlvr__starts(p, end, "\xc2\xac") || *p == '!' || *p == '~')) return false;
         if (rlvr__starts(p, end, "n't") || rlvr__starts(p, end, "\\ne") || rlvr__starts(p, end, "\xe2\x89\xa0")) return false;
         if (!edge || *p < 'A' || *p >= 'A' + n) continue;
         const char *q = p + 1;
