@@ -8432,7 +8432,7 @@ static bool rlvr__scan_command(rlvr__number_scan *s, rlvr__number *out)
     for (s->p = begin + 1; s->p < end && rlvr__is_alpha(*s->p);) s->p++;
     if (s->p == begin + 1 && s->p < end) s->p++;      /* one sign: a space, a bracket, a percent sign */
     bool bracket = s->p - begin == 2 || rlvr__starts(begin, end, "\\left") || rlvr__starts(begin, end, "\\right");
-    if (begin[1] == '\\' || !bracket) {
+    if (!bracket || begin[1] == '\\') {
         s->left = RLVR__LEFT_NONE;
         s->sign = NULL;
     }
