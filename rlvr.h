@@ -8069,7 +8069,9 @@ static void rlvr__grade_exact(rlvr__case *c)
    take longer is "not exact" for its caller, which then keeps the expression as it is written. */
 
 #define RLVR__BIG_LIMBS   256                     /* of 32 bits: about 2,466 decimal digits */
-#define RLVR__MATH_WORK   ((int64_t)12000000)     /* steps of one case */
+#ifndef RLVR__MATH_WORK
+#define RLVR__MATH_WORK   ((int64_t)8000000)      /* steps of one case */
+#endif
 #define RLVR__MATH_BYTES  ((size_t)24 << 20)      /* memory of one case */
 #define RLVR__MATH_DEPTH  150                     /* of nesting */
 #define RLVR__MATH_CHUNK  ((size_t)16384)
@@ -8637,6 +8639,30 @@ static const rlvr__mx *rlvr__mx_pow(rlvr__math *m, const rlvr__mx *a, const rlvr
     return rlvr__mx_two(m, RLVR__M_POW, 0, a, b);
 }
 
+/* n! and n over k of whole numbers, exact where they are of bearable size; otherwise they stay as they stand. */
+static const rlvr__mx *rlvr__mx_factorial(rlvr__math *m, const rlvr__mx *x)
+{
+    int32_t n;
+    rlvr__big r = rlvr__big_of(m, 1);
+    if (!x || x->op != RLVR__M_NUM || x->decimal || !rlvr__rat_int(x->rat, &n) || n < 0 || n > 1000) return rlvr__mx_one(m, RLVR__M_FN, RLVR__F_FACT, x);
+    for (int32_t i = 2; i <= n && r.n >= 0; i++) r = rlvr__big_mul(m, r, rlvr__big_of(m, (uint64_t)i));
+    rlvr__rat value = {r, rlvr__big_of(m, 1), false};
+    return r.n < 0 ? rlvr__mx_one(m, RLVR__M_FN, RLVR__F_FACT, x) : rlvr__mx_num(m, value, false, false);
+}
+
+static const rlvr__mx *rlvr__mx_binomial(rlvr__math *m, const rlvr__mx *a, const rlvr__mx *b)
+{
+    int32_t n, k;
+    bool whole = a && b && a->op == RLVR__M_NUM && b->op == RLVR__M_NUM && rlvr__rat_int(a->rat, &n) && rlvr__rat_int(b->rat, &k);
+    if (!whole || k < 0 || n < k || n > 4000) return rlvr__mx_two(m, RLVR__M_FN, RLVR__F_BINOM, a, b);
+    rlvr__big r = rlvr__big_of(m, 1);
+    k = RLVR__MIN(k, n - k);
+    for (int32_t i = 1; i <= k && r.n >= 0; i++)
+        r = rlvr__big_div(m, rlvr__big_mul(m, r, rlvr__big_of(m, (uint64_t)(n - k + i))), rlvr__big_of(m, (uint64_t)i), NULL);
+    rlvr__rat value = {r, rlvr__big_of(m, 1), false};
+    return r.n < 0 ? rlvr__mx_two(m, RLVR__M_FN, RLVR__F_BINOM, a, b) : rlvr__mx_num(m, value, false, false);
+}
+
 static const rlvr__mx *rlvr__mx_div(rlvr__math *m, const rlvr__mx *a, const rlvr__mx *b)
 {
     if (!a || !b) return NULL;
@@ -8830,7 +8856,7 @@ static bool rlvr__is_numeral_text(const char *s, size_t n)
 
 static void rlvr__clean_tail(rlvr__mtext *t)
 {
-    while (t->n && (rlvr__is_space(t->s[t->n - 1]) || (strchr(".,;:*", t->s[t->n - 1]) && !(t->n > 1 && t->s[t->n - 2] == '\\')))) t->n--;
+    while (t->n && (rlvr__is_space(t->s[t->n - 1]) || (strchr(".,;:*?", t->s[t->n - 1]) && !(t->n > 1 && t->s[t->n - 2] == '\\')))) t->n--;
     t->s[t->n] = 0;
 }
 
@@ -9033,6 +9059,7 @@ static const rlvr__mx *rlvr__read_number(rlvr__mread *r)
         } else if (rlvr__starts(p, end, ".\\overline{") || rlvr__starts(p, end, ".\\bar{")) { point = true; p++; }
         else if (p > s) { r->p = p + 1; return rlvr__mx_num(r->m, rlvr__rat_read(r->m, s, (size_t)(p - s)), false, true); }
     }
+    if (point && p + 1 < end && *p == '.' && rlvr__is_digit(p[1])) return NULL;      /* 1.2.3 */
     rlvr__rat v = rlvr__rat_read(r->m, s, (size_t)(p - s));
     r->p = p;
     if (point && (rlvr__starts(p, end, "\\overline{") || rlvr__starts(p, end, "\\bar{"))) {      /* 0.1\overline{6} */
@@ -9170,7 +9197,9 @@ static const rlvr__mx *rlvr__read_matrix(rlvr__mread *r)
     }
     r->no_function = no_function;
     if (row || !n || !rlvr__read_command(r, "\\end")) return NULL;
-    rlvr__read_name_part(r, skipped, &none, sizeof skipped);
+    rlvr__read_skip(r);
+    if (r->end - r->p < (ptrdiff_t)len + 2 || *r->p != '{' || memcmp(r->p + 1, name, len) != 0 || r->p[len + 1] != '}') return NULL;
+    r->p += len + 2;
     const rlvr__mx *x = rlvr__mx_many(r->m, RLVR__M_MATRIX, columns, list, n);
     return x && name[0] == 'v' ? rlvr__mx_one(r->m, RLVR__M_FN, RLVR__F_DET, x) : x;
 }
@@ -9398,7 +9427,7 @@ static const rlvr__mx *rlvr__read_command_atom(rlvr__mread *r)
     if (rlvr__read_command(r, "\\sqrt")) return rlvr__read_sqrt(r);
     if (rlvr__read_command(r, "\\binom") || rlvr__read_command(r, "\\dbinom") || rlvr__read_command(r, "\\tbinom")) {
         const rlvr__mx *a = rlvr__read_argument(r), *b = a ? rlvr__read_argument(r) : NULL;
-        return rlvr__mx_two(r->m, RLVR__M_FN, RLVR__F_BINOM, a, b);
+        return rlvr__mx_binomial(r->m, a, b);
     }
     if (rlvr__read_command(r, "\\begin")) return rlvr__read_matrix(r);
     if ((k = rlvr__read_any(r, big)) >= 0) return rlvr__read_big_operator(r, big[k] + 1);
@@ -9458,14 +9487,14 @@ static const rlvr__mx *rlvr__read_power(rlvr__mread *r)
     const rlvr__mx *x = rlvr__read_atom(r);
     bool plain = x && x->op == RLVR__M_NUM;
     while (x) {
-        if (rlvr__read_idle_power(r)) continue;
+        if (!rlvr__mx_set_like(x) && rlvr__read_idle_power(r)) continue;
         if (rlvr__read_char(r, '^')) {
             rlvr__read_skip(r);
             bool transpose = rlvr__starts(r->p, r->end, "{T}") || rlvr__starts(r->p, r->end, "T") || rlvr__starts(r->p, r->end, "\\top");
             const rlvr__mx *e = rlvr__read_script(r);
             if (transpose && x->op == RLVR__M_MATRIX) x = rlvr__mx_one(r->m, RLVR__M_FN, RLVR__F_TRANSPOSE, x);
             else x = rlvr__mx_pow(r->m, x, e);
-        } else if (rlvr__read_char(r, '!')) x = rlvr__mx_one(r->m, RLVR__M_FN, RLVR__F_FACT, x);
+        } else if (rlvr__read_char(r, '!')) x = rlvr__mx_factorial(r->m, x);
         else if (rlvr__read_command(r, "\\%") || rlvr__read_char(r, '%')) x = rlvr__mx_one(r->m, RLVR__M_PCT, 0, x);
         else if (plain && r->p < r->end && *r->p == '_') {      /* the base of a numeral: not read */
             char base[32];
@@ -9783,6 +9812,7 @@ typedef struct rlvr__mscan {
     bool used[3][2];                               /* colon, answer, hashes: has its formula, its number */
     rlvr__mcand last;                              /* the last formula, to which others may be joined */
     const char *no_bracket, *no_paren, *no_display; /* from here on none of these closes */
+    const char *no_expression;                     /* up to here none starts */
 } rlvr__mscan;
 
 static bool rlvr__words_at(const char *p, const char *end, const char *words)      /* of any case */
@@ -9940,10 +9970,11 @@ static const char *rlvr__plain_number(const char *p, const char *end)
     return p > digits ? p : first;
 }
 
-/* An expression of numbers and signs at p, as far as it goes; NULL: a number alone or nothing. */
-static const char *rlvr__plain_expression(const char *p, const char *end)
+/* An expression of numbers and signs at p, as far as it goes; NULL: a number alone or nothing. *none: up to here there is none. */
+static const char *rlvr__plain_expression(const char *p, const char *end, const char **none)
 {
-    const char *q = p, *last = NULL, *first = NULL;
+    const char *q = p, *last = NULL;
+    if (*none && p < *none) return NULL;
     if (q < end && *q == '-') q++;
     if (q < end && *q == '(') q++;
     if (q < end && *q == '-') q++;
@@ -9952,12 +9983,12 @@ static const char *rlvr__plain_expression(const char *p, const char *end)
     for (; q < end && q - p < 2000; q++) {
         int k = rlvr__starts(q, end, "\xc3\x97") || rlvr__starts(q, end, "\xc3\xb7") ? 2 : rlvr__starts(q, end, "\xe2\x88\x92") ? 3 : 1;
         if (k == 1 && !(*q && strchr("0123456789. +-*/^()", *q))) break;
-        if (k > 1 || strchr("+-*/^(", *q)) { sign = true; if (!first) first = q; }
+        if (k > 1 || strchr("+-*/^(", *q)) sign = true;
         if (rlvr__is_digit(*q) || *q == ')') last = sign ? q + 1 : last;
         q += k - 1;
     }
-    if (!last || !first) return NULL;
-    bool stops = last == end || rlvr__is_space(*last) || strchr(".,:)$*;?!%", *last) != NULL;
+    bool stops = last && (last == end || rlvr__is_space(*last) || strchr(".,:)$*;?!%", *last) != NULL);
+    if (!stops) *none = q;
     return stops ? last : NULL;
 }
 
@@ -9970,7 +10001,7 @@ static bool rlvr__scan_number(rlvr__mscan *s)
     c.kind = RLVR__MC_NUMBER;
     c.begin = p;
     if (rlvr__starts(p, end, "**")) p += 2;
-    q = rlvr__plain_expression(p, end);
+    q = rlvr__plain_expression(p, end, &s->no_expression);
     int money = q ? 0 : rlvr__currency_at(p, end);
     p += money;
     number = rlvr__plain_number(p, end);
@@ -10187,6 +10218,21 @@ static const rlvr__mx *rlvr__answer_part(rlvr__math *m, const rlvr__mcand *c, in
     return x && c->part[i].percent ? rlvr__mx_one(m, RLVR__M_PCT, 0, x) : x;
 }
 
+/* The text of several parts. */
+static void rlvr__answer_joined(rlvr__math *m, const rlvr__mcand *c, rlvr__manswer *out)
+{
+    size_t n = 0;
+    for (int i = 0; i < c->n; i++) n += c->part[i].n + 1;
+    char *s = RLVR__MATH_NEW(m, char, n + 1);
+    out->s = s;
+    out->n = 0;
+    for (int i = 0; s && i < c->n; i++) {
+        memcpy(s + out->n, c->part[i].s, c->part[i].n);
+        out->n += c->part[i].n;
+        if (i + 1 < c->n) s[out->n++] = ',';
+    }
+}
+
 /* Reads a candidate; false: it cannot be read, out then has its text only. */
 static bool rlvr__answer_read(rlvr__math *m, const rlvr__mcand *c, rlvr__manswer *out)
 {
@@ -10200,12 +10246,17 @@ static bool rlvr__answer_read(rlvr__math *m, const rlvr__mcand *c, rlvr__manswer
         all &= part[i] != NULL;
     }
     out->x = part[0];
-    if (c->n == 1 || !all) { if (c->kind == RLVR__MC_BOX && !all) out->x = NULL; return out->x != NULL; }
+    if (c->n == 1) return out->x != NULL;
+    if (!all) {      /* of several boxes each must be read, of formulas the first one then counts */
+        if (c->kind == RLVR__MC_BOX) { out->x = NULL; rlvr__answer_joined(m, c, out); }
+        return out->x != NULL;
+    }
     for (int i = 0; i < c->n; i++) {
         bool open = part[i]->op == RLVR__M_SET;
         for (int k = 0; k < (open ? part[i]->n : 1) && n < 64; k++) list[n++] = open ? part[i]->arg[k] : part[i];
     }
     out->x = rlvr__mx_many(m, RLVR__M_SET, 1, list, n);
+    rlvr__answer_joined(m, c, out);
     return out->x != NULL;
 }
 
@@ -10799,7 +10850,7 @@ static int rlvr__terms_mod(rlvr__math *m, const rlvr__mterms *s)
     return 1;
 }
 
-/* Whether the sum of the terms is zero everywhere. */
+/* Whether the sum of the terms is zero everywhere. A number among them is the first: beside it an error must stay below one. */
 static bool rlvr__terms_zero(rlvr__math *m, const rlvr__mterms *s)
 {
     bool constant = true;
@@ -10815,7 +10866,7 @@ static bool rlvr__terms_zero(rlvr__math *m, const rlvr__mterms *s)
         if (m->limit) return false;
         if (v.bad) continue;
         if (rlvr__cx_abs(v) > 16 * v.err) return false;
-        if (16 * v.err > 1e-9L * scale) continue;      /* nothing can be told here */
+        if (16 * v.err > 1e-9L * scale || (!s->t[0].rest && 16 * v.err > 0.01L)) continue;      /* nothing can be told here */
         agreed++;
     }
     return agreed >= (constant ? 1 : 3);
@@ -10836,7 +10887,8 @@ static bool rlvr__mx_zero_difference(rlvr__math *m, const rlvr__mx *a, const rlv
 /* x as a matrix, its sums, multiples, products and transposes carried out; NULL: it is none. */
 static const rlvr__mx *rlvr__mx_matrix(rlvr__math *m, const rlvr__mx *x)
 {
-    if (!x || x->op == RLVR__M_MATRIX || !rlvr__math_spend(m, 10)) return x;
+    if (!x || x->op == RLVR__M_MATRIX) return x;
+    if (!rlvr__math_spend(m, 10)) return NULL;
     if (x->op == RLVR__M_FN && x->id == RLVR__F_TRANSPOSE) {
         const rlvr__mx *a = rlvr__mx_matrix(m, x->arg[0]);
         int rows = a ? a->n / a->id : 0;
@@ -10884,10 +10936,17 @@ static int rlvr__end_order(long double a, long double b)
     return a < b ? -1 : 1;
 }
 
+static int rlvr__endless_sign(const rlvr__mx *x)      /* of infinity; 0: it is something else */
+{
+    if (x->op == RLVR__M_INF) return 1;
+    bool times = x->op == RLVR__M_MUL && x->n == 2 && x->arg[0]->op == RLVR__M_NUM && x->arg[1]->op == RLVR__M_INF;
+    return times ? x->arg[0]->rat.negative ? -1 : 1 : 0;
+}
+
 static bool rlvr__end_value(rlvr__math *m, const rlvr__mx *x, long double *out)
 {
-    bool negative = x->op == RLVR__M_MUL && x->n == 2 && rlvr__mx_is_int(x->arg[0], -1) && x->arg[1]->op == RLVR__M_INF;
-    if (negative || x->op == RLVR__M_INF) { *out = negative ? -RLVR__ENDLESS : RLVR__ENDLESS; return true; }
+    int endless = rlvr__endless_sign(x);
+    if (endless) { *out = endless < 0 ? -RLVR__ENDLESS : RLVR__ENDLESS; return true; }
     if (!rlvr__mx_constant(x)) return false;
     rlvr__cx v = rlvr__mx_value(m, x, 0);
     *out = v.re;
@@ -11051,9 +11110,10 @@ static bool rlvr__relations_equal(rlvr__math *m, const rlvr__mx *gold, const rlv
         return same || back;
     }
     const rlvr__mx *a = gold->arg[0], *b = gold->arg[1], *x = given->arg[0], *y = given->arg[1];
-    if (gold->id == given->id && a->hash == x->hash && rlvr__math_equal(m, b, y)) return true;      /* sides that are sets, too */
-    if (flipped[gold->id] == given->id && a->hash == y->hash && rlvr__math_equal(m, b, x)) return true;
-    if (rlvr__mx_set_like(a) || rlvr__mx_set_like(b) || rlvr__mx_set_like(x) || rlvr__mx_set_like(y)) return false;
+    if (rlvr__mx_set_like(a) || rlvr__mx_set_like(b) || rlvr__mx_set_like(x) || rlvr__mx_set_like(y)) {      /* (x,y) = (1,2) */
+        if (gold->id == given->id && a->hash == x->hash && rlvr__math_equal(m, b, y)) return true;
+        return flipped[gold->id] == given->id && a->hash == y->hash && rlvr__math_equal(m, b, x);
+    }
     const rlvr__mx *left = rlvr__mx_sub(m, a, b), *right = rlvr__mx_sub(m, x, y), *back = rlvr__mx_sub(m, y, x);
     if (!left || !right || !back) return false;
     if (gold->id == given->id && rlvr__mx_zero_difference(m, left, right)) return true;
@@ -11164,12 +11224,13 @@ static bool rlvr__scalars_equal(rlvr__math *m, const rlvr__mx *gold, const rlvr_
     const rlvr__mx *a = rlvr__number_of_pct(m, gold), *b = rlvr__number_of_pct(m, given);
     if (a && b && !a->decimal && !b->decimal && (gold->op == RLVR__M_PCT || given->op == RLVR__M_PCT)) {      /* 9% is also 9 */
         const rlvr__mx *x = rlvr__percent_of(gold), *y = rlvr__percent_of(given);
-        if (rlvr__rat_whole(x->rat) && rlvr__rat_equal(x->rat, y->rat)) return true;
+        if (x->literal && y->literal && !x->rat.negative && rlvr__rat_whole(x->rat) && rlvr__rat_equal(x->rat, y->rat)) return true;
     }
     bool decimal = (a && a->decimal && a->literal) || (b && b->decimal && b->literal);
     if (decimal && (a || rlvr__mx_constant(gold)) && (b || rlvr__mx_constant(given)) && rlvr__decimal_equal(m, a ? a : gold, b ? b : given)) return true;
     if (a && b) return rlvr__rat_equal(a->rat, b->rat);
-    if (gold->op == RLVR__M_INF || given->op == RLVR__M_INF) return gold->op == given->op;
+    int endless = rlvr__endless_sign(gold), too = rlvr__endless_sign(given);
+    if (endless || too) return endless == too;
     return rlvr__mx_zero_difference(m, gold, given);
 }
 
@@ -11223,6 +11284,8 @@ static bool rlvr__mx_is_unfinished(const rlvr__mx *x)
            (x->op == RLVR__M_CHAIN && rlvr__is_equation(x));
 }
 
+static bool rlvr__mx_is_matrix(const rlvr__mx *x) { return x->op == RLVR__M_MATRIX; }
+
 static bool rlvr__mx_is_numeral(const rlvr__mx *x) { return rlvr__percent_of(x)->op == RLVR__M_NUM && rlvr__percent_of(x)->literal; }
 
 /* The name of a unit in one spelling: small letters, no spaces, braces, plural; its power stays. */
@@ -11273,7 +11336,7 @@ static void rlvr__math_strict_text(const rlvr__case *c, const char **text, size_
 /* Why a gold has no value at all; NULL: it has one, or needs none. */
 static rlvr_status rlvr__gold_status(rlvr__math *m, const rlvr__mx *x)
 {
-    if (x->op >= RLVR__M_TUPLE || !rlvr__mx_constant(x) || rlvr__mx_any(x, rlvr__mx_is_endless)) return RLVR_STATUS_EQUAL;
+    if (x->op >= RLVR__M_TUPLE || !rlvr__mx_constant(x) || rlvr__mx_any(x, rlvr__mx_is_endless) || rlvr__mx_any(x, rlvr__mx_is_matrix)) return RLVR_STATUS_EQUAL;
     rlvr__cx v = rlvr__mx_value(m, x, 0);
     return !v.bad ? RLVR_STATUS_EQUAL : v.bad == 2 ? RLVR_STATUS_LIMIT : RLVR_STATUS_BAD_GOLD;
 }
