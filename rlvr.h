@@ -58,7 +58,8 @@
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses                18 Optimizer >>schedule          19 Trainer >>trainer
     20 Evaluation >>eval              21 Reports >>reports
-    Of section 15: 15.1 exact, number >>numbers, math >>arith >>math-read >>math-find >>math-equal >>math, 15.5 choice, format, shape >>format,
+    Of section 15: 15.1 exact, number >>numbers, 15.2 math >>math (>>arith
+    >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice, format, shape >>format,
     15.6 ifcheck >>ifcheck, 15.7 countdown >>countdown, 15.8 procedural tasks >>proc, 15.9 sandbox >>sandbox, 15.10 code,
     stdio, process >>code, 15.11 judge >>judge, 15.12 the table and the public calls >>grading
 */
@@ -8456,7 +8457,8 @@ enum { RLVR__REL_EQ, RLVR__REL_NE, RLVR__REL_LT, RLVR__REL_GT, RLVR__REL_LE, RLV
 
 typedef struct rlvr__mx {
     rlvr__mop op;
-    int id;                    /* FN: which; REL: which; MATRIX: its columns; NAMED: its letter; INTERVAL: 1 left open, 2 right open */
+    int id;
+        /* FN: which; REL: which; MATRIX: its columns; NAMED: its letter; INTERVAL: 1 left open, 2 right open */
     bool decimal, literal;     /* NUM: a decimal went into it; it stands there as one numeral */
     int n;
     const struct rlvr__mx **arg;
@@ -8525,7 +8527,8 @@ static const rlvr__mx *rlvr__mx_many(rlvr__math *m, rlvr__mop op, int id, const 
     return rlvr__mx_done(x);
 }
 
-static const rlvr__mx *rlvr__mx_one(rlvr__math *m, rlvr__mop op, int id, const rlvr__mx *a) { return rlvr__mx_many(m, op, id, &a, 1); }
+static const rlvr__mx *rlvr__mx_one(rlvr__math *m, rlvr__mop op, int id, const rlvr__mx *a) { return rlvr__mx_many(m, op, id, &a,
+    1); }
 
 static const rlvr__mx *rlvr__mx_two(rlvr__math *m, rlvr__mop op, int id, const rlvr__mx *a, const rlvr__mx *b)
 {
@@ -8587,7 +8590,8 @@ static const rlvr__mx *rlvr__mx_fold(rlvr__math *m, rlvr__mop op, const rlvr__mx
             } else list[++rest] = x;
         }
     }
-    bool neutral = rlvr__rat_ok(number) && rlvr__rat_whole(number) && !decimal && (sum ? number.p.n == 0 : number.p.n == 1 && number.p.d[0] == 1 && !number.negative);
+    bool neutral = rlvr__rat_ok(number) && rlvr__rat_whole(number) && !decimal && (sum ? number.p.n == 0 : number.p.n == 1 &&
+        number.p.d[0] == 1 && !number.negative);
     if (any && (!neutral || !rest)) {
         list[0] = rlvr__mx_num(m, number, decimal, false);
         return rest ? rlvr__mx_many(m, op, 0, list, rest + 1) : list[0];
@@ -8644,7 +8648,8 @@ static const rlvr__mx *rlvr__mx_factorial(rlvr__math *m, const rlvr__mx *x)
 {
     int32_t n;
     rlvr__big r = rlvr__big_of(m, 1);
-    if (!x || x->op != RLVR__M_NUM || x->decimal || !rlvr__rat_int(x->rat, &n) || n < 0 || n > 1000) return rlvr__mx_one(m, RLVR__M_FN, RLVR__F_FACT, x);
+    if (!x || x->op != RLVR__M_NUM || x->decimal || !rlvr__rat_int(x->rat, &n) || n < 0 || n > 1000) return rlvr__mx_one(m,
+        RLVR__M_FN, RLVR__F_FACT, x);
     for (int32_t i = 2; i <= n && r.n >= 0; i++) r = rlvr__big_mul(m, r, rlvr__big_of(m, (uint64_t)i));
     rlvr__rat value = {r, rlvr__big_of(m, 1), false};
     return r.n < 0 ? rlvr__mx_one(m, RLVR__M_FN, RLVR__F_FACT, x) : rlvr__mx_num(m, value, false, false);
@@ -8672,25 +8677,19 @@ static const rlvr__mx *rlvr__mx_div(rlvr__math *m, const rlvr__mx *a, const rlvr
     return rlvr__mx_mul(m, a, rlvr__mx_pow(m, b, rlvr__mx_int(m, -1)));
 }
 
-static const rlvr__mx *rlvr__mx_sub(rlvr__math *m, const rlvr__mx *a, const rlvr__mx *b) { return rlvr__mx_add(m, a, rlvr__mx_neg(m, b)); }
+static const rlvr__mx *rlvr__mx_sub(rlvr__math *m, const rlvr__mx *a, const rlvr__mx *b) { return rlvr__mx_add(m, a,
+    rlvr__mx_neg(m, b)); }
 
 static bool rlvr__mx_set_like(const rlvr__mx *x) { return x->op >= RLVR__M_TUPLE && x->op <= RLVR__M_MINUS; }
 
 /* ============================================================================================
-   15.3 MATH: READING                                                               >>math-read
+   15.3 MATH: CLEANING                                                             >>math-clean
    ============================================================================================ */
 
-/* A candidate for an answer is first cleaned (one pass, a copy), then read by recursive descent.
-
-   Cleaning drops what does not matter (\left, \right, \displaystyle, spaces of LaTeX, dollar signs, quotes), writes signs of
-   Unicode as commands, makes `and` and `or` a comma and the word percent a sign, and takes a unit off the end: \text{...}
-   behind something, or words behind a numeral.
-
-   Reading. From loose to tight: `,` and `;` make a list; relations, chained ones too; \cup \cap \setminus; + -; * / : \div
-   \cdot \times \mod; a sign; factors side by side (so 1/2x is 1/(2x)); ^ and !. \pm gives both values. A whole number before
-   a \frac of whole numbers is a mixed number. Letters are single variables, capitals are as small ones; e is Euler's number, i
-   the imaginary unit. \text{...} is one name. (a,b) and [a,b] are an interval or a pair, more elements are a tuple,
-   \{...\} is a set. 1,234 is a number where its groups are right and the whole answer is that number. */
+/* A candidate for an answer is cleaned before it is read, in one pass, into a copy. Cleaning drops what does not matter (\left,
+   \right, \displaystyle, LaTeX's spaces, dollar signs, quotes, punctuation at the end), writes signs of Unicode as commands,
+   makes `and` and `or` a comma and the word percent a sign, and takes a unit off the end: \text{...} behind something, or words
+   behind a numeral. */
 
 #define RLVR__MATH_TEXT ((size_t)8192)      /* the longest answer that is read */
 
@@ -8720,7 +8719,8 @@ static int rlvr__command_len(const char *p, const char *end)
     return (int)(q - p - 1);
 }
 
-static bool rlvr__word_is(const char *p, int n, const char *word) { return (int)strlen(word) == n && memcmp(p, word, (size_t)n) == 0; }
+static bool rlvr__word_is(const char *p, int n, const char *word) { return (int)strlen(word) == n && memcmp(p, word,
+    (size_t)n) == 0; }
 
 static bool rlvr__word_in(const char *p, int n, const char *const *list)
 {
@@ -8734,14 +8734,20 @@ static int rlvr__clean_unicode(const char *p, const char *end, const char **to)
 {
     static const char *const sign[][2] = {
         {"\xe2\x88\x92", "-"}, {"\xe2\x80\x93", "-"}, {"\xef\xbc\x8d", "-"}, {"\xc3\x97", "\\times "}, {"\xc2\xb7", "\\cdot "},
-        {"\xe2\x8b\x85", "\\cdot "}, {"\xe2\x88\x97", "*"}, {"\xc3\xb7", "\\div "}, {"\xcf\x80", "\\pi "}, {"\xe2\x88\x9e", "\\infty "},
-        {"\xe2\x89\xa4", "\\le "}, {"\xe2\x89\xa5", "\\ge "}, {"\xe2\x89\xa0", "\\ne "}, {"\xe2\x89\x88", "\\approx "}, {"\xc2\xb1", "\\pm "},
-        {"\xc2\xb0", "^\\circ "}, {"\xe2\x88\xaa", "\\cup "}, {"\xe2\x88\xa9", "\\cap "}, {"\xe2\x88\x88", "\\in "}, {"\xe2\x88\x85", "\\emptyset "},
-        {"\xc2\xb2", "^2"}, {"\xc2\xb3", "^3"}, {"\xc2\xbd", "\\frac{1}{2}"}, {"\xc2\xbc", "\\frac{1}{4}"}, {"\xc2\xbe", "\\frac{3}{4}"},
+        {"\xe2\x8b\x85", "\\cdot "}, {"\xe2\x88\x97", "*"}, {"\xc3\xb7", "\\div "}, {"\xcf\x80", "\\pi "}, {"\xe2\x88\x9e",
+            "\\infty "},
+        {"\xe2\x89\xa4", "\\le "}, {"\xe2\x89\xa5", "\\ge "}, {"\xe2\x89\xa0", "\\ne "}, {"\xe2\x89\x88", "\\approx "},
+            {"\xc2\xb1", "\\pm "},
+        {"\xc2\xb0", "^\\circ "}, {"\xe2\x88\xaa", "\\cup "}, {"\xe2\x88\xa9", "\\cap "}, {"\xe2\x88\x88", "\\in "},
+            {"\xe2\x88\x85", "\\emptyset "},
+        {"\xc2\xb2", "^2"}, {"\xc2\xb3", "^3"}, {"\xc2\xbd", "\\frac{1}{2}"}, {"\xc2\xbc", "\\frac{1}{4}"}, {"\xc2\xbe",
+            "\\frac{3}{4}"},
         {"\xe2\x88\x9a", "\\sqrt "}, {"\xe2\x84\x9d", "\\mathbb{R}"}, {"\xe2\x84\xa4", "\\mathbb{Z}"}, {"\xce\xb1", "\\alpha "},
-        {"\xce\xb2", "\\beta "}, {"\xce\xb3", "\\gamma "}, {"\xce\xb4", "\\delta "}, {"\xce\xb8", "\\theta "}, {"\xce\xbb", "\\lambda "},
+        {"\xce\xb2", "\\beta "}, {"\xce\xb3", "\\gamma "}, {"\xce\xb4", "\\delta "}, {"\xce\xb8", "\\theta "}, {"\xce\xbb",
+            "\\lambda "},
         {"\xce\xbc", "\\mu "}, {"\xcf\x81", "\\rho "}, {"\xcf\x83", "\\sigma "}, {"\xcf\x84", "\\tau "}, {"\xcf\x86", "\\phi "},
-        {"\xcf\x89", "\\omega "}, {"\xe2\x80\x89", " "}, {"\xe2\x80\xaf", " "}, {"\xc2\xa0", " "}, {"\xe2\x82\xac", ""}, {"\xc2\xa3", ""},
+        {"\xcf\x89", "\\omega "}, {"\xe2\x80\x89", " "}, {"\xe2\x80\xaf", " "}, {"\xc2\xa0", " "}, {"\xe2\x82\xac", ""},
+            {"\xc2\xa3", ""},
         {"\xe2\x80\xa6", " "}, {"\xe2\x80\x99", ""}, {NULL, NULL}};
     for (int i = 0; sign[i][0]; i++)
         if (rlvr__starts(p, end, sign[i][0])) { *to = sign[i][1]; return (int)strlen(sign[i][0]); }
@@ -8760,7 +8766,8 @@ static bool rlvr__clean_command(rlvr__mclean *c)
 {
     static const char *const text[] = {"mathrm", "mathit", "mathbf", "mathsf", "textnormal", "textbf", "textit", "textrm", "mbox",
                                        "boldsymbol", "bm", "textsf", "emph", NULL};
-    static const char *const drop[] = {"displaystyle", "textstyle", "limits", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr",
+    static const char *const drop[] = {"displaystyle", "textstyle", "limits", "big", "Big", "bigg", "Bigg", "bigl", "bigr",
+        "Bigl", "Bigr",
                                        "biggl", "biggr", "left", "right", "mleft", "mright", "middle", "rm", "bf", "it", NULL};
     static const char *const space[] = {"quad", "qquad", "enspace", "thinspace", "ldots", "dots", "cdots", "hfill", NULL};
     const char *p = c->p, *end = c->end;
@@ -8803,7 +8810,8 @@ static bool rlvr__clean_command(rlvr__mclean *c)
                 while (c->n && (c->out[c->n - 1] == ' ' || c->out[c->n - 1] == ',')) c->n--;
                 return rlvr__mclean_put(c, ", ");
             }
-            if (close < end && *close == '}' && rlvr__word_is(w, (int)(q - w), "percent")) { c->p = close + 1; return rlvr__mclean_put(c, "\\%"); }
+            if (close < end && *close == '}' && rlvr__word_is(w, (int)(q - w), "percent")) { c->p = close + 1;
+                return rlvr__mclean_put(c, "\\%"); }
         }
     }
     if (c->n + (size_t)n + 2 > c->cap) return false;
@@ -8822,7 +8830,8 @@ static bool rlvr__clean_word(rlvr__mclean *c)
         while (c->n && (c->out[c->n - 1] == ' ' || c->out[c->n - 1] == ',')) c->n--;
         return rlvr__mclean_put(c, ", ");
     }
-    if (rlvr__word_is(p, n, "percent") || rlvr__word_is(p, n, "percentage") || rlvr__word_is(p, n, "pct")) return rlvr__mclean_put(c, "\\%");
+    if (rlvr__word_is(p, n, "percent") || rlvr__word_is(p, n, "percentage") || rlvr__word_is(p, n,
+        "pct")) return rlvr__mclean_put(c, "\\%");
     if (rlvr__word_is(p, n, "infinity") || rlvr__word_is(p, n, "inf")) return rlvr__mclean_put(c, "\\infty ");
     if (n == 4 && memcmp(p, "sqrt", 4) == 0) return rlvr__mclean_put(c, "\\sqrt");
     if (c->n + (size_t)n + 1 > c->cap) return false;
@@ -8833,12 +8842,18 @@ static bool rlvr__clean_word(rlvr__mclean *c)
 
 static bool rlvr__is_unit_word(const char *p, int n)
 {
-    static const char *const list[] = {"cm", "mm", "km", "m", "kg", "mg", "g", "lb", "lbs", "oz", "ft", "feet", "foot", "inch", "inches", "yd",
-        "mile", "miles", "mph", "kmh", "kmph", "sec", "second", "seconds", "min", "mins", "minute", "minutes", "hr", "hrs", "hour", "hours", "day",
-        "days", "week", "weeks", "month", "months", "year", "years", "yr", "yrs", "cent", "cents", "dollar", "dollars", "rupee", "rupees", "euro",
-        "euros", "pound", "pounds", "gallon", "gallons", "liter", "liters", "litre", "litres", "meter", "meters", "metre", "metres", "degree",
-        "degrees", "deg", "unit", "units", "square", "cubic", "sq", "cu", "point", "points", "student", "students", "apple", "apples", "coin",
-        "coins", "men", "women", "acre", "acres", "ohm", "ohms", "ml", "s", "h", "l", "yard", "yards", "digit", "digits", "per", "rad", NULL};
+    static const char *const list[] = {"cm", "mm", "km", "m", "kg", "mg", "g", "lb", "lbs", "oz", "ft", "feet", "foot", "inch",
+        "inches", "yd",
+        "mile", "miles", "mph", "kmh", "kmph", "sec", "second", "seconds", "min", "mins", "minute", "minutes", "hr", "hrs",
+            "hour", "hours", "day",
+        "days", "week", "weeks", "month", "months", "year", "years", "yr", "yrs", "cent", "cents", "dollar", "dollars", "rupee",
+            "rupees", "euro",
+        "euros", "pound", "pounds", "gallon", "gallons", "liter", "liters", "litre", "litres", "meter", "meters", "metre",
+            "metres", "degree",
+        "degrees", "deg", "unit", "units", "square", "cubic", "sq", "cu", "point", "points", "student", "students", "apple",
+            "apples", "coin",
+        "coins", "men", "women", "acre", "acres", "ohm", "ohms", "ml", "s", "h", "l", "yard", "yards", "digit", "digits", "per",
+            "rad", NULL};
     return rlvr__word_in(p, n, list);
 }
 
@@ -8856,7 +8871,8 @@ static bool rlvr__is_numeral_text(const char *s, size_t n)
 
 static void rlvr__clean_tail(rlvr__mtext *t)
 {
-    while (t->n && (rlvr__is_space(t->s[t->n - 1]) || (strchr(".,;:*?", t->s[t->n - 1]) && !(t->n > 1 && t->s[t->n - 2] == '\\')))) t->n--;
+    while (t->n && (rlvr__is_space(t->s[t->n - 1]) || (strchr(".,;:*?", t->s[t->n - 1]) && !(t->n > 1 &&
+        t->s[t->n - 2] == '\\')))) t->n--;
     t->s[t->n] = 0;
 }
 
@@ -8866,7 +8882,8 @@ static void rlvr__clean_unit(rlvr__mtext *t)
     char *s = t->s;
     size_t n = t->n, last = n;
     if (n > 2 && rlvr__is_digit(s[n - 1]) && s[n - 2] == '^') n -= 2;
-    else if (n > 4 && s[n - 1] == '}' && rlvr__is_digit(s[n - 2]) && (s[n - 3] == '{' || s[n - 3] == '^')) n -= s[n - 3] == '{' ? 4 : 4;
+    else if (n > 4 && s[n - 1] == '}' && rlvr__is_digit(s[n - 2]) && (s[n - 3] == '{' || s[n - 3] == '^')) n -= s[n - 3] == '{'
+        ? 4 : 4;
     if (n > 7 && s[n - 1] == '}') {      /* the last \text{...} */
         size_t at = n - 1;
         while (at > 0 && s[at] != '{') at--;
@@ -8884,14 +8901,16 @@ static void rlvr__clean_unit(rlvr__mtext *t)
         }
     }
     size_t words = t->n;      /* words behind a numeral, or known units behind anything */
-    while (words && (rlvr__is_alpha(s[words - 1]) || s[words - 1] == ' ' || (s[words - 1] == '/' && words > 1 && rlvr__is_alpha(s[words - 2])) ||
+    while (words && (rlvr__is_alpha(s[words - 1]) || s[words - 1] == ' ' || (s[words - 1] == '/' && words > 1 &&
+        rlvr__is_alpha(s[words - 2])) ||
                      (words + 1 < t->n && s[words - 1] == '^' && words > 1 && rlvr__is_alpha(s[words - 2])) ||
                      (words > 1 && rlvr__is_digit(s[words - 1]) && s[words - 2] == '^'))) words--;
     if (!words || words == t->n || s[words - 1] == '\\' || strchr("=,<>+-*/(^_&[;:", s[words - 1])) return;
     size_t first = words, end;
     while (first < t->n && s[first] == ' ') first++;
     for (end = first; end < t->n && rlvr__is_alpha(s[end]);) end++;
-    bool numeral = rlvr__is_numeral_text(s, words), spaced = first > words, known = rlvr__is_unit_word(s + first, (int)(end - first));
+    bool numeral = rlvr__is_numeral_text(s, words), spaced = first > words, known = rlvr__is_unit_word(s + first,
+        (int)(end - first));
     if (first >= t->n || (numeral ? !(known || (spaced && end - first >= 3)) : !(known && (spaced || end - first >= 2)))) return;
     if (!numeral && end < t->n) return;
     if (!numeral && !spaced && end - first < 3 && s[words - 1] != '}') return;
@@ -8920,7 +8939,8 @@ static bool rlvr__math_clean(rlvr__math *m, const char *s, size_t n, rlvr__mtext
         else if (ch == '{' && rlvr__starts(c.p, c.end, "{,}")) { c.p += 3; ok = rlvr__mclean_put(&c, ","); }
         else if (ch == '~' || (unsigned char)ch < 32) { c.p++; ok = rlvr__mclean_put(&c, " "); }
         else if (ch == '*' && c.p + 1 < c.end && c.p[1] == '*') c.p += 2;
-        else if ((unsigned char)ch >= 0x80 && (k = rlvr__clean_unicode(c.p, c.end, &to)) > 0) { c.p += k; ok = rlvr__mclean_put(&c, to); }
+        else if ((unsigned char)ch >= 0x80 && (k = rlvr__clean_unicode(c.p, c.end, &to)) > 0) { c.p += k;
+            ok = rlvr__mclean_put(&c, to); }
         else { c.p++; ok = c.n + 2 <= c.cap; if (ok) c.out[c.n++] = ch; }
         if (!ok) { m->limit = true; return false; }
     }
@@ -8940,7 +8960,15 @@ static bool rlvr__math_clean(rlvr__math *m, const char *s, size_t n, rlvr__mtext
     return true;
 }
 
-/* ---- reading ---- */
+/* ============================================================================================
+   15.3a MATH: READING                                                              >>math-read
+   ============================================================================================ */
+
+/* Recursive descent over a cleaned text. From loose to tight: `,` and `;` make a list; relations, chained ones too; \cup \cap
+   \setminus; + -; * / : \div \cdot \times \mod; a sign; factors side by side (so 1/2x is 1/(2x)); ^ and !. \pm gives both
+   values. A whole number before a \frac of whole numbers is a mixed number. Letters are single variables, capitals are as small
+   ones; e is Euler's number, i the imaginary unit. \text{...} is one name. (a,b) and [a,b] are an interval or a pair, more
+   elements are a tuple, \{...\} is a set. 1,234 is a number where it is the whole answer, or where a group starts with 0. */
 
 typedef struct rlvr__mread {
     rlvr__math *m;
@@ -8972,7 +9000,8 @@ static bool rlvr__read_is(rlvr__mread *r, const char *command)      /* a command
 {
     rlvr__read_skip(r);
     size_t n = strlen(command);
-    return rlvr__starts(r->p, r->end, command) && (!rlvr__is_alpha(command[n - 1]) || r->p + n == r->end || !rlvr__is_alpha(r->p[n]));
+    return rlvr__starts(r->p, r->end, command) && (!rlvr__is_alpha(command[n - 1]) || r->p + n == r->end ||
+        !rlvr__is_alpha(r->p[n]));
 }
 
 static bool rlvr__read_command(rlvr__mread *r, const char *command)
@@ -9198,7 +9227,8 @@ static const rlvr__mx *rlvr__read_matrix(rlvr__mread *r)
     r->no_function = no_function;
     if (row || !n || !rlvr__read_command(r, "\\end")) return NULL;
     rlvr__read_skip(r);
-    if (r->end - r->p < (ptrdiff_t)len + 2 || *r->p != '{' || memcmp(r->p + 1, name, len) != 0 || r->p[len + 1] != '}') return NULL;
+    if (r->end - r->p < (ptrdiff_t)len + 2 || *r->p != '{' || memcmp(r->p + 1, name, len) != 0 ||
+        r->p[len + 1] != '}') return NULL;
     r->p += len + 2;
     const rlvr__mx *x = rlvr__mx_many(r->m, RLVR__M_MATRIX, columns, list, n);
     return x && name[0] == 'v' ? rlvr__mx_one(r->m, RLVR__M_FN, RLVR__F_DET, x) : x;
@@ -9295,7 +9325,8 @@ static const rlvr__mx *rlvr__read_frac(rlvr__mread *r)
     bottom = r->p;
     const rlvr__mx *b = a ? rlvr__read_argument(r) : NULL;
     if (!b) return NULL;
-    bool derivative = r->p - bottom >= 4 && bottom[0] == '{' && bottom[1] == 'd' && rlvr__is_alpha(bottom[2]) && bottom[3] == '}' && top[0] == '{' && top[1] == 'd';
+    bool derivative = r->p - bottom >= 4 && bottom[0] == '{' && bottom[1] == 'd' && rlvr__is_alpha(bottom[2]) &&
+        bottom[3] == '}' && top[0] == '{' && top[1] == 'd';
     if (!derivative) return rlvr__mx_div(r->m, a, b);
     rlvr__mx *x = rlvr__mx_new(r->m, RLVR__M_OPAQUE, 0, 2);
     if (!x) return NULL;
@@ -9309,17 +9340,22 @@ static const rlvr__mx *rlvr__read_frac(rlvr__mread *r)
 /* An atom that opens with a command that is not a function. */
 static const rlvr__mx *rlvr__read_named(rlvr__mread *r)
 {
-    static const char *const letters[] = {"alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota",
-        "kappa", "lambda", "mu", "nu", "xi", "omicron", "rho", "varrho", "sigma", "varsigma", "tau", "upsilon", "phi", "varphi", "chi", "psi",
-        "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "hbar", "ell", "triangle", "angle",
+    static const char *const letters[] = {"alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta",
+        "vartheta", "iota",
+        "kappa", "lambda", "mu", "nu", "xi", "omicron", "rho", "varrho", "sigma", "varsigma", "tau", "upsilon", "phi", "varphi",
+            "chi", "psi",
+        "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "hbar", "ell", "triangle",
+            "angle",
         "square", "partial", "nabla", "imath", "aleph", "perp", "parallel", NULL};
-    static const char *const accents[] = {"overline", "bar", "vec", "overrightarrow", "hat", "widehat", "tilde", "widetilde", "mathcal", "mathfrak",
+    static const char *const accents[] = {"overline", "bar", "vec", "overrightarrow", "hat", "widehat", "tilde", "widetilde",
+        "mathcal", "mathfrak",
         "mathscr", "dot", "ddot", "underline", "overleftrightarrow", NULL};
     const char *p = r->p;
     int n = rlvr__command_len(p, r->end);
     char name[160];
     size_t len = 0;
-    if (rlvr__word_is(p + 1, n, "pi") || rlvr__word_is(p + 1, n, "Pi")) { r->p += 3; return rlvr__mx_many(r->m, RLVR__M_PI, 0, NULL, 0); }
+    if (rlvr__word_is(p + 1, n, "pi") || rlvr__word_is(p + 1, n, "Pi")) { r->p += 3; return rlvr__mx_many(r->m, RLVR__M_PI, 0,
+        NULL, 0); }
     if (rlvr__word_is(p + 1, n, "infty")) { r->p += 6; return rlvr__mx_many(r->m, RLVR__M_INF, 0, NULL, 0); }
     if (rlvr__word_is(p + 1, n, "emptyset") || rlvr__word_is(p + 1, n, "varnothing")) {
         r->p += n + 1;
@@ -9356,7 +9392,8 @@ static const rlvr__mx *rlvr__read_named(rlvr__mread *r)
         while (s < e && e[-1] == ' ') e--;
         const char *q = s;
         while (q < e && (rlvr__is_digit(*q) || *q == '.')) q++;
-        if (q == e && s < e && rlvr__is_digit(*s)) return rlvr__mx_num(r->m, rlvr__rat_read(r->m, s, (size_t)(e - s)), memchr(s, '.', (size_t)(e - s)) != NULL, true);
+        if (q == e && s < e && rlvr__is_digit(*s)) return rlvr__mx_num(r->m, rlvr__rat_read(r->m, s, (size_t)(e - s)), memchr(s,
+            '.', (size_t)(e - s)) != NULL, true);
         for (; s < e && len + 1 < sizeof name; s++)
             if (*s != '(' && *s != ')' && *s != ' ') name[len++] = *s;
         if (len && name[len - 1] == '.') len--;
@@ -9384,7 +9421,8 @@ static int rlvr__function_at(rlvr__mread *r, int *n)
 #undef RLVR__X
         NULL};
     static const struct { const char *name; int fn; } more[] = {
-        {"arcsinh", RLVR__F_ASINH}, {"arccosh", RLVR__F_ACOSH}, {"arctanh", RLVR__F_ATANH}, {"cosec", RLVR__F_CSC}, {"ln", -2}, {"lg", -3}, {NULL, 0}};
+        {"arcsinh", RLVR__F_ASINH}, {"arccosh", RLVR__F_ACOSH}, {"arctanh", RLVR__F_ATANH}, {"cosec", RLVR__F_CSC}, {"ln", -2},
+            {"lg", -3}, {NULL, 0}};
     const char *p = r->p;
     if (p >= r->end || *p != '\\') return -1;
     int len = rlvr__command_len(p, r->end);
@@ -9403,7 +9441,8 @@ static int rlvr__function_at(rlvr__mread *r, int *n)
     }
     if (rlvr__word_is(word, len, "log")) return RLVR__F_LOG;
     for (int i = 0; names[i]; i++)
-        if (i != RLVR__F_ABS && i != RLVR__F_FACT && i != RLVR__F_BINOM && i != RLVR__F_MOD && i != RLVR__F_FLOOR && i != RLVR__F_CEIL &&
+        if (i != RLVR__F_ABS && i != RLVR__F_FACT && i != RLVR__F_BINOM && i != RLVR__F_MOD && i != RLVR__F_FLOOR &&
+            i != RLVR__F_CEIL &&
             i != RLVR__F_TRANSPOSE && rlvr__word_is(word, len, names[i])) return i;
     for (int i = 0; more[i].name; i++)
         if (rlvr__word_is(word, len, more[i].name)) return more[i].fn;
@@ -9473,7 +9512,8 @@ static const rlvr__mx *rlvr__read_atom(rlvr__mread *r)
 /* Passes ^\circ, ^{\circ}, an ordinal's \text{th}: what an answer's number does not depend on. */
 static bool rlvr__read_idle_power(rlvr__mread *r)
 {
-    static const char *const idle[] = {"^\\circ", "^{\\circ}", "^\\prime", "^{\\prime}", "^{\\text{th}}", "^{\\text{st}}", "^{\\text{nd}}",
+    static const char *const idle[] = {"^\\circ", "^{\\circ}", "^\\prime", "^{\\prime}", "^{\\text{th}}", "^{\\text{st}}",
+        "^{\\text{nd}}",
                                        "^{\\text{rd}}", "^\\text{th}", "^\\text{st}", "^\\text{nd}", "^\\text{rd}", NULL};
     rlvr__read_skip(r);
     int n = rlvr__starts_any(r->p, r->end, idle);
@@ -9490,7 +9530,8 @@ static const rlvr__mx *rlvr__read_power(rlvr__mread *r)
         if (!rlvr__mx_set_like(x) && rlvr__read_idle_power(r)) continue;
         if (rlvr__read_char(r, '^')) {
             rlvr__read_skip(r);
-            bool transpose = rlvr__starts(r->p, r->end, "{T}") || rlvr__starts(r->p, r->end, "T") || rlvr__starts(r->p, r->end, "\\top");
+            bool transpose = rlvr__starts(r->p, r->end, "{T}") || rlvr__starts(r->p, r->end, "T") || rlvr__starts(r->p, r->end,
+                "\\top");
             const rlvr__mx *e = rlvr__read_script(r);
             if (transpose && x->op == RLVR__M_MATRIX) x = rlvr__mx_one(r->m, RLVR__M_FN, RLVR__F_TRANSPOSE, x);
             else x = rlvr__mx_pow(r->m, x, e);
@@ -9510,15 +9551,19 @@ static const rlvr__mx *rlvr__read_power(rlvr__mread *r)
 /* Whether another factor stands right behind. */
 static bool rlvr__factor_follows(rlvr__mread *r)
 {
-    static const char *const no[] = {"\\}", "\\rbrace", "\\cup", "\\cap", "\\setminus", "\\backslash", "\\times", "\\cdot", "\\ast", "\\div", "\\pm",
-        "\\mp", "\\le", "\\leq", "\\leqslant", "\\ge", "\\geq", "\\geqslant", "\\ne", "\\neq", "\\lt", "\\gt", "\\in", "\\approx", "\\mod", "\\bmod",
-        "\\pmod", "\\end", "\\rvert", "\\vert", "\\rfloor", "\\rceil", "\\rangle", "\\|", "\\\\", "\\%", "\\equiv", "\\mid", "\\to", "\\sim", NULL};
+    static const char *const no[] = {"\\}", "\\rbrace", "\\cup", "\\cap", "\\setminus", "\\backslash", "\\times", "\\cdot",
+        "\\ast", "\\div", "\\pm",
+        "\\mp", "\\le", "\\leq", "\\leqslant", "\\ge", "\\geq", "\\geqslant", "\\ne", "\\neq", "\\lt", "\\gt", "\\in", "\\approx",
+            "\\mod", "\\bmod",
+        "\\pmod", "\\end", "\\rvert", "\\vert", "\\rfloor", "\\rceil", "\\rangle", "\\|", "\\\\", "\\%", "\\equiv", "\\mid",
+            "\\to", "\\sim", NULL};
     int n;
     rlvr__read_skip(r);
     if (r->p >= r->end) return false;
     char c = *r->p;
     if (c == '|') return r->bars == 0;
-    if (c != '\\') return rlvr__is_digit(c) || rlvr__is_alpha(c) || c == '(' || c == '[' || c == '{' || (c == '.' && r->p + 1 < r->end && rlvr__is_digit(r->p[1]));
+    if (c != '\\') return rlvr__is_digit(c) || rlvr__is_alpha(c) || c == '(' || c == '[' || c == '{' || (c == '.' &&
+        r->p + 1 < r->end && rlvr__is_digit(r->p[1]));
     for (int i = 0; no[i]; i++)
         if (rlvr__read_is(r, no[i])) return false;
     return !r->no_function || rlvr__function_at(r, &n) == -1;
@@ -9540,7 +9585,8 @@ static const rlvr__mx *rlvr__read_factors(rlvr__mread *r)
         if (mixed && !frac) {      /* 2 1/2 */
             const char *q = r->p;
             while (q < r->end && *q == ' ') q++;
-            if (n == 1 && r->p - at <= 5 && *at == ' ' && q + 1 < r->end && *q == '/' && rlvr__is_digit(q[1]) && rlvr__rat_whole(x->rat)) {
+            if (n == 1 && r->p - at <= 5 && *at == ' ' && q + 1 < r->end && *q == '/' && rlvr__is_digit(q[1]) &&
+                rlvr__rat_whole(x->rat)) {
                 r->p = q + 1;
                 const rlvr__mx *down = rlvr__read_number(r);
                 if (down) x = rlvr__mx_div(r->m, x, down);
@@ -9595,7 +9641,8 @@ static const rlvr__mx *rlvr__read_mul(rlvr__mread *r)
         rlvr__read_skip(r);
         if (rlvr__read_any(r, times) >= 0 || rlvr__read_char(r, '*')) x = rlvr__mx_mul(r->m, x, rlvr__read_unary(r));
         else if (rlvr__read_any(r, mod) >= 0) x = rlvr__mx_two(r->m, RLVR__M_FN, RLVR__F_MOD, x, rlvr__read_unary(r));
-        else if (rlvr__read_command(r, "\\div") || rlvr__read_char(r, '/') || rlvr__read_char(r, ':')) x = rlvr__mx_div(r->m, x, rlvr__read_unary(r));
+        else if (rlvr__read_command(r, "\\div") || rlvr__read_char(r, '/') || rlvr__read_char(r, ':')) x = rlvr__mx_div(r->m, x,
+            rlvr__read_unary(r));
         else break;
     }
     return x;
@@ -9643,10 +9690,13 @@ static const rlvr__mx *rlvr__read_set(rlvr__mread *r)
 
 static int rlvr__read_rel(rlvr__mread *r)      /* which relation; -1: none; -2: approximately */
 {
-    static const char *const names[] = {"\\leqslant", "\\geqslant", "\\leq", "\\geq", "\\le", "\\ge", "\\neq", "\\ne", "\\lt", "\\gt", "\\in",
+    static const char *const names[] = {"\\leqslant", "\\geqslant", "\\leq", "\\geq", "\\le", "\\ge", "\\neq", "\\ne", "\\lt",
+        "\\gt", "\\in",
                                         "<=", ">=", "!=", "<", ">", "=", "\\approx", NULL};
-    static const signed char which[] = {RLVR__REL_LE, RLVR__REL_GE, RLVR__REL_LE, RLVR__REL_GE, RLVR__REL_LE, RLVR__REL_GE, RLVR__REL_NE, RLVR__REL_NE,
-                                        RLVR__REL_LT, RLVR__REL_GT, RLVR__REL_EQ, RLVR__REL_LE, RLVR__REL_GE, RLVR__REL_NE, RLVR__REL_LT,
+    static const signed char which[] = {RLVR__REL_LE, RLVR__REL_GE, RLVR__REL_LE, RLVR__REL_GE, RLVR__REL_LE, RLVR__REL_GE,
+        RLVR__REL_NE, RLVR__REL_NE,
+                                        RLVR__REL_LT, RLVR__REL_GT, RLVR__REL_EQ, RLVR__REL_LE, RLVR__REL_GE, RLVR__REL_NE,
+                                            RLVR__REL_LT,
                                         RLVR__REL_GT, RLVR__REL_EQ, -2};
     int k = rlvr__read_any(r, names);
     return k < 0 ? -1 : which[k];
@@ -9655,7 +9705,8 @@ static int rlvr__read_rel(rlvr__mread *r)      /* which relation; -1: none; -2: 
 static bool rlvr__mx_only_symbols(const rlvr__mx *x)
 {
     if (x->op == RLVR__M_SYM || x->op == RLVR__M_CALL) return true;
-    if (x->op != RLVR__M_MUL && x->op != RLVR__M_TUPLE && x->op != RLVR__M_INTERVAL && x->op != RLVR__M_POW && x->op != RLVR__M_ADD) return false;
+    if (x->op != RLVR__M_MUL && x->op != RLVR__M_TUPLE && x->op != RLVR__M_INTERVAL && x->op != RLVR__M_POW &&
+        x->op != RLVR__M_ADD) return false;
     if (x->op == RLVR__M_POW) return rlvr__mx_is_int(x->arg[1], -1) && rlvr__mx_only_symbols(x->arg[0]);
     for (int i = 0; i < x->n; i++)
         if (!rlvr__mx_only_symbols(x->arg[i])) return false;
@@ -9776,7 +9827,7 @@ static const rlvr__mx *rlvr__math_read(rlvr__math *m, const char *s, size_t n)
 }
 
 /* ============================================================================================
-   15.3a MATH: WHERE THE ANSWER STANDS                                              >>math-find
+   15.3b MATH: WHERE THE ANSWER STANDS                                              >>math-find
    ============================================================================================ */
 
 /* Where the answer of a text stands. From strong to weak, in each class the last one that can be read:
@@ -9955,7 +10006,8 @@ static const char *rlvr__plain_number(const char *p, const char *end)
     const char *digits = p;
     while (p < end && rlvr__is_digit(*p)) p++;
     if (p > digits && p - digits <= 3 && *digits != '0') {
-        for (q = p; end - q >= 4 && (*q == ',' || *q == ' ') && rlvr__is_digit(q[1]) && rlvr__is_digit(q[2]) && rlvr__is_digit(q[3]) &&
+        for (q = p; end - q >= 4 && (*q == ',' || *q == ' ') && rlvr__is_digit(q[1]) && rlvr__is_digit(q[2]) &&
+            rlvr__is_digit(q[3]) &&
                     (end - q == 4 || !rlvr__is_digit(q[4])); q += 4) p = q + 4;
     }
     if (end - p >= 2 && (*p == '.' || (*p == ',' && p - digits > 0)) && rlvr__is_digit(p[1]))
@@ -9981,7 +10033,8 @@ static const char *rlvr__plain_expression(const char *p, const char *end, const 
     if (q >= end || !rlvr__is_digit(*q)) return NULL;
     bool sign = false;
     for (; q < end && q - p < 2000; q++) {
-        int k = rlvr__starts(q, end, "\xc3\x97") || rlvr__starts(q, end, "\xc3\xb7") ? 2 : rlvr__starts(q, end, "\xe2\x88\x92") ? 3 : 1;
+        int k = rlvr__starts(q, end, "\xc3\x97") || rlvr__starts(q, end, "\xc3\xb7") ? 2 : rlvr__starts(q, end, "\xe2\x88\x92")
+            ? 3 : 1;
         if (k == 1 && !(*q && strchr("0123456789. +-*/^()", *q))) break;
         if (k > 1 || strchr("+-*/^(", *q)) sign = true;
         if (rlvr__is_digit(*q) || *q == ')') last = sign ? q + 1 : last;
@@ -10194,13 +10247,15 @@ static const rlvr__mx *rlvr__answer_part(rlvr__math *m, const rlvr__mcand *c, in
     size_t n = c->part[i].n;
     rlvr__mcand inner;
     const rlvr__mx *x = NULL;
-    if (c->kind == RLVR__MC_FORMULA && rlvr__scan_boxes(s, n, &inner)) { s = inner.part[inner.n - 1].s; n = inner.part[inner.n - 1].n; }
+    if (c->kind == RLVR__MC_FORMULA && rlvr__scan_boxes(s, n, &inner)) { s = inner.part[inner.n - 1].s;
+        n = inner.part[inner.n - 1].n; }
     if (!rlvr__math_clean(m, s, n, &t)) return NULL;
     if (c->kind == RLVR__MC_NUMBER) {
         const char *end = rlvr__plain_number(t.s, t.s + t.n), *comma = (const char *)memchr(t.s, ',', t.n);
         const char *digits = t.s + (t.n && *t.s == '-');
         if (end == t.s + t.n && end > t.s) {      /* 1,234 and 1 234 are groups, 1,5 is a decimal */
-            bool groups = comma && comma - digits <= 3 && end - comma >= 4 && (end - comma == 4 || !rlvr__is_digit(comma[4]) ) && *digits != '0';
+            bool groups = comma && comma - digits <= 3 && end - comma >= 4 && (end - comma == 4 || !rlvr__is_digit(comma[4]) ) &&
+                *digits != '0';
             if (comma && !groups) *(char *)(uintptr_t)comma = '.';
             char *to = t.s;
             for (const char *p = t.s; p < end; p++)
@@ -10279,7 +10334,8 @@ static bool rlvr__has_words(const char *p, size_t n)
         }
         const char *word = p;
         while (p < end && (rlvr__is_alpha(*p) || (unsigned char)*p >= 0xc3)) p += rlvr__is_alpha(*p) ? 1 : RLVR__MIN(2, end - p);
-        if (p - word >= 3 && !rlvr__word_is(word, (int)(p - word), "and") && !rlvr__word_is(word, (int)(p - word), "sqrt") && rlvr__is_alpha(*word)) return true;
+        if (p - word >= 3 && !rlvr__word_is(word, (int)(p - word), "and") && !rlvr__word_is(word, (int)(p - word), "sqrt") &&
+            rlvr__is_alpha(*word)) return true;
         if (p == word) p++;
     }
     return false;
@@ -10306,7 +10362,8 @@ static bool rlvr__has_marks(const char *text, size_t n)
 {
     const char *end = text + n;
     for (const char *p = text; p < end; p++)
-        if (*p == '$' || (*p == '\\' && (rlvr__starts(p, end, "\\(") || rlvr__starts(p, end, "\\[") || rlvr__starts(p, end, "\\boxed") ||
+        if (*p == '$' || (*p == '\\' && (rlvr__starts(p, end, "\\(") || rlvr__starts(p, end, "\\[") || rlvr__starts(p, end,
+            "\\boxed") ||
                                          rlvr__starts(p, end, "\\fbox")))) return true;
     return false;
 }
@@ -10353,7 +10410,7 @@ static bool rlvr__math_answer(rlvr__math *m, const char *text, size_t n, bool go
 }
 
 /* ============================================================================================
-   15.4 MATH: EQUALITY                                                             >>math-equal
+   15.4 MATH: EQUAL VALUES                                                         >>math-equal
    ============================================================================================ */
 
 /* Two expressions are equal, as far as one can tell without a computer algebra system:
@@ -10366,18 +10423,11 @@ static bool rlvr__math_answer(rlvr__math *m, const char *text, size_t n, bool go
                  undefined do not count; at least one (of constants) or three (of the others) must, and all that count must
                  agree within their bounds.
 
-   Variables are real, positive and negative. Integrals, limits and derivatives equal only themselves.
-
-   How gold and prediction meet, and which side may say more, is as Math-Verify's, from where the field's golds come: an
-   equation answers a bare gold by its right side; a bare prediction answers an assignment (x = 5); two assignments need the
-   same variable; a relation as gold may be answered by its set, the other way round only with allow_set_relation_comp. Lists
-   and sets have no order; a tuple has one, and a list or a set that answers it is taken in the order written; an open
-   interval (a,b) is also a pair. n% is n or n/100. */
+   Variables are real, positive and negative. Integrals, limits and derivatives equal only themselves. */
 
 typedef struct rlvr__cx { long double re, im, err; int bad; } rlvr__cx;      /* bad: 1 undefined, 2 too large */
 
 #define RLVR__CX_EPS   LDBL_EPSILON
-
 
 static long double rlvr__cx_abs(rlvr__cx a) { return a.im == 0 ? fabsl(a.re) : a.re == 0 ? fabsl(a.im) : hypotl(a.re, a.im); }
 
@@ -10435,7 +10485,8 @@ static rlvr__cx rlvr__cx_log(rlvr__cx a)
     long double size = rlvr__cx_abs(a);
     if (a.bad) return a;
     if (!(size > 4 * a.err) || size == 0) return rlvr__cx_bad(1);
-    long double im = a.im == 0 && a.re > 0 ? 0 : atan2l(fabsl(a.im) <= a.err ? 0.0L : a.im, a.re);      /* on the cut: from above */
+    long double im = a.im == 0 && a.re > 0 ? 0 : atan2l(fabsl(a.im) <= a.err ? 0.0L : a.im, a.re);
+        /* on the cut: from above */
     return rlvr__cx_make(logl(size), im, a.err / size + RLVR__CX_EPS * (4 + fabsl(logl(size))));
 }
 
@@ -10608,7 +10659,8 @@ static rlvr__cx rlvr__function_value(rlvr__math *m, const rlvr__mx *x, int place
 {
     if (x->id == RLVR__F_DET) return rlvr__det_value(m, x->arg[0], place);
     if (x->n != 1 || (x->id >= RLVR__F_BINOM && x->id <= RLVR__F_MIN)) return rlvr__several_value(m, x, place);
-    rlvr__cx a = rlvr__mx_value(m, x->arg[0], place), one = rlvr__cx_real(1, 0), half = rlvr__cx_real(1.57079632679489661923132L, 0);
+    rlvr__cx a = rlvr__mx_value(m, x->arg[0], place), one = rlvr__cx_real(1, 0), half = rlvr__cx_real(1.57079632679489661923132L,
+        0);
     if (a.bad || !rlvr__math_spend(m, 60)) return a;
     long double v;
     switch (x->id) {
@@ -10629,8 +10681,10 @@ static rlvr__cx rlvr__function_value(rlvr__math *m, const rlvr__mx *x, int place
     case RLVR__F_TANH: return rlvr__cx_mul(rlvr__cx_sinh(a, false), rlvr__cx_inv(rlvr__cx_sinh(a, true)));
     case RLVR__F_ASINH: return rlvr__cx_log(rlvr__cx_add(a, rlvr__cx_sqrt(rlvr__cx_add(rlvr__cx_mul(a, a), one))));
     case RLVR__F_ACOSH:
-        return rlvr__cx_log(rlvr__cx_add(a, rlvr__cx_mul(rlvr__cx_sqrt(rlvr__cx_add(a, one)), rlvr__cx_sqrt(rlvr__cx_add(a, rlvr__cx_neg(one))))));
-    case RLVR__F_ATANH: return rlvr__cx_scale(rlvr__cx_add(rlvr__cx_log(rlvr__cx_add(one, a)), rlvr__cx_neg(rlvr__cx_log(rlvr__cx_add(one, rlvr__cx_neg(a))))), 0.5L);
+        return rlvr__cx_log(rlvr__cx_add(a, rlvr__cx_mul(rlvr__cx_sqrt(rlvr__cx_add(a, one)), rlvr__cx_sqrt(rlvr__cx_add(a,
+            rlvr__cx_neg(one))))));
+    case RLVR__F_ATANH: return rlvr__cx_scale(rlvr__cx_add(rlvr__cx_log(rlvr__cx_add(one, a)),
+        rlvr__cx_neg(rlvr__cx_log(rlvr__cx_add(one, rlvr__cx_neg(a))))), 0.5L);
     case RLVR__F_LOG: return rlvr__cx_log(a);
     case RLVR__F_EXP: return rlvr__cx_exp(a);
     case RLVR__F_ABS: return rlvr__cx_make(rlvr__cx_abs(a), 0, a.err + RLVR__CX_EPS * rlvr__cx_abs(a));
@@ -10653,7 +10707,8 @@ static rlvr__cx rlvr__sum_value(rlvr__math *m, const rlvr__mx *x, int place)
     bool sum = x->op == RLVR__M_SUM;
     long double from, to;
     rlvr__cx r = rlvr__cx_real(sum ? 0 : 1, 0);
-    if (!rlvr__cx_whole(rlvr__mx_value(m, x->arg[1], place), &from) || !rlvr__cx_whole(rlvr__mx_value(m, x->arg[2], place), &to)) return rlvr__cx_bad(1);
+    if (!rlvr__cx_whole(rlvr__mx_value(m, x->arg[1], place), &from) || !rlvr__cx_whole(rlvr__mx_value(m, x->arg[2], place),
+        &to)) return rlvr__cx_bad(1);
     if (to - from > 20000 || m->n_bound == 8) return rlvr__cx_bad(2);
     m->bound[m->n_bound].name = x->arg[0]->hash;
     m->n_bound++;
@@ -10747,8 +10802,10 @@ static uint32_t rlvr__mx_mod(rlvr__math *m, const rlvr__mx *x, uint32_t p, int p
             if (r * r % p == p - 1) return (uint32_t)r;
         }
     }
-    if (x->op == RLVR__M_SYM || x->op == RLVR__M_PI || x->op == RLVR__M_E) return (uint32_t)(rlvr__math_mix(x->hash, p + (uint64_t)place) % (p - 2)) + 1;
-    if (x->op == RLVR__M_PCT) return (uint32_t)((uint64_t)rlvr__mx_mod(m, x->arg[0], p, place, ok) * rlvr__mod_pow(100, p - 2, p) % p);
+    if (x->op == RLVR__M_SYM || x->op == RLVR__M_PI || x->op == RLVR__M_E) return (uint32_t)(rlvr__math_mix(x->hash,
+        p + (uint64_t)place) % (p - 2)) + 1;
+    if (x->op == RLVR__M_PCT) return (uint32_t)((uint64_t)rlvr__mx_mod(m, x->arg[0], p, place, ok) * rlvr__mod_pow(100, p - 2,
+        p) % p);
     if (x->op == RLVR__M_POW && x->arg[1]->op == RLVR__M_NUM && rlvr__rat_int(x->arg[1]->rat, &e)) {
         uint32_t b = rlvr__mx_mod(m, x->arg[0], p, place, ok);
         if (x->arg[0]->op == RLVR__M_E) *ok = false;      /* e^2 e^x: e is a number there, not a name alone */
@@ -10774,7 +10831,8 @@ typedef struct rlvr__mterms { rlvr__mterm *t; int n, cap; } rlvr__mterms;
 static void rlvr__terms_of(rlvr__math *m, const rlvr__mx *x, rlvr__rat factor, rlvr__mterms *out)
 {
     if (!x || !rlvr__rat_ok(factor) || !rlvr__math_spend(m, 4)) { m->limit |= !x; return; }
-    if (x->op == RLVR__M_PCT) { rlvr__terms_of(m, x->arg[0], rlvr__rat_mul(m, factor, rlvr__rat_make(m, rlvr__big_of(m, 1), rlvr__big_of(m, 100), false)), out); return; }
+    if (x->op == RLVR__M_PCT) { rlvr__terms_of(m, x->arg[0], rlvr__rat_mul(m, factor, rlvr__rat_make(m, rlvr__big_of(m, 1),
+        rlvr__big_of(m, 100), false)), out); return; }
     if (x->op == RLVR__M_ADD) { for (int i = 0; i < x->n; i++) rlvr__terms_of(m, x->arg[i], factor, out); return; }
     if (x->op == RLVR__M_MUL && x->arg[0]->op == RLVR__M_NUM) {
         rlvr__terms_of(m, rlvr__mx_fold(m, RLVR__M_MUL, x->arg + 1, x->n - 1), rlvr__rat_mul(m, factor, x->arg[0]->rat), out);
@@ -10882,6 +10940,16 @@ static bool rlvr__mx_zero_difference(rlvr__math *m, const rlvr__mx *a, const rlv
     return rlvr__terms_zero(m, &s);
 }
 
+/* ============================================================================================
+   15.4a MATH: GOLD AND PREDICTION                                                  >>math-meet
+   ============================================================================================ */
+
+/* How gold and prediction meet, and which side may say more, is as Math-Verify's, from where the field's golds come: an
+   equation answers a bare gold by its right side; a bare prediction answers an assignment (x = 5); two assignments need the
+   same variable; a relation as gold may be answered by its set, the other way round only with allow_set_relation_comp. Lists
+   and sets have no order; a tuple has one, and a list or a set that answers it is taken in the order written; an open
+   interval (a,b) is also a pair. n% is n or n/100. */
+
 /* ---- matrices ---- */
 
 /* x as a matrix, its sums, multiples, products and transposes carried out; NULL: it is none. */
@@ -10911,7 +10979,8 @@ static const rlvr__mx *rlvr__mx_matrix(rlvr__math *m, const rlvr__mx *x)
         for (int k = 0; t && k < t->n; k++) {
             t->arg[k] = sum ? rlvr__mx_add(m, r->arg[k], a->arg[k]) : rlvr__mx_int(m, 0);
             for (int j = 0; !sum && j < inner; j++)
-                t->arg[k] = rlvr__mx_add(m, t->arg[k], rlvr__mx_mul(m, r->arg[k / columns * inner + j], a->arg[j * columns + k % columns]));
+                t->arg[k] = rlvr__mx_add(m, t->arg[k], rlvr__mx_mul(m, r->arg[k / columns * inner + j],
+                    a->arg[j * columns + k % columns]));
         }
         r = rlvr__mx_done(t);
         if (!r) return NULL;
@@ -10960,7 +11029,8 @@ static bool rlvr__pieces_add(rlvr__pieces *s, long double a, long double b, bool
     if (s->n == RLVR__PIECES) return false;
     rlvr__piece p = {a, b, a_open, b_open};
     int i = s->n++;
-    for (; i > 0 && (rlvr__end_order(s->p[i - 1].a, a) > 0 || (rlvr__end_order(s->p[i - 1].a, a) == 0 && s->p[i - 1].a_open && !a_open)); i--) s->p[i] = s->p[i - 1];
+    for (; i > 0 && (rlvr__end_order(s->p[i - 1].a, a) > 0 || (rlvr__end_order(s->p[i - 1].a, a) == 0 && s->p[i - 1].a_open &&
+        !a_open)); i--) s->p[i] = s->p[i - 1];
     s->p[i] = p;
     int n = 0;      /* joins those that touch */
     for (i = 0; i < s->n; i++) {
@@ -11015,12 +11085,14 @@ static bool rlvr__pieces_of(rlvr__math *m, const rlvr__mx *x, rlvr__pieces *out,
     }
     if (x->op == RLVR__M_SET) {
         for (int i = 0; i < x->n; i++)
-            if (!rlvr__end_value(m, x->arg[i], &a) || fabsl(a) >= RLVR__ENDLESS || !rlvr__pieces_add(out, a, a, false, false)) return false;
+            if (!rlvr__end_value(m, x->arg[i], &a) || fabsl(a) >= RLVR__ENDLESS || !rlvr__pieces_add(out, a, a, false,
+                false)) return false;
         return true;
     }
     if (x->op != RLVR__M_UNION && x->op != RLVR__M_MEET && x->op != RLVR__M_MINUS) return false;
     rlvr__pieces *one = RLVR__MATH_NEW(m, rlvr__pieces, 3);
-    if (!one || !rlvr__pieces_of(m, x->arg[0], one, depth + 1) || !rlvr__pieces_of(m, x->arg[1], one + 1, depth + 1)) return false;
+    if (!one || !rlvr__pieces_of(m, x->arg[0], one, depth + 1) || !rlvr__pieces_of(m, x->arg[1], one + 1,
+        depth + 1)) return false;
     if (x->op == RLVR__M_UNION) {
         *out = one[0];
         for (int i = 0; i < one[1].n; i++)
@@ -11065,10 +11137,13 @@ static const rlvr__mx *rlvr__relation_set(rlvr__math *m, const rlvr__mx *x)
     static const int flipped[] = {RLVR__REL_EQ, RLVR__REL_NE, RLVR__REL_GT, RLVR__REL_LT, RLVR__REL_GE, RLVR__REL_LE};
     const rlvr__mx *inf = rlvr__mx_many(m, RLVR__M_INF, 0, NULL, 0);
     if (x->op == RLVR__M_CHAIN) {
-        const rlvr__mx *a = x->n == 2 ? rlvr__relation_set(m, x->arg[0]) : NULL, *b = x->n == 2 ? rlvr__relation_set(m, x->arg[1]) : NULL;
-        if (!a || !b || x->arg[0]->arg[1]->hash != x->arg[1]->arg[0]->hash || !rlvr__mx_only_symbols(x->arg[0]->arg[1])) return NULL;
+        const rlvr__mx *a = x->n == 2 ? rlvr__relation_set(m, x->arg[0]) : NULL, *b = x->n == 2 ? rlvr__relation_set(m,
+            x->arg[1]) : NULL;
+        if (!a || !b || x->arg[0]->arg[1]->hash != x->arg[1]->arg[0]->hash ||
+            !rlvr__mx_only_symbols(x->arg[0]->arg[1])) return NULL;
         if (a->op != RLVR__M_INTERVAL || b->op != RLVR__M_INTERVAL) return NULL;
-        bool up = x->arg[0]->id == RLVR__REL_LT || x->arg[0]->id == RLVR__REL_LE, too = x->arg[1]->id == RLVR__REL_LT || x->arg[1]->id == RLVR__REL_LE;
+        bool up = x->arg[0]->id == RLVR__REL_LT || x->arg[0]->id == RLVR__REL_LE, too = x->arg[1]->id == RLVR__REL_LT ||
+            x->arg[1]->id == RLVR__REL_LE;
         const rlvr__mx *low = up ? a : b, *high = up ? b : a;
         return up == too ? rlvr__mx_two(m, RLVR__M_INTERVAL, (low->id & 1) | (high->id & 2), low->arg[0], high->arg[1]) : NULL;
     }
@@ -11077,7 +11152,8 @@ static const rlvr__mx *rlvr__relation_set(rlvr__math *m, const rlvr__mx *x)
     if (!rlvr__mx_only_symbols(v)) { v = x->arg[1]; k = x->arg[0]; rel = flipped[rel]; }
     if ((v->op != RLVR__M_SYM && v->op != RLVR__M_CALL) || !rlvr__mx_constant(k) || rlvr__mx_set_like(k)) return NULL;
     if (rel == RLVR__REL_EQ) return rlvr__mx_one(m, RLVR__M_SET, 0, k);
-    if (rel == RLVR__REL_NE) return rlvr__mx_two(m, RLVR__M_MINUS, 0, rlvr__mx_many(m, RLVR__M_NAMED, 'R', NULL, 0), rlvr__mx_one(m, RLVR__M_SET, 0, k));
+    if (rel == RLVR__REL_NE) return rlvr__mx_two(m, RLVR__M_MINUS, 0, rlvr__mx_many(m, RLVR__M_NAMED, 'R', NULL, 0),
+        rlvr__mx_one(m, RLVR__M_SET, 0, k));
     if (rel == RLVR__REL_GT || rel == RLVR__REL_GE) return rlvr__mx_two(m, RLVR__M_INTERVAL, (rel == RLVR__REL_GT) | 2, k, inf);
     return rlvr__mx_two(m, RLVR__M_INTERVAL, 1 | (rel == RLVR__REL_LT ? 2 : 0), rlvr__mx_neg(m, inf), k);
 }
@@ -11106,7 +11182,8 @@ static bool rlvr__relations_equal(rlvr__math *m, const rlvr__mx *gold, const rlv
     if (gold->op == RLVR__M_CHAIN) {
         bool same = gold->n == given->n, back = same;
         for (int i = 0; same && i < gold->n; i++) same = rlvr__relations_equal(m, gold->arg[i], given->arg[i]);
-        for (int i = 0; !same && back && i < gold->n; i++) back = rlvr__relations_equal(m, gold->arg[i], given->arg[gold->n - 1 - i]);
+        for (int i = 0; !same && back && i < gold->n; i++) back = rlvr__relations_equal(m, gold->arg[i],
+            given->arg[gold->n - 1 - i]);
         return same || back;
     }
     const rlvr__mx *a = gold->arg[0], *b = gold->arg[1], *x = given->arg[0], *y = given->arg[1];
@@ -11168,7 +11245,8 @@ static bool rlvr__sets_equal(rlvr__math *m, const rlvr__mx *gold, const rlvr__mx
     bool pair_given = (given->op == RLVR__M_INTERVAL && given->id == 3) || given->op == RLVR__M_TUPLE;
     if (gold->op == RLVR__M_INTERVAL && given->op == RLVR__M_INTERVAL)
         return gold->id == given->id && rlvr__elements_equal(m, gold, given, true);
-    if ((pair || gold->op == RLVR__M_SET) && (pair_given || given->op == RLVR__M_SET) && rlvr__elements_equal(m, gold, given, pair)) return true;
+    if ((pair || gold->op == RLVR__M_SET) && (pair_given || given->op == RLVR__M_SET) && rlvr__elements_equal(m, gold, given,
+        pair)) return true;
     rlvr__pieces *p = RLVR__MATH_NEW(m, rlvr__pieces, 2);
     if (gold->op == RLVR__M_TUPLE || given->op == RLVR__M_TUPLE || !p) return false;
     if (rlvr__pieces_of(m, gold, &p[0], 0) && rlvr__pieces_of(m, given, &p[1], 0)) return rlvr__pieces_equal(&p[0], &p[1]);
@@ -11181,7 +11259,8 @@ static size_t rlvr__mx_letters(const rlvr__mx *x, char *out, size_t cap)
 {
     size_t n = 0;
     if (x->op == RLVR__M_E && cap > 1) { out[0] = 'e'; return 1; }
-    if (x->op == RLVR__M_SYM && (size_t)x->name_len < cap) { memcpy(out, x->name, (size_t)x->name_len); return (size_t)x->name_len; }
+    if (x->op == RLVR__M_SYM && (size_t)x->name_len < cap) { memcpy(out, x->name, (size_t)x->name_len);
+        return (size_t)x->name_len; }
     if (x->op != RLVR__M_MUL) return 0;
     for (int i = 0; i < x->n; i++) {
         size_t k = x->arg[i]->op == RLVR__M_MUL ? 0 : rlvr__mx_letters(x->arg[i], out + n, cap - n);
@@ -11224,10 +11303,12 @@ static bool rlvr__scalars_equal(rlvr__math *m, const rlvr__mx *gold, const rlvr_
     const rlvr__mx *a = rlvr__number_of_pct(m, gold), *b = rlvr__number_of_pct(m, given);
     if (a && b && !a->decimal && !b->decimal && (gold->op == RLVR__M_PCT || given->op == RLVR__M_PCT)) {      /* 9% is also 9 */
         const rlvr__mx *x = rlvr__percent_of(gold), *y = rlvr__percent_of(given);
-        if (x->literal && y->literal && !x->rat.negative && rlvr__rat_whole(x->rat) && rlvr__rat_equal(x->rat, y->rat)) return true;
+        if (x->literal && y->literal && !x->rat.negative && rlvr__rat_whole(x->rat) && rlvr__rat_equal(x->rat,
+            y->rat)) return true;
     }
     bool decimal = (a && a->decimal && a->literal) || (b && b->decimal && b->literal);
-    if (decimal && (a || rlvr__mx_constant(gold)) && (b || rlvr__mx_constant(given)) && rlvr__decimal_equal(m, a ? a : gold, b ? b : given)) return true;
+    if (decimal && (a || rlvr__mx_constant(gold)) && (b || rlvr__mx_constant(given)) && rlvr__decimal_equal(m, a ? a : gold, b
+        ? b : given)) return true;
     if (a && b) return rlvr__rat_equal(a->rat, b->rat);
     int endless = rlvr__endless_sign(gold), too = rlvr__endless_sign(given);
     if (endless || too) return endless == too;
@@ -11267,7 +11348,7 @@ static bool rlvr__math_equal(rlvr__math *m, const rlvr__mx *gold, const rlvr__mx
 }
 
 /* ============================================================================================
-   15.4a MATH: VERDICT                                                                   >>math
+   15.4b MATH: VERDICT                                                                   >>math
    ============================================================================================ */
 
 /* ---- the verifier ----
@@ -11280,21 +11361,27 @@ static bool rlvr__math_equal(rlvr__math *m, const rlvr__mx *gold, const rlvr__mx
 
 static bool rlvr__mx_is_unfinished(const rlvr__mx *x)
 {
-    return x->op == RLVR__M_SUM || x->op == RLVR__M_PROD || x->op == RLVR__M_OPAQUE || (x->op == RLVR__M_FN && x->id == RLVR__F_DET) ||
+    return x->op == RLVR__M_SUM || x->op == RLVR__M_PROD || x->op == RLVR__M_OPAQUE || (x->op == RLVR__M_FN &&
+        x->id == RLVR__F_DET) ||
            (x->op == RLVR__M_CHAIN && rlvr__is_equation(x));
 }
 
 static bool rlvr__mx_is_matrix(const rlvr__mx *x) { return x->op == RLVR__M_MATRIX; }
 
-static bool rlvr__mx_is_numeral(const rlvr__mx *x) { return rlvr__percent_of(x)->op == RLVR__M_NUM && rlvr__percent_of(x)->literal; }
+static bool rlvr__mx_is_numeral(const rlvr__mx *x) { return rlvr__percent_of(x)->op == RLVR__M_NUM &&
+    rlvr__percent_of(x)->literal; }
 
 /* The name of a unit in one spelling: small letters, no spaces, braces, plural; its power stays. */
 static size_t rlvr__unit_name(const char *s, size_t n, char *out, size_t cap)
 {
-    static const char *const same[][2] = {{"centimeter", "cm"}, {"centimetre", "cm"}, {"millimeter", "mm"}, {"kilometer", "km"}, {"kilometre", "km"},
-        {"meter", "m"}, {"metre", "m"}, {"gram", "g"}, {"kilogram", "kg"}, {"second", "s"}, {"sec", "s"}, {"minute", "min"}, {"hour", "h"}, {"hr", "h"},
-        {"inche", "in"}, {"inch", "in"}, {"feet", "ft"}, {"foot", "ft"}, {"liter", "l"}, {"litre", "l"}, {"dollar", "$"}, {"\\$", "$"}, {"degree", "deg"},
-        {"yard", "yd"}, {"pound", "lb"}, {"year", "yr"}, {"squarecm", "cm^2"}, {"sqcm", "cm^2"}, {"squareunit", "unit^2"}, {"squaremeter", "m^2"}, {NULL, NULL}};
+    static const char *const same[][2] = {{"centimeter", "cm"}, {"centimetre", "cm"}, {"millimeter", "mm"}, {"kilometer", "km"},
+        {"kilometre", "km"},
+        {"meter", "m"}, {"metre", "m"}, {"gram", "g"}, {"kilogram", "kg"}, {"second", "s"}, {"sec", "s"}, {"minute", "min"},
+            {"hour", "h"}, {"hr", "h"},
+        {"inche", "in"}, {"inch", "in"}, {"feet", "ft"}, {"foot", "ft"}, {"liter", "l"}, {"litre", "l"}, {"dollar", "$"}, {"\\$",
+            "$"}, {"degree", "deg"},
+        {"yard", "yd"}, {"pound", "lb"}, {"year", "yr"}, {"squarecm", "cm^2"}, {"sqcm", "cm^2"}, {"squareunit", "unit^2"},
+            {"squaremeter", "m^2"}, {NULL, NULL}};
     size_t k = 0;
     for (size_t i = 0; i < n && k + 1 < cap; i++)
         if (s[i] && !strchr(" {}.\t\n", s[i])) out[k++] = (char)(s[i] >= 'A' && s[i] <= 'Z' ? s[i] + 32 : s[i]);
@@ -11308,7 +11395,8 @@ static size_t rlvr__unit_name(const char *s, size_t n, char *out, size_t cap)
 static bool rlvr__units_equal(const rlvr__manswer *a, const rlvr__manswer *b)
 {
     char x[80], y[80];
-    size_t n = rlvr__unit_name(a->unit, a->unit ? a->n_unit : 0, x, sizeof x), k = rlvr__unit_name(b->unit, b->unit ? b->n_unit : 0, y, sizeof y);
+    size_t n = rlvr__unit_name(a->unit, a->unit ? a->n_unit : 0, x, sizeof x), k = rlvr__unit_name(b->unit, b->unit ? b->n_unit
+        : 0, y, sizeof y);
     return n == k && memcmp(x, y, n) == 0;
 }
 
@@ -11336,7 +11424,8 @@ static void rlvr__math_strict_text(const rlvr__case *c, const char **text, size_
 /* Why a gold has no value at all; NULL: it has one, or needs none. */
 static rlvr_status rlvr__gold_status(rlvr__math *m, const rlvr__mx *x)
 {
-    if (x->op >= RLVR__M_TUPLE || !rlvr__mx_constant(x) || rlvr__mx_any(x, rlvr__mx_is_endless) || rlvr__mx_any(x, rlvr__mx_is_matrix)) return RLVR_STATUS_EQUAL;
+    if (x->op >= RLVR__M_TUPLE || !rlvr__mx_constant(x) || rlvr__mx_any(x, rlvr__mx_is_endless) || rlvr__mx_any(x,
+        rlvr__mx_is_matrix)) return RLVR_STATUS_EQUAL;
     rlvr__cx v = rlvr__mx_value(m, x, 0);
     return !v.bad ? RLVR_STATUS_EQUAL : v.bad == 2 ? RLVR_STATUS_LIMIT : RLVR_STATUS_BAD_GOLD;
 }
@@ -11357,17 +11446,22 @@ static void rlvr__math_verdict(rlvr__math *m, rlvr__case *c, int mode)
     m->work = all;
     bool found = rlvr__math_answer(m, text, n, false, &given);
     if (given.n) rlvr__extracted(c, given.s, given.n);
-    if (!given.n && !found) { rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, m->limit ? "the answer is too large" : "no answer was found"); return; }
+    if (!given.n && !found) { rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, m->limit ? "the answer is too large"
+        : "no answer was found"); return; }
     bool same_text = given.n && given.n == gold.n && memcmp(given.s, gold.s, gold.n) == 0;
     bool equal = same_text;
     if (!equal && found && gold.x && !m->limit) {
         m->work = all;
         equal = rlvr__math_equal(m, gold.x, given.x);
     }
-    if (!equal && m->limit && gold.n > 2048) { rlvr__verdict(c, RLVR_STATUS_LIMIT, 0, "the answer is too large to decide"); return; }
-    if (!equal && status == RLVR_STATUS_LIMIT) { rlvr__verdict(c, status, 0, "the answer's value is too large to decide"); return; }
-    const char *why = !equal ? (m->limit ? "too large to be equal" : "") : mode == 1 && (!given.x || rlvr__mx_any(given.x, rlvr__mx_is_unfinished)) ? "not a final answer"
-                      : mode == 2 && (!given.x || !rlvr__mx_is_numeral(given.x)) ? "not a numeral" : mode == 3 && !rlvr__units_equal(&gold, &given) ? "another unit" : NULL;
+    if (!equal && m->limit && gold.n > 2048) { rlvr__verdict(c, RLVR_STATUS_LIMIT, 0, "the answer is too large to decide");
+        return; }
+    if (!equal && status == RLVR_STATUS_LIMIT) { rlvr__verdict(c, status, 0, "the answer's value is too large to decide"); return;
+        }
+    const char *why = !equal ? (m->limit ? "too large to be equal" : "") : mode == 1 && (!given.x || rlvr__mx_any(given.x,
+        rlvr__mx_is_unfinished)) ? "not a final answer"
+                      : mode == 2 && (!given.x || !rlvr__mx_is_numeral(given.x)) ? "not a numeral" : mode == 3 &&
+                          !rlvr__units_equal(&gold, &given) ? "another unit" : NULL;
     if (!found && !equal) rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, "%s", "the answer cannot be read");
     else rlvr__verdict(c, why ? RLVR_STATUS_UNEQUAL : RLVR_STATUS_EQUAL, why ? 0.0f : 1.0f, "%s", why ? why : "");
 }
@@ -11380,8 +11474,10 @@ static void rlvr__grade_math(rlvr__case *c)
     int which = mode ? -1 : 0;
     for (int i = 0; mode && i < 4; i++)
         if (!strcmp(mode, modes[i])) which = i;
-    if (which < 0) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "mode is \"%.40s\", not default, strict, literal or units", mode); return; }
-    if (precision < 0 || precision > 18) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "precision is %lld, not 0 to 18", (long long)precision); return; }
+    if (which < 0) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "mode is \"%.40s\", not default, strict, literal or units", mode);
+        return; }
+    if (precision < 0 || precision > 18) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "precision is %lld, not 0 to 18",
+        (long long)precision); return; }
     rlvr__math m;
     memset(&m, 0, sizeof m);
     m.ctx = c->ctx;

@@ -20,7 +20,8 @@ int main(int argc, char **argv)
     d.quiet = true;
     d.n_threads = 1;
     rlvr_ctx *ctx = rlvr_open(&d);
-    if (argc < 2 || !ctx || rlvr__file_open(ctx, argv[1], &f) != RLVR_OK) { fprintf(stderr, "usage: bench_math FILE [ROUNDS]\n"); return 2; }
+    if (argc < 2 || !ctx || rlvr__file_open(ctx, argv[1], &f) != RLVR_OK) { fprintf(stderr, "usage: bench_math FILE [ROUNDS]\n");
+        return 2; }
     int rounds = argc > 2 ? atoi(argv[2]) : 1, lines = 0;
     double seconds = 0, worst = 0;
     const char *end = (const char *)f.data + f.len;
@@ -30,7 +31,8 @@ int main(int argc, char **argv)
         rlvr__json *j = rlvr__json_parse(ctx, argv[1], p, (size_t)(next - p), ++lines);
         if (!j) { fprintf(stderr, "%s\n", rlvr_last_error(ctx)); return 1; }
         size_t n = 0, n_gold = 0;
-        const char *pred = rlvr__json_str(rlvr__json_get(j, "pred"), &n), *gold = rlvr__json_str(rlvr__json_get(j, "gold"), &n_gold);
+        const char *pred = rlvr__json_str(rlvr__json_get(j, "pred"), &n), *gold = rlvr__json_str(rlvr__json_get(j, "gold"),
+            &n_gold);
         rlvr_reward_desc desc;
         rlvr_grade_result out;
         memset(&desc, 0, sizeof desc);

@@ -61,11 +61,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     memset(&desc, 0, sizeof desc);
     memset(&out, 0, sizeof out);
     desc.kind = RLVR_REWARD_MATH;
-    rlvr__json *o = options[data[0] % 6] ? rlvr__json_parse(ctx, "o", options[data[0] % 6], strlen(options[data[0] % 6]), 1) : NULL;
-    rlvr__case c = {ctx, &desc, NULL, o, part ? part + 1 : text, part ? (size_t)(text + len - part - 1) : len, text, part ? (size_t)(part - text) : len,
+    rlvr__json *o = options[data[0] % 6] ? rlvr__json_parse(ctx, "o", options[data[0] % 6], strlen(options[data[0] % 6]), 1)
+        : NULL;
+    rlvr__case c = {ctx, &desc, NULL, o, part ? part + 1 : text, part ? (size_t)(text + len - part - 1) : len, text, part
+        ? (size_t)(part - text) : len,
                     NULL, NULL, &out, NULL};
     rlvr__grade_math(&c);
-    if (out.status >= RLVR_STATUS_COUNT || out.status == RLVR_STATUS_PENDING || (out.reward != 0 && out.reward != 1)) __builtin_trap();
+    if (out.status >= RLVR_STATUS_COUNT || out.status == RLVR_STATUS_PENDING || (out.reward != 0 &&
+        out.reward != 1)) __builtin_trap();
     if ((out.status == RLVR_STATUS_EQUAL) != (out.reward == 1)) __builtin_trap();
     memset(&again, 0, sizeof again);
     c.out = &again;

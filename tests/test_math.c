@@ -25,7 +25,8 @@ static rlvr_status grade_bytes(const char *gold, const char *pred, size_t len, c
     return result.status;
 }
 
-static rlvr_status grade(const char *gold, const char *pred, const char *options) { return grade_bytes(gold, pred, strlen(pred), options, NULL); }
+static rlvr_status grade(const char *gold, const char *pred, const char *options) { return grade_bytes(gold, pred, strlen(pred),
+    options, NULL); }
 
 #define EQUAL(gold, pred)    test_check(grade(gold, pred, NULL) == RLVR_STATUS_EQUAL, __FILE__, __LINE__, gold " = " pred)
 #define UNEQUAL(gold, pred)  test_check(grade(gold, pred, NULL) == RLVR_STATUS_UNEQUAL, __FILE__, __LINE__, gold " != " pred)
@@ -54,20 +55,24 @@ static void test_reference(void)
         size_t n = 0;
         const char *pred = rlvr__json_str(rlvr__json_get(j, "pred"), &n), *gold = rlvr__json_str(rlvr__json_get(j, "gold"), NULL);
         const char *reason = rlvr__json_str(rlvr__json_get(j, "reason"), NULL);
-        bool verdict = rlvr__json_bool(rlvr__json_get(j, "verdict"), false), right = rlvr__json_bool(rlvr__json_get(j, "right"), false);
+        bool verdict = rlvr__json_bool(rlvr__json_get(j, "verdict"), false), right = rlvr__json_bool(rlvr__json_get(j, "right"),
+            false);
         const rlvr__json *o = rlvr__json_get(j, "options");
         char options[64];
-        snprintf(options, sizeof options, "{\"allow_set_relation_comp\":%s}", rlvr__json_bool(rlvr__json_get(o, "allow_set_relation_comp"), false) ? "true" : "false");
+        snprintf(options, sizeof options, "{\"allow_set_relation_comp\":%s}", rlvr__json_bool(rlvr__json_get(o,
+            "allow_set_relation_comp"), false) ? "true" : "false");
         bool equal = grade_bytes(gold, pred, n, options, NULL) == RLVR_STATUS_EQUAL;
         bool same = equal == verdict;
         agree += same;
         differ += !same;
-        if (!same && !reason) { unreasoned++; printf("    line %d: %s ? %s: ours %s\n", lines, gold, pred, rlvr_status_text(result.status)); }
+        if (!same && !reason) { unreasoned++; printf("    line %d: %s ? %s: ours %s\n", lines, gold, pred,
+            rlvr_status_text(result.status)); }
         if (!same && reason && strncmp(reason, rlvr_status_text(result.status), strlen(rlvr_status_text(result.status)))) stale++;
         if (!same && equal && !right) { wrong++; printf("    line %d: accepted: %s ? %s\n", lines, gold, pred); }
         rlvr__json_free(ctx, j);
     }
-    REPORT("%d pairs, %d agree with math-verify (%.2f %%), %d differ with a reason", lines, agree, 100.0 * agree / lines, differ - unreasoned);
+    REPORT("%d pairs, %d agree with math-verify (%.2f %%), %d differ with a reason", lines, agree, 100.0 * agree / lines,
+        differ - unreasoned);
     CHECK(lines >= 3000);
     CHECK(agree >= 0.98 * lines);
     CHECK(unreasoned == 0);
@@ -86,7 +91,8 @@ static void test_arithmetic(void)
     UNEQUAL("$25!$", "$15511210043330985984000001$");
     EQUAL("$\\binom{100}{50}$", "$100891344545564193334812497256$");
     UNEQUAL("$\\binom{100}{50}$", "$100891344545564193334812497257$");
-    EQUAL("$\\frac{123456789012345678901234567890}{987654321098765432109876543210}$", "$\\frac{13717421001371742100137174210}{109739369010973936901097393690}$");
+    EQUAL("$\\frac{123456789012345678901234567890}{987654321098765432109876543210}$",
+        "$\\frac{13717421001371742100137174210}{109739369010973936901097393690}$");
     UNEQUAL("$\\frac{1}{3}$", "$\\frac{33333333333333333333}{100000000000000000000}$");
     EQUAL("$x+10^{30}$", "$10^{30}+x$");
     UNEQUAL("$x+10^{30}$", "$x+10^{30}+1$");
@@ -198,10 +204,12 @@ static void test_modes(void)
     STATUS("$12$", "<think>I guess $12$</think> I do not know.", strict, RLVR_STATUS_UNPARSED);
     STATUS("$12$", "<think>I guess $12$", strict, RLVR_STATUS_UNPARSED);
     STATUS("$12$", "<think>I guess $7$</think> $12$", strict, RLVR_STATUS_EQUAL);
-    const char *task = "{\"prompt\":\"Is it \\\\boxed{12} or not?\"}", *echo = " Is it \\boxed{12} or not?", *right = "Is it \\boxed{12} or not? It is \\boxed{12}.";
+    const char *task = "{\"prompt\":\"Is it \\\\boxed{12} or not?\"}", *echo = " Is it \\boxed{12} or not?",
+        *right = "Is it \\boxed{12} or not? It is \\boxed{12}.";
     CHECK(grade_bytes("$12$", echo, strlen(echo), strict, task) == RLVR_STATUS_UNPARSED);
     CHECK(grade_bytes("$12$", right, strlen(right), strict, task) == RLVR_STATUS_EQUAL);
-    CHECK(grade_bytes("$12$", right, strlen(right), strict, "{\"mode\":\"literal\",\"prompt\":\"?\"}") == RLVR_STATUS_EQUAL);      /* the task's line wins */
+    CHECK(grade_bytes("$12$", right, strlen(right), strict, "{\"mode\":\"literal\",\"prompt\":\"?\"}") == RLVR_STATUS_EQUAL);
+        /* the task's line wins */
     STATUS("$5$", "$2+3$", NULL, RLVR_STATUS_EQUAL);
     STATUS("$5$", "$2+3$", literal, RLVR_STATUS_UNEQUAL);
     STATUS("$\\frac52$", "$2\\frac12$", literal, RLVR_STATUS_EQUAL);
@@ -245,11 +253,16 @@ static double worst_of(const char *what, char *s, size_t n, double *worst)
 }
 
 static const char *const hostile[] = {
-    "(", ")", "{", "}", "[", "]", "$", "\\", "\\(", "\\[", "$$", "|", "\\left(", "\\boxed{", "\\boxed{1}", "\\boxed{}}", "\\fbox{", "\\frac", "\\frac{1}{", "\\sqrt", "\\sqrt{",
-    "^", "2^", "_", "x_", "-", "+", "1+", "(1+", "1,", "1,000", "9", "1 ", "1.", "e", "x", "ab", "\\text{", "\\text{a}", "$1$", "$1$,", "$1$ and ", "answer ", "answer: ", "final answer is ",
-    "#### ", "#", "= ", "1=", "x=1,", "\\sin", "\\log_", "\\sum_{k=1}^{9}", "\\prod_{k=1}^{99999}", "\\begin{matrix}", "1&", "\\\\", "!", "9!", "%", "\\%", "\\pm", "\\pm1", "<", "1<",
-    "\\{", "\\{1,", "(1,2)\\cup", "\xff", "\xe2\x88\x92", "\xe2", "\n", " ", "\\ ", "99999^", "(99999^", "9^9", "1e9", "1/", "1/0+", "\\binom", "\\gcd(", "\\overline{", "0.\\overline{1}", "f(", "<think>", "</think>",
-    "\\infty", "i", "^\\circ", "\\int", "\\lim_", "a\\neq ", "\\cdot", "1\\cdot", "and", "1 and ", "\"", "'", "{,}", "\\!", "\\,", "$5 and $6 "};
+    "(", ")", "{", "}", "[", "]", "$", "\\", "\\(", "\\[", "$$", "|", "\\left(", "\\boxed{", "\\boxed{1}", "\\boxed{}}",
+        "\\fbox{", "\\frac", "\\frac{1}{", "\\sqrt", "\\sqrt{",
+    "^", "2^", "_", "x_", "-", "+", "1+", "(1+", "1,", "1,000", "9", "1 ", "1.", "e", "x", "ab", "\\text{", "\\text{a}", "$1$",
+        "$1$,", "$1$ and ", "answer ", "answer: ", "final answer is ",
+    "#### ", "#", "= ", "1=", "x=1,", "\\sin", "\\log_", "\\sum_{k=1}^{9}", "\\prod_{k=1}^{99999}", "\\begin{matrix}", "1&",
+        "\\\\", "!", "9!", "%", "\\%", "\\pm", "\\pm1", "<", "1<",
+    "\\{", "\\{1,", "(1,2)\\cup", "\xff", "\xe2\x88\x92", "\xe2", "\n", " ", "\\ ", "99999^", "(99999^", "9^9", "1e9", "1/",
+        "1/0+", "\\binom", "\\gcd(", "\\overline{", "0.\\overline{1}", "f(", "<think>", "</think>",
+    "\\infty", "i", "^\\circ", "\\int", "\\lim_", "a\\neq ", "\\cdot", "1\\cdot", "and", "1 and ", "\"", "'", "{,}", "\\!", "\\,",
+        "$5 and $6 "};
 
 static void test_hostile(void)
 {
@@ -258,7 +271,8 @@ static void test_hostile(void)
     for (size_t i = 0; i < sizeof hostile / sizeof hostile[0]; i++)
         for (int form = 0; form < 4; form++) {
             char *body = repeat(hostile[i], most, &n), *s = (char *)malloc(n + 64);
-            int open = form == 0 ? 0 : form == 1 ? snprintf(s, 64, "$") : form == 2 ? snprintf(s, 64, "\\boxed{") : snprintf(s, 64, "The answer is ");
+            int open = form == 0 ? 0 : form == 1 ? snprintf(s, 64, "$") : form == 2 ? snprintf(s, 64, "\\boxed{") : snprintf(s,
+                64, "The answer is ");
             memcpy(s + open, body, n);
             n += (size_t)open;
             if (form == 1) s[n++] = '$';
@@ -311,8 +325,10 @@ static void test_hostile(void)
         deep[2 * depth + 1] = 0;
         CHECK(grade("$5$", deep, NULL) == (depth == 70 ? RLVR_STATUS_EQUAL : RLVR_STATUS_UNPARSED));
     }
-    const char *towers[] = {"$9^{9^{9^9}}$", "$2^{2^{2^{2^{2^2}}}}$", "$(((9!)!)!)!$", "$10^{-10^{10}}$", "$\\binom{999999999}{499999999}$", "$99999999999999999999999999999999!$",
-                            "$\\sum_{k=1}^{999999999}k$", "$\\prod_{k=1}^{20000}\\sum_{j=1}^{20000}jk$", "$(x+1)^{999999}$", "$\\sqrt[999999]{2^{8000}}$", "$1.000000001^{999999999}$"};
+    const char *towers[] = {"$9^{9^{9^9}}$", "$2^{2^{2^{2^{2^2}}}}$", "$(((9!)!)!)!$", "$10^{-10^{10}}$",
+        "$\\binom{999999999}{499999999}$", "$99999999999999999999999999999999!$",
+                            "$\\sum_{k=1}^{999999999}k$", "$\\prod_{k=1}^{20000}\\sum_{j=1}^{20000}jk$", "$(x+1)^{999999}$",
+                                "$\\sqrt[999999]{2^{8000}}$", "$1.000000001^{999999999}$"};
     for (size_t i = 0; i < sizeof towers / sizeof towers[0]; i++) {
         double t = now();
         rlvr_status status = grade("$5$", towers[i], NULL);
@@ -326,7 +342,8 @@ static void test_hostile(void)
 static void test_linear(void)
 {
     if (getenv("RLVR_TEST_QUICK")) return;
-    static const char *const parts[] = {"$", "\\[", "$1+1$ and ", "\\boxed{", "\\boxed{1} ", "1 + 2 = 3 ", "answer ", "(1+", "{", "word ", "a\\frac{1}{2} ", "#### 1\n", "final answer "};
+    static const char *const parts[] = {"$", "\\[", "$1+1$ and ", "\\boxed{", "\\boxed{1} ", "1 + 2 = 3 ", "answer ", "(1+", "{",
+        "word ", "a\\frac{1}{2} ", "#### 1\n", "final answer "};
     double worst_ratio = 0, worst = 0;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         size_t n;
