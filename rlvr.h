@@ -58,8 +58,8 @@
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses                18 Optimizer >>schedule          19 Trainer >>trainer
     20 Evaluation >>eval              21 Reports >>reports
-    Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>arith >>math-read
-    >>math-equal, 15.5 choice >>choice, format >>format, shape >>shape, 15.6 ifcheck >>ifcheck, 15.7 countdown >>countdown,
+    Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math
+    (>>arith >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape, 15.6 ifcheck >>ifcheck, 15.7 countdown >>countdown,
     15.8 procedural tasks >>proc, 15.9 sandbox >>sandbox >>sandbox-python >>workers, 15.10 code, stdio, process >>code, 15.11
     judge >>judge, 15.12 compose, the table and the public calls >>grading, 15.13 lint >>lint
 */
@@ -9493,16 +9493,3431 @@ static void rlvr__grade_exact(rlvr__case *c)
     rlvr__buf_free(&gold_key);
 }
 /* ============================================================================================
-   15.2 MATH: EXACT ARITHMETIC                                                        >>arith
+   15.2 MATH: EXACT ARITHMETIC                                                          >>arith
    ============================================================================================ */
 
-/* ============================================================================================
-   15.3 MATH: READING                                                             >>math-read
-   ============================================================================================ */
+/* What `math` computes with: memory that is given back at once, whole numbers of up to RLVR__BIG_LIMBS limbs, and fractions
+   of them. Everything counts its steps against one budget for a case, so that no input takes long; what would be larger or
+   take longer is "not exact" for its caller, which then keeps the expression as it is written. */
+
+#define RLVR__BIG_LIMBS   256                     /* of 32 bits: about 2,466 decimal digits */
+#ifndef RLVR__MATH_WORK
+#define RLVR__MATH_WORK   ((int64_t)8000000)      /* steps of one case */
+#endif
+#define RLVR__MATH_BYTES  ((size_t)24 << 20)      /* memory of one case */
+#define RLVR__MATH_DEPTH  150                     /* of nesting */
+#define RLVR__MATH_CHUNK  ((size_t)16384)
+
+typedef struct rlvr__math_chunk { struct rlvr__math_chunk *next; size_t used, cap; } rlvr__math_chunk;
+
+typedef struct rlvr__math {
+    rlvr_ctx *ctx;
+    rlvr__math_chunk *chunks;
+    size_t bytes;
+    int64_t work;        /* steps that are left */
+    bool limit;          /* the budget or the memory ran out, or it nests too deep */
+    int precision;       /* decimals at which a decimal is compared */
+    bool set_relations;  /* a relation may answer a set */
+    int n_bound;         /* variables of sums that are being evaluated */
+    struct { uint64_t name; long double value; } bound[8];
+} rlvr__math;
+
+static bool rlvr__math_spend(rlvr__math *m, int64_t steps)
+{
+    m->work -= steps;
+    if (m->work < 0) m->limit = true;
+    return !m->limit;
+}
+
+/* Zeroed memory that lives as long as m; NULL (and m->limit) where there is no more. */
+static void *rlvr__math_alloc(rlvr__math *m, size_t n)
+{
+    n = (n + 15) & ~(size_t)15;
+    rlvr__math_chunk *c = m->chunks;
+    if (!c || c->cap - c->used < n) {
+        size_t cap = RLVR__MAX(RLVR__MATH_CHUNK, n);
+        if (m->limit || n > RLVR__MATH_BYTES || m->bytes + cap > RLVR__MATH_BYTES) { m->limit = true; return NULL; }
+        c = (rlvr__math_chunk *)rlvr__alloc(m->ctx, 1, 64 + cap);
+        if (!c) { m->limit = true; return NULL; }
+        c->next = m->chunks;
+        c->cap = cap;
+        m->bytes += cap;
+        m->chunks = c;
+    }
+    char *p = (char *)c + 64 + c->used;
+    c->used += n;
+    return p;
+}
+
+#define RLVR__MATH_NEW(m, type, count) ((type *)rlvr__math_alloc((m), (size_t)(count) * sizeof(type)))
+
+static void rlvr__math_free(rlvr__math *m)
+{
+    while (m->chunks) {
+        rlvr__math_chunk *next = m->chunks->next;
+        rlvr__free(m->ctx, m->chunks);
+        m->chunks = next;
+    }
+}
+
+/* ---- natural numbers: limbs, lowest first, none of them zero at the top; n = 0 is zero, n = -1 is no number ---- */
+
+typedef struct rlvr__big { const uint32_t *d; int n; } rlvr__big;
+
+static rlvr__big rlvr__big_none(void) { rlvr__big b = {NULL, -1}; return b; }
+
+static rlvr__big rlvr__big_trim(uint32_t *d, int n)
+{
+    while (n > 0 && d[n - 1] == 0) n--;
+    rlvr__big b = {d, n};
+    return n > RLVR__BIG_LIMBS ? rlvr__big_none() : b;
+}
+
+static rlvr__big rlvr__big_of(rlvr__math *m, uint64_t value)
+{
+    uint32_t *d = RLVR__MATH_NEW(m, uint32_t, 2);
+    if (!d) return rlvr__big_none();
+    d[0] = (uint32_t)value;
+    d[1] = (uint32_t)(value >> 32);
+    return rlvr__big_trim(d, 2);
+}
+
+static int rlvr__big_cmp(rlvr__big a, rlvr__big b)
+{
+    if (a.n != b.n) return a.n < b.n ? -1 : 1;
+    for (int i = a.n - 1; i >= 0; i--)
+        if (a.d[i] != b.d[i]) return a.d[i] < b.d[i] ? -1 : 1;
+    return 0;
+}
+
+static bool rlvr__big_is(rlvr__big a, uint32_t value) { return value ? a.n == 1 && a.d[0] == value : a.n == 0; }
+
+static rlvr__big rlvr__big_add(rlvr__math *m, rlvr__big a, rlvr__big b)
+{
+    if (a.n < 0 || b.n < 0) return rlvr__big_none();
+    int n = RLVR__MAX(a.n, b.n);
+    uint32_t *d = rlvr__math_spend(m, n + 1) ? RLVR__MATH_NEW(m, uint32_t, n + 1) : NULL;
+    if (!d) return rlvr__big_none();
+    uint64_t carry = 0;
+    for (int i = 0; i < n; i++, carry >>= 32) {
+        carry += (uint64_t)(i < a.n ? a.d[i] : 0) + (i < b.n ? b.d[i] : 0);
+        d[i] = (uint32_t)carry;
+    }
+    d[n] = (uint32_t)carry;
+    return rlvr__big_trim(d, n + 1);
+}
+
+static rlvr__big rlvr__big_sub(rlvr__math *m, rlvr__big a, rlvr__big b)      /* a >= b */
+{
+    if (a.n < 0 || b.n < 0) return rlvr__big_none();
+    uint32_t *d = rlvr__math_spend(m, a.n + 1) ? RLVR__MATH_NEW(m, uint32_t, a.n + 1) : NULL;
+    if (!d) return rlvr__big_none();
+    uint64_t borrow = 0;
+    for (int i = 0; i < a.n; i++) {
+        uint64_t v = (uint64_t)a.d[i] - (i < b.n ? b.d[i] : 0) - borrow;
+        d[i] = (uint32_t)v;
+        borrow = v >> 63;
+    }
+    return rlvr__big_trim(d, a.n);
+}
+
+static rlvr__big rlvr__big_mul(rlvr__math *m, rlvr__big a, rlvr__big b)
+{
+    if (a.n < 0 || b.n < 0 || a.n + b.n > RLVR__BIG_LIMBS + 1) return rlvr__big_none();
+    uint32_t *d = rlvr__math_spend(m, (int64_t)a.n * b.n + 1) ? RLVR__MATH_NEW(m, uint32_t, a.n + b.n + 1) : NULL;
+    if (!d) return rlvr__big_none();
+    for (int i = 0; i < a.n; i++) {
+        uint64_t carry = 0;
+        for (int j = 0; j < b.n; j++, carry >>= 32) {
+            carry += (uint64_t)a.d[i] * b.d[j] + d[i + j];
+            d[i + j] = (uint32_t)carry;
+        }
+        d[i + b.n] = (uint32_t)carry;
+    }
+    return rlvr__big_trim(d, a.n + b.n);
+}
+
+/* Quotient and, where rest is not NULL, what is left; b is not zero. Schoolbook division on normalised limbs. */
+static rlvr__big rlvr__big_div(rlvr__math *m, rlvr__big a, rlvr__big b, rlvr__big *rest)
+{
+    if (a.n < 0 || b.n < 1) { if (rest) *rest = rlvr__big_none(); return rlvr__big_none(); }
+    if (rlvr__big_cmp(a, b) < 0) { if (rest) *rest = a; return rlvr__big_of(m, 0); }
+    uint32_t *u = rlvr__math_spend(m, (int64_t)(a.n - b.n + 1) * b.n + a.n) ? RLVR__MATH_NEW(m, uint32_t, a.n + 1) : NULL;
+    uint32_t *v = RLVR__MATH_NEW(m, uint32_t, b.n), *q = RLVR__MATH_NEW(m, uint32_t, a.n - b.n + 1);
+    if (!u || !v || !q) { if (rest) *rest = rlvr__big_none(); return rlvr__big_none(); }
+    int shift = 0, n = b.n;
+    while (!(b.d[n - 1] << shift & 0x80000000u)) shift++;
+    for (int i = 0; i < n; i++) v[i] = b.d[i] << shift | (shift && i ? b.d[i - 1] >> (32 - shift) : 0);
+    for (int i = 0; i <= a.n; i++)
+        u[i] = (i < a.n ? a.d[i] << shift : 0) | (shift && i ? a.d[i - 1] >> (32 - shift) : 0);
+    for (int j = a.n - n; j >= 0; j--) {
+        uint64_t top = (uint64_t)u[j + n] << 32 | u[j + n - 1], guess = top / v[n - 1], left = top % v[n - 1];
+        while (guess >> 32 || (n > 1 && guess * v[n - 2] > (left << 32 | u[j + n - 2]))) {
+            guess--;
+            left += v[n - 1];
+            if (left >> 32) break;
+        }
+        int64_t borrow = 0, t;
+        for (int i = 0; i < n; i++) {
+            uint64_t p = guess * v[i];
+            t = (int64_t)u[i + j] - borrow - (int64_t)(p & 0xffffffffu);
+            u[i + j] = (uint32_t)t;
+            borrow = (int64_t)(p >> 32) - (t >> 32);
+        }
+        t = (int64_t)u[j + n] - borrow;
+        u[j + n] = (uint32_t)t;
+        if (t < 0) {
+            uint64_t carry = 0;
+            guess--;
+            for (int i = 0; i < n; i++, carry >>= 32) {
+                carry += (uint64_t)u[i + j] + v[i];
+                u[i + j] = (uint32_t)carry;
+            }
+            u[j + n] += (uint32_t)carry;
+        }
+        q[j] = (uint32_t)guess;
+    }
+    if (rest) {
+        for (int i = 0; i < n; i++) u[i] = u[i] >> shift | (shift ? (uint32_t)((uint64_t)u[i + 1] << (32 - shift)) : 0);
+        *rest = rlvr__big_trim(u, n);
+    }
+    return rlvr__big_trim(q, a.n - n + 1);
+}
+
+static rlvr__big rlvr__big_gcd(rlvr__math *m, rlvr__big a, rlvr__big b)
+{
+    while (b.n > 0) {
+        if (a.n <= 2 && b.n <= 2) {
+            uint64_t x = a.n ? a.d[0] | (a.n > 1 ? (uint64_t)a.d[1] << 32 : 0) : 0;
+            uint64_t y = b.d[0] | (b.n > 1 ? (uint64_t)b.d[1] << 32 : 0);
+            while (y) { uint64_t t = x % y; x = y; y = t; }
+            return rlvr__big_of(m, x);
+        }
+        rlvr__big rest;
+        rlvr__big_div(m, a, b, &rest);
+        a = b;
+        b = rest;
+    }
+    return b.n < 0 ? b : a;
+}
+
+static rlvr__big rlvr__big_pow(rlvr__math *m, rlvr__big a, uint32_t exponent)
+{
+    rlvr__big r = rlvr__big_of(m, 1);
+    if (a.n > 0 && !rlvr__big_is(a, 1) && (int64_t)(a.n - 1) * exponent > RLVR__BIG_LIMBS) return rlvr__big_none();
+    if (a.n == 1 && a.d[0] > 1 && exponent > 32u * RLVR__BIG_LIMBS) return rlvr__big_none();
+    for (; exponent && r.n >= 0; exponent >>= 1) {
+        if (exponent & 1) r = rlvr__big_mul(m, r, a);
+        if (exponent > 1) a = rlvr__big_mul(m, a, a);
+    }
+    return r;
+}
+
+/* The whole k-th root of a where it has one, by bisection on bits; none otherwise. */
+static rlvr__big rlvr__big_root(rlvr__math *m, rlvr__big a, uint32_t k)
+{
+    if (a.n <= 0 || rlvr__big_is(a, 1)) return a;
+    if (k == 0 || k > 64 || a.n > 32) return rlvr__big_none();
+    int bits = 32 * a.n / (int)k + 1, n = bits / 32 + 1;
+    uint32_t *d = RLVR__MATH_NEW(m, uint32_t, n);
+    if (!d) return rlvr__big_none();
+    for (int bit = bits; bit >= 0; bit--) {
+        d[bit / 32] |= 1u << (bit % 32);
+        rlvr__big p = rlvr__big_pow(m, rlvr__big_trim(d, n), k);
+        int order = p.n < 0 ? 1 : rlvr__big_cmp(p, a);
+        if (order == 0) return rlvr__big_trim(d, n);
+        if (order > 0) d[bit / 32] &= ~(1u << (bit % 32));
+    }
+    return rlvr__big_none();
+}
+
+static long double rlvr__big_value(rlvr__big a)
+{
+    long double v = 0;
+    for (int i = a.n - 1; i >= 0 && i >= a.n - 4; i--) v = v * 4294967296.0L + (long double)a.d[i];
+    return ldexpl(v, 32 * RLVR__MAX(a.n - 4, 0));
+}
+
+static uint32_t rlvr__big_mod(rlvr__big a, uint32_t p)
+{
+    uint64_t r = 0;
+    for (int i = a.n - 1; i >= 0; i--) r = (r << 32 | a.d[i]) % p;
+    return (uint32_t)r;
+}
+
+/* ---- fractions: p/q in lowest terms; q.n <= 0 is no fraction ---- */
+
+typedef struct rlvr__rat { rlvr__big p, q; bool negative; } rlvr__rat;
+
+static bool rlvr__rat_ok(rlvr__rat r) { return r.p.n >= 0 && r.q.n > 0; }
+
+static rlvr__rat rlvr__rat_make(rlvr__math *m, rlvr__big p, rlvr__big q, bool negative)
+{
+    rlvr__rat r = {p, q, negative};
+    if (p.n < 0 || q.n <= 0) { r.q = rlvr__big_none(); return r; }
+    if (!rlvr__big_is(q, 1)) {
+        rlvr__big g = rlvr__big_gcd(m, p, q);
+        if (!rlvr__big_is(g, 1)) {
+            r.p = rlvr__big_div(m, p, g, NULL);
+            r.q = rlvr__big_div(m, q, g, NULL);
+        }
+    }
+    if (r.p.n == 0) r.negative = false;
+    return r;
+}
+
+static rlvr__rat rlvr__rat_of(rlvr__math *m, int64_t value)
+{
+    uint64_t size = value < 0 ? (uint64_t)-(value + 1) + 1 : (uint64_t)value;
+    rlvr__rat r = {rlvr__big_of(m, size), rlvr__big_of(m, 1), value < 0};
+    return r;
+}
+
+static rlvr__rat rlvr__rat_add(rlvr__math *m, rlvr__rat a, rlvr__rat b)
+{
+    bool whole = a.q.n == 1 && b.q.n == 1 && a.q.d[0] == 1 && b.q.d[0] == 1;
+    rlvr__big x = whole ? a.p : rlvr__big_mul(m, a.p, b.q), y = whole ? b.p : rlvr__big_mul(m, b.p, a.q);
+    rlvr__big q = whole ? a.q : rlvr__big_mul(m, a.q, b.q);
+    if (x.n < 0 || y.n < 0) return rlvr__rat_make(m, x, rlvr__big_none(), false);
+    if (a.negative == b.negative) return rlvr__rat_make(m, rlvr__big_add(m, x, y), q, a.negative);
+    bool less = rlvr__big_cmp(x, y) < 0;
+    return rlvr__rat_make(m, less ? rlvr__big_sub(m, y, x) : rlvr__big_sub(m, x, y), q, less ? b.negative : a.negative);
+}
+
+static rlvr__rat rlvr__rat_neg(rlvr__rat a) { a.negative = a.p.n > 0 && !a.negative; return a; }
+
+static rlvr__rat rlvr__rat_mul(rlvr__math *m, rlvr__rat a, rlvr__rat b)
+{
+    return rlvr__rat_make(m, rlvr__big_mul(m, a.p, b.p), rlvr__big_mul(m, a.q, b.q), a.negative != b.negative);
+}
+
+static bool rlvr__rat_equal(rlvr__rat a, rlvr__rat b)
+{
+    return a.negative == b.negative && rlvr__big_cmp(a.p, b.p) == 0 && rlvr__big_cmp(a.q, b.q) == 0;
+}
+
+static bool rlvr__rat_whole(rlvr__rat a) { return rlvr__big_is(a.q, 1); }
+
+/* A whole number that fits in 31 bits. */
+static bool rlvr__rat_int(rlvr__rat a, int32_t *out)
+{
+    if (!rlvr__rat_whole(a) || a.p.n > 1 || (a.p.n == 1 && a.p.d[0] > 0x7fffffffu)) return false;
+    *out = a.p.n ? (int32_t)a.p.d[0] : 0;
+    if (a.negative) *out = -*out;
+    return true;
+}
+
+static long double rlvr__rat_value(rlvr__rat a)
+{
+    int down = RLVR__MAX(0, RLVR__MIN(a.p.n, a.q.n) - 8);      /* both so far down that neither overflows */
+    rlvr__big p = {a.p.d + down, a.p.n - down}, q = {a.q.d + down, a.q.n - down};
+    long double v = rlvr__big_value(p) / rlvr__big_value(q);
+    return a.negative ? -v : v;
+}
+
+/* a to a whole power; not a fraction where that is too large or 1/0. */
+static rlvr__rat rlvr__rat_pow(rlvr__math *m, rlvr__rat a, int32_t exponent)
+{
+    uint32_t size = (uint32_t)(exponent < 0 ? -(int64_t)exponent : exponent);
+    rlvr__rat r = {rlvr__big_pow(m, a.p, size), rlvr__big_pow(m, a.q, size), a.negative && (size & 1)};
+    if (exponent < 0) { rlvr__big t = r.p; r.p = r.q; r.q = t; }
+    return r;
+}
+
+/* a rounded to a number of decimals, half away from zero. */
+static rlvr__rat rlvr__rat_round(rlvr__math *m, rlvr__rat a, int decimals)
+{
+    rlvr__big ten = rlvr__big_pow(m, rlvr__big_of(m, 10), (uint32_t)decimals), two = rlvr__big_of(m, 2);
+    rlvr__big twice = rlvr__big_add(m, rlvr__big_mul(m, rlvr__big_mul(m, a.p, ten), two), a.q);
+    rlvr__big whole = rlvr__big_div(m, twice, rlvr__big_mul(m, a.q, two), NULL);
+    return rlvr__rat_make(m, whole, ten, a.negative);
+}
+
+/* The value of decimal digits with separators and at most one point; not a fraction where it has too many digits. */
+static rlvr__rat rlvr__rat_read(rlvr__math *m, const char *s, size_t n)
+{
+    rlvr__rat none = {{NULL, -1}, {NULL, -1}, false};
+    int limbs = 0, decimals = 0;
+    bool point = false;
+    size_t digits = 0;
+    for (size_t i = 0; i < n; i++) digits += rlvr__is_digit(s[i]);
+    if (digits > 2400) return none;
+    uint32_t *d = RLVR__MATH_NEW(m, uint32_t, digits / 9 + 2);
+    if (!d || !rlvr__math_spend(m, (int64_t)digits * (int64_t)(digits / 18 + 1))) return none;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == '.') point = true;
+        if (!rlvr__is_digit(s[i])) continue;
+        uint64_t carry = (uint64_t)(s[i] - '0');
+        for (int k = 0; k < limbs; k++, carry >>= 32) {
+            carry += (uint64_t)d[k] * 10;
+            d[k] = (uint32_t)carry;
+        }
+        if (carry) d[limbs++] = (uint32_t)carry;
+        decimals += point;
+    }
+    rlvr__big ten = rlvr__big_pow(m, rlvr__big_of(m, 10), (uint32_t)decimals);
+    return rlvr__rat_make(m, rlvr__big_trim(d, limbs), ten, false);
+}
+
+/* ---- expressions: trees that never change once made; whoever gets a NULL argument gives NULL ---- */
+
+typedef enum rlvr__mop {
+    RLVR__M_NUM, RLVR__M_SYM, RLVR__M_PI, RLVR__M_E, RLVR__M_INF,
+    RLVR__M_ADD, RLVR__M_MUL, RLVR__M_POW, RLVR__M_PCT, RLVR__M_FN, RLVR__M_CALL,
+    RLVR__M_SUM, RLVR__M_PROD, RLVR__M_OPAQUE,                        /* opaque: an integral, a limit, a derivative */
+    RLVR__M_TUPLE, RLVR__M_SET, RLVR__M_INTERVAL, RLVR__M_NAMED, RLVR__M_UNION, RLVR__M_MEET, RLVR__M_MINUS,
+    RLVR__M_MATRIX, RLVR__M_REL, RLVR__M_CHAIN
+} rlvr__mop;
+
+#define RLVR__MATH_FNS(X)                                                                                      \
+    X(SIN, "sin") X(COS, "cos") X(TAN, "tan") X(CSC, "csc") X(SEC, "sec") X(COT, "cot")                        \
+    X(ASIN, "arcsin") X(ACOS, "arccos") X(ATAN, "arctan") X(ACSC, "arccsc") X(ASEC, "arcsec") X(ACOT, "arccot") \
+    X(SINH, "sinh") X(COSH, "cosh") X(TANH, "tanh") X(ASINH, "arsinh") X(ACOSH, "arcosh") X(ATANH, "artanh")   \
+    X(LOG, "log") X(EXP, "exp") X(ABS, "abs") X(FLOOR, "floor") X(CEIL, "ceil") X(FACT, "fact")                \
+    X(BINOM, "binom") X(MOD, "mod") X(GCD, "gcd") X(LCM, "lcm") X(MAX, "max") X(MIN, "min") X(DET, "det")      \
+    X(SIGN, "sgn") X(RE, "Re") X(IM, "Im") X(CONJ, "conj") X(ARG, "arg") X(TRANSPOSE, "T")
+
+typedef enum rlvr__mfn {
+#define RLVR__X(id, name) RLVR__F_##id,
+    RLVR__MATH_FNS(RLVR__X)
+#undef RLVR__X
+    RLVR__F_COUNT
+} rlvr__mfn;
+
+enum { RLVR__REL_EQ, RLVR__REL_NE, RLVR__REL_LT, RLVR__REL_GT, RLVR__REL_LE, RLVR__REL_GE };
+
+typedef struct rlvr__mx {
+    rlvr__mop op;
+    int id;
+        /* FN: which; REL: which; MATRIX: its columns; NAMED: its letter; INTERVAL: 1 left open, 2 right open */
+    bool decimal, literal;     /* NUM: a decimal went into it; it stands there as one numeral */
+    int n;
+    const struct rlvr__mx **arg;
+    rlvr__rat rat;             /* NUM */
+    const char *name;          /* SYM, CALL, OPAQUE: lower case, without spaces */
+    int name_len;
+    uint64_t hash;             /* equal for what differs only in the order of sums, products and sets */
+} rlvr__mx;
+
+static uint64_t rlvr__math_mix(uint64_t a, uint64_t b)
+{
+    uint64_t h = (a ^ (b + 0x9e3779b97f4a7c15u + (a << 6) + (a >> 2))) * 0xff51afd7ed558ccdu;
+    h = (h ^ h >> 32) * 0xc4ceb9fe1a85ec53u;
+    return h ^ h >> 29;
+}
+
+static uint64_t rlvr__math_hash_bytes(const void *data, size_t n, uint64_t h)
+{
+    const unsigned char *p = (const unsigned char *)data;
+    for (size_t i = 0; i < n; i++) h = rlvr__math_mix(h, p[i]);
+    return h;
+}
+
+static uint64_t rlvr__math_hash(const rlvr__mx *x)
+{
+    bool free_order = x->op == RLVR__M_ADD || x->op == RLVR__M_MUL || x->op == RLVR__M_SET || x->op == RLVR__M_UNION ||
+                      x->op == RLVR__M_MEET;
+    uint64_t h = rlvr__math_mix((uint64_t)x->op + 1, (uint64_t)x->id), sum = 0;
+    if (x->op == RLVR__M_NUM) {
+        h = rlvr__math_mix(h, x->rat.negative);
+        h = rlvr__math_hash_bytes(x->rat.p.d, (size_t)x->rat.p.n * 4, h);
+        return rlvr__math_hash_bytes(x->rat.q.d, (size_t)x->rat.q.n * 4, h + 1);
+    }
+    if (x->name) h = rlvr__math_hash_bytes(x->name, (size_t)x->name_len, h);
+    for (int i = 0; i < x->n; i++) {
+        if (free_order) sum += rlvr__math_mix(0x5bd1e995u, x->arg[i]->hash);
+        else h = rlvr__math_mix(h, x->arg[i]->hash);
+    }
+    return rlvr__math_mix(h + sum, (uint64_t)x->n);
+}
+
+static rlvr__mx *rlvr__mx_new(rlvr__math *m, rlvr__mop op, int id, int n)
+{
+    rlvr__mx *x = rlvr__math_spend(m, 4 + n) ? RLVR__MATH_NEW(m, rlvr__mx, 1) : NULL;
+    if (!x) return NULL;
+    x->op = op;
+    x->id = id;
+    x->n = n;
+    if (n && !(x->arg = RLVR__MATH_NEW(m, const rlvr__mx *, n))) return NULL;
+    return x;
+}
+
+static const rlvr__mx *rlvr__mx_done(rlvr__mx *x)      /* NULL where an argument is missing */
+{
+    if (!x) return NULL;
+    for (int i = 0; i < x->n; i++)
+        if (!x->arg[i]) return NULL;
+    x->hash = rlvr__math_hash(x);
+    return x;
+}
+
+static const rlvr__mx *rlvr__mx_many(rlvr__math *m, rlvr__mop op, int id, const rlvr__mx *const *arg, int n)
+{
+    rlvr__mx *x = rlvr__mx_new(m, op, id, n);
+    for (int i = 0; x && i < n; i++) x->arg[i] = arg[i];
+    return rlvr__mx_done(x);
+}
+
+static const rlvr__mx *rlvr__mx_one(rlvr__math *m, rlvr__mop op, int id, const rlvr__mx *a) { return rlvr__mx_many(m, op, id, &a,
+    1); }
+
+static const rlvr__mx *rlvr__mx_two(rlvr__math *m, rlvr__mop op, int id, const rlvr__mx *a, const rlvr__mx *b)
+{
+    const rlvr__mx *arg[2] = {a, b};
+    return rlvr__mx_many(m, op, id, arg, 2);
+}
+
+static const rlvr__mx *rlvr__mx_num(rlvr__math *m, rlvr__rat r, bool decimal, bool literal)
+{
+    rlvr__mx *x = rlvr__rat_ok(r) ? rlvr__mx_new(m, RLVR__M_NUM, 0, 0) : NULL;
+    if (!x) return NULL;
+    x->rat = r;
+    x->decimal = decimal;
+    x->literal = literal;
+    return rlvr__mx_done(x);
+}
+
+static const rlvr__mx *rlvr__mx_int(rlvr__math *m, int64_t value) { return rlvr__mx_num(m, rlvr__rat_of(m, value), false, true); }
+
+static const rlvr__mx *rlvr__mx_name(rlvr__math *m, rlvr__mop op, const char *name, size_t n)      /* lower case, no spaces */
+{
+    rlvr__mx *x = rlvr__mx_new(m, op, 0, 0);
+    char *copy = x && n < 4096 ? RLVR__MATH_NEW(m, char, n + 1) : NULL;
+    if (!copy) return NULL;
+    for (size_t i = 0; i < n; i++)
+        if (!rlvr__is_space(name[i])) copy[x->name_len++] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : name[i]);
+    x->name = copy;
+    return rlvr__mx_done(x);
+}
+
+static bool rlvr__mx_is_int(const rlvr__mx *x, int32_t value)
+{
+    int32_t v;
+    return x->op == RLVR__M_NUM && rlvr__rat_int(x->rat, &v) && v == value;
+}
+
+/* A sum or a product: nested ones opened, its numbers made one. */
+static const rlvr__mx *rlvr__mx_fold(rlvr__math *m, rlvr__mop op, const rlvr__mx *const *arg, int n)
+{
+    bool sum = op == RLVR__M_ADD, any = false, decimal = false;
+    int total = 0, rest = 0;
+    rlvr__rat number = rlvr__rat_of(m, sum ? 0 : 1);
+    for (int i = 0; i < n; i++) {
+        if (!arg[i]) return NULL;
+        total += arg[i]->op == op ? arg[i]->n : 1;
+    }
+    const rlvr__mx **list = rlvr__math_spend(m, total) ? RLVR__MATH_NEW(m, const rlvr__mx *, total + 1) : NULL;
+    if (!list) return NULL;
+    for (int i = 0; i < n; i++) {
+        bool open = arg[i]->op == op;
+        for (int k = 0; k < (open ? arg[i]->n : 1); k++) {
+            const rlvr__mx *x = open ? arg[i]->arg[k] : arg[i];
+            rlvr__rat next;
+            if (x->op == RLVR__M_NUM) next = sum ? rlvr__rat_add(m, number, x->rat) : rlvr__rat_mul(m, number, x->rat);
+            if (x->op == RLVR__M_NUM && rlvr__rat_ok(next)) {
+                number = next;
+                decimal |= x->decimal;
+                any = true;
+            } else list[++rest] = x;
+        }
+    }
+    bool neutral = rlvr__rat_ok(number) && rlvr__rat_whole(number) && !decimal && (sum ? number.p.n == 0 : number.p.n == 1 &&
+        number.p.d[0] == 1 && !number.negative);
+    if (any && (!neutral || !rest)) {
+        list[0] = rlvr__mx_num(m, number, decimal, false);
+        return rest ? rlvr__mx_many(m, op, 0, list, rest + 1) : list[0];
+    }
+    return rest == 1 ? list[1] : rlvr__mx_many(m, op, 0, list + 1, rest);
+}
+
+static const rlvr__mx *rlvr__mx_add(rlvr__math *m, const rlvr__mx *a, const rlvr__mx *b)
+{
+    const rlvr__mx *arg[2] = {a, b};
+    return rlvr__mx_fold(m, RLVR__M_ADD, arg, 2);
+}
+
+static const rlvr__mx *rlvr__mx_mul(rlvr__math *m, const rlvr__mx *a, const rlvr__mx *b)
+{
+    const rlvr__mx *arg[2] = {a, b};
+    return rlvr__mx_fold(m, RLVR__M_MUL, arg, 2);
+}
+
+static const rlvr__mx *rlvr__mx_neg(rlvr__math *m, const rlvr__mx *a)
+{
+    if (!a) return NULL;
+    if (a->op == RLVR__M_NUM) return rlvr__mx_num(m, rlvr__rat_neg(a->rat), a->decimal, a->literal);
+    if (a->op == RLVR__M_PCT && a->arg[0]->op == RLVR__M_NUM) return rlvr__mx_one(m, RLVR__M_PCT, 0, rlvr__mx_neg(m, a->arg[0]));
+    return rlvr__mx_mul(m, rlvr__mx_int(m, -1), a);
+}
+
+/* A power: of fractions exact where it is a fraction of bearable size. */
+static const rlvr__mx *rlvr__mx_pow(rlvr__math *m, const rlvr__mx *a, const rlvr__mx *b)
+{
+    int32_t e, k;
+    if (!a || !b) return NULL;
+    if (rlvr__mx_is_int(b, 1)) return a;
+    if (a->op == RLVR__M_NUM && b->op == RLVR__M_NUM && rlvr__rat_int(b->rat, &e) && (a->rat.p.n || e >= 0)) {
+        rlvr__rat r = rlvr__rat_pow(m, a->rat, e);
+        if (rlvr__rat_ok(r)) return rlvr__mx_num(m, r, a->decimal || b->decimal, false);
+    } else if (a->op == RLVR__M_NUM && b->op == RLVR__M_NUM && !a->rat.negative && a->rat.p.n && !b->decimal) {
+        rlvr__rat whole = b->rat, r = a->rat, of = b->rat;
+        whole.q = of.q = rlvr__big_of(m, 1);
+        of.p = b->rat.q;
+        of.negative = false;
+        if (rlvr__rat_int(whole, &e) && rlvr__rat_int(of, &k)) {
+            r.p = rlvr__big_root(m, r.p, (uint32_t)k);
+            r.q = r.p.n >= 0 ? rlvr__big_root(m, r.q, (uint32_t)k) : r.p;
+            if (rlvr__rat_ok(r)) r = rlvr__rat_pow(m, r, e);
+            if (rlvr__rat_ok(r)) return rlvr__mx_num(m, r, a->decimal, false);
+        }
+    }
+    return rlvr__mx_two(m, RLVR__M_POW, 0, a, b);
+}
+
+/* n! and n over k of whole numbers, exact where they are of bearable size; otherwise they stay as they stand. */
+static const rlvr__mx *rlvr__mx_factorial(rlvr__math *m, const rlvr__mx *x)
+{
+    int32_t n;
+    rlvr__big r = rlvr__big_of(m, 1);
+    if (!x || x->op != RLVR__M_NUM || x->decimal || !rlvr__rat_int(x->rat, &n) || n < 0 || n > 1000) return rlvr__mx_one(m,
+        RLVR__M_FN, RLVR__F_FACT, x);
+    for (int32_t i = 2; i <= n && r.n >= 0; i++) r = rlvr__big_mul(m, r, rlvr__big_of(m, (uint64_t)i));
+    rlvr__rat value = {r, rlvr__big_of(m, 1), false};
+    return r.n < 0 ? rlvr__mx_one(m, RLVR__M_FN, RLVR__F_FACT, x) : rlvr__mx_num(m, value, false, false);
+}
+
+static const rlvr__mx *rlvr__mx_binomial(rlvr__math *m, const rlvr__mx *a, const rlvr__mx *b)
+{
+    int32_t n, k;
+    bool whole = a && b && a->op == RLVR__M_NUM && b->op == RLVR__M_NUM && rlvr__rat_int(a->rat, &n) && rlvr__rat_int(b->rat, &k);
+    if (!whole || k < 0 || n < k || n > 4000) return rlvr__mx_two(m, RLVR__M_FN, RLVR__F_BINOM, a, b);
+    rlvr__big r = rlvr__big_of(m, 1);
+    k = RLVR__MIN(k, n - k);
+    for (int32_t i = 1; i <= k && r.n >= 0; i++)
+        r = rlvr__big_div(m, rlvr__big_mul(m, r, rlvr__big_of(m, (uint64_t)(n - k + i))), rlvr__big_of(m, (uint64_t)i), NULL);
+    rlvr__rat value = {r, rlvr__big_of(m, 1), false};
+    return r.n < 0 ? rlvr__mx_two(m, RLVR__M_FN, RLVR__F_BINOM, a, b) : rlvr__mx_num(m, value, false, false);
+}
+
+static const rlvr__mx *rlvr__mx_div(rlvr__math *m, const rlvr__mx *a, const rlvr__mx *b)
+{
+    if (!a || !b) return NULL;
+    bool plain = a->op == RLVR__M_NUM && b->op == RLVR__M_NUM && a->literal && b->literal && rlvr__rat_whole(a->rat) &&
+                 rlvr__rat_whole(b->rat) && b->rat.p.n && !a->decimal && !b->decimal;
+    if (plain) return rlvr__mx_num(m, rlvr__rat_make(m, a->rat.p, b->rat.p, a->rat.negative != b->rat.negative), false, true);
+    return rlvr__mx_mul(m, a, rlvr__mx_pow(m, b, rlvr__mx_int(m, -1)));
+}
+
+static const rlvr__mx *rlvr__mx_sub(rlvr__math *m, const rlvr__mx *a, const rlvr__mx *b) { return rlvr__mx_add(m, a,
+    rlvr__mx_neg(m, b)); }
+
+static bool rlvr__mx_set_like(const rlvr__mx *x) { return x->op >= RLVR__M_TUPLE && x->op <= RLVR__M_MINUS; }
 
 /* ============================================================================================
-   15.4 MATH: EQUALITY                                                           >>math-equal
+   15.3 MATH: CLEANING                                                             >>math-clean
    ============================================================================================ */
+
+/* A candidate for an answer is cleaned before it is read, in one pass, into a copy. Cleaning drops what does not matter (\left,
+   \right, \displaystyle, LaTeX's spaces, dollar signs, quotes, punctuation at the end), writes signs of Unicode as commands,
+   makes `and` and `or` a comma and the word percent a sign, and takes a unit off the end: \text{...} behind something, or words
+   behind a numeral. */
+
+#define RLVR__MATH_TEXT ((size_t)8192)      /* the longest answer that is read */
+
+typedef struct rlvr__mtext {      /* a cleaned candidate */
+    char *s;
+    size_t n;
+    const char *unit;             /* taken off its end; NULL: none */
+    size_t n_unit;
+} rlvr__mtext;
+
+typedef struct rlvr__mclean { const char *p, *end; char *out; size_t n, cap; bool matrix; } rlvr__mclean;
+
+static bool rlvr__mclean_put(rlvr__mclean *c, const char *s)
+{
+    size_t n = strlen(s);
+    if (c->n + n + 1 > c->cap) return false;
+    memcpy(c->out + c->n, s, n);
+    c->n += n;
+    return true;
+}
+
+/* Length of the command's name behind a backslash at p. */
+static int rlvr__command_len(const char *p, const char *end)
+{
+    const char *q = p + 1;
+    while (q < end && rlvr__is_alpha(*q)) q++;
+    return (int)(q - p - 1);
+}
+
+static bool rlvr__math_word_is(const char *p, int n, const char *word) { return (int)strlen(word) == n && memcmp(p, word,
+    (size_t)n) == 0; }
+
+static bool rlvr__math_word_in(const char *p, int n, const char *const *list)
+{
+    for (; *list; list++)
+        if (rlvr__math_word_is(p, n, *list)) return true;
+    return false;
+}
+
+/* Signs of Unicode and the commands that stand for them. */
+static int rlvr__clean_unicode(const char *p, const char *end, const char **to)
+{
+    static const char *const sign[][2] = {
+        {"\xe2\x88\x92", "-"}, {"\xe2\x80\x93", "-"}, {"\xef\xbc\x8d", "-"}, {"\xc3\x97", "\\times "}, {"\xc2\xb7", "\\cdot "},
+        {"\xe2\x8b\x85", "\\cdot "}, {"\xe2\x88\x97", "*"}, {"\xc3\xb7", "\\div "}, {"\xcf\x80", "\\pi "}, {"\xe2\x88\x9e",
+            "\\infty "},
+        {"\xe2\x89\xa4", "\\le "}, {"\xe2\x89\xa5", "\\ge "}, {"\xe2\x89\xa0", "\\ne "}, {"\xe2\x89\x88", "\\approx "},
+            {"\xc2\xb1", "\\pm "},
+        {"\xc2\xb0", "^\\circ "}, {"\xe2\x88\xaa", "\\cup "}, {"\xe2\x88\xa9", "\\cap "}, {"\xe2\x88\x88", "\\in "},
+            {"\xe2\x88\x85", "\\emptyset "},
+        {"\xc2\xb2", "^2"}, {"\xc2\xb3", "^3"}, {"\xc2\xbd", "\\frac{1}{2}"}, {"\xc2\xbc", "\\frac{1}{4}"}, {"\xc2\xbe",
+            "\\frac{3}{4}"},
+        {"\xe2\x88\x9a", "\\sqrt "}, {"\xe2\x84\x9d", "\\mathbb{R}"}, {"\xe2\x84\xa4", "\\mathbb{Z}"}, {"\xce\xb1", "\\alpha "},
+        {"\xce\xb2", "\\beta "}, {"\xce\xb3", "\\gamma "}, {"\xce\xb4", "\\delta "}, {"\xce\xb8", "\\theta "}, {"\xce\xbb",
+            "\\lambda "},
+        {"\xce\xbc", "\\mu "}, {"\xcf\x81", "\\rho "}, {"\xcf\x83", "\\sigma "}, {"\xcf\x84", "\\tau "}, {"\xcf\x86", "\\phi "},
+        {"\xcf\x89", "\\omega "}, {"\xe2\x80\x89", " "}, {"\xe2\x80\xaf", " "}, {"\xc2\xa0", " "}, {"\xe2\x82\xac", ""},
+            {"\xc2\xa3", ""},
+        {"\xe2\x80\xa6", " "}, {"\xe2\x80\x99", ""}, {NULL, NULL}};
+    for (int i = 0; sign[i][0]; i++)
+        if (rlvr__starts(p, end, sign[i][0])) { *to = sign[i][1]; return (int)strlen(sign[i][0]); }
+    return 0;
+}
+
+/* Three digits and no fourth at p, behind a digit: a group of thousands. */
+static bool rlvr__thousands_at(const rlvr__mclean *c, const char *p)
+{
+    return c->n && rlvr__is_digit(c->out[c->n - 1]) && c->end - p >= 3 && rlvr__is_digit(p[0]) && rlvr__is_digit(p[1]) &&
+           rlvr__is_digit(p[2]) && (c->end - p == 3 || !rlvr__is_digit(p[3]));
+}
+
+/* One command; what is not changed is copied. */
+static bool rlvr__clean_command(rlvr__mclean *c)
+{
+    static const char *const text[] = {"mathrm", "mathit", "mathbf", "mathsf", "textnormal", "textbf", "textit", "textrm", "mbox",
+                                       "boldsymbol", "bm", "textsf", "emph", NULL};
+    static const char *const drop[] = {"displaystyle", "textstyle", "limits", "big", "Big", "bigg", "Bigg", "bigl", "bigr",
+        "Bigl", "Bigr",
+                                       "biggl", "biggr", "left", "right", "mleft", "mright", "middle", "rm", "bf", "it", NULL};
+    static const char *const space[] = {"quad", "qquad", "enspace", "thinspace", "ldots", "dots", "cdots", "hfill", NULL};
+    const char *p = c->p, *end = c->end;
+    int n = rlvr__command_len(p, end);
+    if (n == 0) {
+        char next = p + 1 < end ? p[1] : 0;
+        c->p += next ? 2 : 1;
+        if (next == '\\') {      /* a row's end, or a command whose backslash was doubled */
+            if (!c->matrix && c->p < end && rlvr__is_alpha(*c->p)) { c->p--; return true; }
+            return rlvr__mclean_put(c, c->matrix ? "\\\\" : " ");
+        }
+        if (next == '!') { while (c->p < end && *c->p == ' ') c->p++; return true; }
+        if (next == ',' && rlvr__thousands_at(c, c->p)) return rlvr__mclean_put(c, ",");
+        if (next == '$' || next == '(' || next == ')') return true;
+        if (next && strchr(" ,;:>/", next)) return rlvr__mclean_put(c, " ");
+        char pair[3] = {'\\', next, 0};
+        return next && next != '\n' ? rlvr__mclean_put(c, next == '[' ? "[" : next == ']' ? "]" : pair) : true;
+    }
+    c->p += n + 1;
+    if (rlvr__math_word_in(p + 1, n, drop)) {
+        if ((n >= 4) && c->p < end && *c->p == '.') c->p++;
+        return true;
+    }
+    if (rlvr__math_word_in(p + 1, n, space)) {
+        while (c->n && p[1] != 'q' && (c->out[c->n - 1] == ' ' || c->out[c->n - 1] == ',')) c->n--;
+        return rlvr__mclean_put(c, " ");
+    }
+    if (rlvr__math_word_in(p + 1, n, text) && c->p < end && (*c->p == '{' || *c->p == ' ')) return rlvr__mclean_put(c, "\\text");
+    if (n == 5 && memcmp(p + 2, "frac", 4) == 0) return rlvr__mclean_put(c, "\\frac");
+    if (rlvr__math_word_is(p + 1, n, "text")) {      /* \text{ and } */
+        const char *q = c->p, *w;
+        while (q < end && *q == ' ') q++;
+        if (q < end && *q == '{') {
+            for (q++; q < end && *q == ' ';) q++;
+            for (w = q; q < end && rlvr__is_alpha(*q);) q++;
+            const char *close = q;
+            while (close < end && *close == ' ') close++;
+            if (close < end && *close == '}' && (rlvr__math_word_is(w, (int)(q - w), "and") || rlvr__math_word_is(w, (int)(q - w), "or"))) {
+                c->p = close + 1;
+                while (c->n && (c->out[c->n - 1] == ' ' || c->out[c->n - 1] == ',')) c->n--;
+                return rlvr__mclean_put(c, ", ");
+            }
+            if (close < end && *close == '}' && rlvr__math_word_is(w, (int)(q - w), "percent")) { c->p = close + 1;
+                return rlvr__mclean_put(c, "\\%"); }
+        }
+    }
+    if (c->n + (size_t)n + 2 > c->cap) return false;
+    memcpy(c->out + c->n, p, (size_t)n + 1);
+    c->n += (size_t)n + 1;
+    return true;
+}
+
+/* A word of letters: `and` and `or` part, `percent` and `infinity` are signs; any other is copied. */
+static bool rlvr__clean_word(rlvr__mclean *c)
+{
+    const char *p = c->p;
+    while (c->p < c->end && rlvr__is_alpha(*c->p)) c->p++;
+    int n = (int)(c->p - p);
+    if (rlvr__math_word_is(p, n, "and") || rlvr__math_word_is(p, n, "or")) {
+        while (c->n && (c->out[c->n - 1] == ' ' || c->out[c->n - 1] == ',')) c->n--;
+        return rlvr__mclean_put(c, ", ");
+    }
+    if (rlvr__math_word_is(p, n, "percent") || rlvr__math_word_is(p, n, "percentage") || rlvr__math_word_is(p, n,
+        "pct")) return rlvr__mclean_put(c, "\\%");
+    if (rlvr__math_word_is(p, n, "infinity") || rlvr__math_word_is(p, n, "inf")) return rlvr__mclean_put(c, "\\infty ");
+    if (n == 4 && memcmp(p, "sqrt", 4) == 0) return rlvr__mclean_put(c, "\\sqrt");
+    if (c->n + (size_t)n + 1 > c->cap) return false;
+    memcpy(c->out + c->n, p, (size_t)n);
+    c->n += (size_t)n;
+    return true;
+}
+
+static bool rlvr__is_unit_word(const char *p, int n)
+{
+    static const char *const list[] = {"cm", "mm", "km", "m", "kg", "mg", "g", "lb", "lbs", "oz", "ft", "feet", "foot", "inch",
+        "inches", "yd",
+        "mile", "miles", "mph", "kmh", "kmph", "sec", "second", "seconds", "min", "mins", "minute", "minutes", "hr", "hrs",
+            "hour", "hours", "day",
+        "days", "week", "weeks", "month", "months", "year", "years", "yr", "yrs", "cent", "cents", "dollar", "dollars", "rupee",
+            "rupees", "euro",
+        "euros", "pound", "pounds", "gallon", "gallons", "liter", "liters", "litre", "litres", "meter", "meters", "metre",
+            "metres", "degree",
+        "degrees", "deg", "unit", "units", "square", "cubic", "sq", "cu", "point", "points", "student", "students", "apple",
+            "apples", "coin",
+        "coins", "men", "women", "acre", "acres", "ohm", "ohms", "ml", "s", "h", "l", "yard", "yards", "digit", "digits", "per",
+            "rad", NULL};
+    return rlvr__math_word_in(p, n, list);
+}
+
+/* A numeral and nothing else: digits, separators, \frac{1}{2}, a sign, a percent sign. */
+static bool rlvr__is_numeral_text(const char *s, size_t n)
+{
+    bool digit = false;
+    for (size_t i = 0; i < n; i++) {
+        if (rlvr__is_digit(s[i])) digit = true;
+        else if (s[i] == '\\' && n - i >= 5 && memcmp(s + i, "\\frac", 5) == 0) i += 4;
+        else if (!strchr("+-.,/{} ", s[i]) || !s[i]) return false;
+    }
+    return digit;
+}
+
+static void rlvr__clean_tail(rlvr__mtext *t)
+{
+    while (t->n && (rlvr__is_space(t->s[t->n - 1]) || (strchr(".,;:*?", t->s[t->n - 1]) && !(t->n > 1 &&
+        t->s[t->n - 2] == '\\')))) t->n--;
+    t->s[t->n] = 0;
+}
+
+/* Takes a unit off the end. */
+static void rlvr__clean_unit(rlvr__mtext *t)
+{
+    char *s = t->s;
+    size_t n = t->n, last = n;
+    if (n > 2 && rlvr__is_digit(s[n - 1]) && s[n - 2] == '^') n -= 2;
+    else if (n > 4 && s[n - 1] == '}' && rlvr__is_digit(s[n - 2]) && (s[n - 3] == '{' || s[n - 3] == '^')) n -= s[n - 3] == '{'
+        ? 4 : 4;
+    if (n > 7 && s[n - 1] == '}') {      /* the last \text{...} */
+        size_t at = n - 1;
+        while (at > 0 && s[at] != '{') at--;
+        size_t name = at;
+        while (name > 0 && s[name - 1] == ' ') name--;
+        if (name >= 5 && memcmp(s + name - 5, "\\text", 5) == 0) {
+            size_t cut = name - 5;
+            while (cut && s[cut - 1] == ' ') cut--;
+            if (cut && !strchr("=,<>+-*/(^_{&[;:", s[cut - 1]) && !(cut > 2 && memcmp(s + cut - 3, "\\in", 3) == 0)) {
+                t->unit = s + at + 1;
+                t->n_unit = last - at - 1;
+                t->n = cut;
+                return;
+            }
+        }
+    }
+    size_t words = t->n;      /* words behind a numeral, or known units behind anything */
+    while (words && (rlvr__is_alpha(s[words - 1]) || s[words - 1] == ' ' || (s[words - 1] == '/' && words > 1 &&
+        rlvr__is_alpha(s[words - 2])) ||
+                     (words + 1 < t->n && s[words - 1] == '^' && words > 1 && rlvr__is_alpha(s[words - 2])) ||
+                     (words > 1 && rlvr__is_digit(s[words - 1]) && s[words - 2] == '^'))) words--;
+    if (!words || words == t->n || s[words - 1] == '\\' || strchr("=,<>+-*/(^_&[;:", s[words - 1])) return;
+    size_t first = words, end;
+    while (first < t->n && s[first] == ' ') first++;
+    for (end = first; end < t->n && rlvr__is_alpha(s[end]);) end++;
+    bool numeral = rlvr__is_numeral_text(s, words), spaced = first > words, known = rlvr__is_unit_word(s + first,
+        (int)(end - first));
+    if (first >= t->n || (numeral ? !(known || (spaced && end - first >= 3)) : !(known && (spaced || end - first >= 2)))) return;
+    if (!numeral && end < t->n) return;
+    if (!numeral && !spaced && end - first < 3 && s[words - 1] != '}') return;
+    t->unit = s + first;
+    t->n_unit = t->n - first;
+    t->n = words;
+}
+
+/* Cleans a candidate into memory of m; false where it is too long. The unit's text stays behind the NUL. */
+static bool rlvr__math_clean(rlvr__math *m, const char *s, size_t n, rlvr__mtext *out)
+{
+    memset(out, 0, sizeof *out);
+    if (n > RLVR__MATH_TEXT) { m->limit = true; return false; }
+    size_t cap = 4 * n + 64;
+    rlvr__mclean c = {s, s + n, RLVR__MATH_NEW(m, char, cap), 0, cap, false};
+    if (!c.out) return false;
+    for (size_t i = 0; i + 6 <= n && !c.matrix; i++) c.matrix = s[i] == '\\' && memcmp(s + i, "\\begin", 6) == 0;
+    while (c.p < c.end) {
+        const char *to = NULL;
+        int k;
+        bool ok = true;
+        char ch = *c.p;
+        if (ch == '\\') ok = rlvr__clean_command(&c);
+        else if (rlvr__is_alpha(ch)) ok = rlvr__clean_word(&c);
+        else if (ch == '$' || ch == '"' || ch == '\'' || ch == '`') c.p++;
+        else if (ch == '{' && rlvr__starts(c.p, c.end, "{,}")) { c.p += 3; ok = rlvr__mclean_put(&c, ","); }
+        else if (ch == '~' || (unsigned char)ch < 32) { c.p++; ok = rlvr__mclean_put(&c, " "); }
+        else if (ch == '*' && c.p + 1 < c.end && c.p[1] == '*') c.p += 2;
+        else if ((unsigned char)ch >= 0x80 && (k = rlvr__clean_unicode(c.p, c.end, &to)) > 0) { c.p += k;
+            ok = rlvr__mclean_put(&c, to); }
+        else { c.p++; ok = c.n + 2 <= c.cap; if (ok) c.out[c.n++] = ch; }
+        if (!ok) { m->limit = true; return false; }
+    }
+    size_t lead = 0;
+    while (lead < c.n && rlvr__is_space(c.out[lead])) lead++;
+    out->s = c.out + lead;
+    out->n = c.n - lead;
+    rlvr__clean_tail(out);
+    rlvr__clean_unit(out);
+    if (out->unit) {      /* apart from what is left, so that a NUL may end it */
+        char *copy = RLVR__MATH_NEW(m, char, out->n_unit + 1);
+        if (!copy) return false;
+        memcpy(copy, out->unit, out->n_unit);
+        out->unit = copy;
+        rlvr__clean_tail(out);
+    }
+    return true;
+}
+
+/* ============================================================================================
+   15.3a MATH: READING                                                              >>math-read
+   ============================================================================================ */
+
+/* Recursive descent over a cleaned text. From loose to tight: `,` and `;` make a list; relations, chained ones too; \cup \cap
+   \setminus; + -; * / : \div \cdot \times \mod; a sign; factors side by side (so 1/2x is 1/(2x)); ^ and !. \pm gives both
+   values. A whole number before a \frac of whole numbers is a mixed number. Letters are single variables, capitals are as small
+   ones; e is Euler's number, i the imaginary unit. \text{...} is one name. (a,b) and [a,b] are an interval or a pair, more
+   elements are a tuple, \{...\} is a set. 1,234 is a number where it is the whole answer, or where a group starts with 0. */
+
+typedef struct rlvr__mread {
+    rlvr__math *m;
+    const char *begin, *p, *end;
+    int depth, bars;
+    bool minus;          /* which value of \pm is read */
+    bool both;           /* there was a \pm */
+    bool no_function;    /* an argument without brackets ends at the next function */
+} rlvr__mread;
+
+static const rlvr__mx *rlvr__read_list(rlvr__mread *r, bool set);
+static const rlvr__mx *rlvr__read_relation(rlvr__mread *r);
+static const rlvr__mx *rlvr__read_add(rlvr__mread *r);
+static const rlvr__mx *rlvr__read_mul(rlvr__mread *r);
+static const rlvr__mx *rlvr__read_unary(rlvr__mread *r);
+static const rlvr__mx *rlvr__read_power(rlvr__mread *r);
+
+static void rlvr__read_skip(rlvr__mread *r) { while (r->p < r->end && *r->p == ' ') r->p++; }
+
+static bool rlvr__read_char(rlvr__mread *r, char c)
+{
+    rlvr__read_skip(r);
+    if (r->p >= r->end || *r->p != c) return false;
+    r->p++;
+    return true;
+}
+
+static bool rlvr__read_is(rlvr__mread *r, const char *command)      /* a command with its backslash, not passed */
+{
+    rlvr__read_skip(r);
+    size_t n = strlen(command);
+    return rlvr__starts(r->p, r->end, command) && (!rlvr__is_alpha(command[n - 1]) || r->p + n == r->end ||
+        !rlvr__is_alpha(r->p[n]));
+}
+
+static bool rlvr__read_command(rlvr__mread *r, const char *command)
+{
+    if (!rlvr__read_is(r, command)) return false;
+    r->p += strlen(command);
+    return true;
+}
+
+static int rlvr__read_any(rlvr__mread *r, const char *const *list)      /* index of the command that was passed; -1 */
+{
+    for (int i = 0; list[i]; i++)
+        if (rlvr__read_command(r, list[i])) return i;
+    return -1;
+}
+
+static bool rlvr__read_deeper(rlvr__mread *r)
+{
+    if (++r->depth <= RLVR__MATH_DEPTH && rlvr__math_spend(r->m, 20)) return true;
+    r->m->limit = true;
+    return false;
+}
+
+/* {expression} */
+static const rlvr__mx *rlvr__read_braces(rlvr__mread *r)
+{
+    bool no_function = r->no_function;
+    if (!rlvr__read_char(r, '{')) return NULL;
+    r->no_function = false;
+    const rlvr__mx *x = rlvr__read_list(r, false);
+    r->no_function = no_function;
+    return x && rlvr__read_char(r, '}') ? x : NULL;
+}
+
+/* An argument of \frac and the like: a group, one digit, or one atom. */
+static const rlvr__mx *rlvr__read_argument(rlvr__mread *r)
+{
+    rlvr__read_skip(r);
+    if (r->p < r->end && *r->p == '{') return rlvr__read_braces(r);
+    if (r->p < r->end && rlvr__is_digit(*r->p)) return rlvr__mx_int(r->m, *r->p++ - '0');
+    return rlvr__read_power(r);
+}
+
+/* An exponent or an index: a group, a signed number, or one atom. */
+static const rlvr__mx *rlvr__read_script(rlvr__mread *r)
+{
+    if (!rlvr__read_deeper(r)) return NULL;
+    const rlvr__mx *x;
+    if (rlvr__read_char(r, '-')) x = rlvr__mx_neg(r->m, rlvr__read_script(r));
+    else if (r->p < r->end && rlvr__is_digit(*r->p)) {
+        const char *s = r->p;
+        while (r->p < r->end && (rlvr__is_digit(*r->p) || (*r->p == '.' && r->p + 1 < r->end && rlvr__is_digit(r->p[1])))) r->p++;
+        x = rlvr__mx_num(r->m, rlvr__rat_read(r->m, s, (size_t)(r->p - s)), memchr(s, '.', (size_t)(r->p - s)) != NULL, true);
+    } else {
+        rlvr__read_skip(r);
+        x = r->p < r->end && *r->p == '{' ? rlvr__read_braces(r) : r->p < r->end && *r->p == '^' ? NULL : rlvr__read_power(r);
+    }
+    r->depth--;
+    return x;
+}
+
+/* A numeral: digits, groups of thousands where they make up the whole answer, a point, an exponent, a period under a bar. */
+static const rlvr__mx *rlvr__read_number(rlvr__mread *r)
+{
+    const char *s = r->p, *p = s, *end = r->end;
+    bool point = false;
+    while (p < end && rlvr__is_digit(*p)) p++;
+    if (p - s >= 1 && p - s <= 3 && *s != '0' && p < end && *p == ',') {
+        const char *q = p, *before = s;
+        bool zero = false;      /* a group that no element of a list would start with */
+        for (; end - q >= 4 && *q == ',' && rlvr__is_digit(q[1]) && rlvr__is_digit(q[2]) && rlvr__is_digit(q[3]) &&
+               (end - q == 4 || !rlvr__is_digit(q[4])); q += 4) zero |= q[1] == '0';
+        while (before > r->begin && strchr(" +-", before[-1])) before--;
+        const char *after = q;
+        if (after + 1 < end && *after == '.' && rlvr__is_digit(after[1]))
+            for (after++; after < end && rlvr__is_digit(*after);) after++;
+        while (after < end && (*after == ' ' || *after == '\\' || *after == '%')) after++;
+        if (zero || (before == r->begin && after == end)) p = q;
+    }
+    if (p < end && *p == '.' && !(p + 1 < end && p[1] == '.')) {
+        if (p + 1 < end && rlvr__is_digit(p[1])) {
+            point = true;
+            for (p++; p < end && rlvr__is_digit(*p);) p++;
+        } else if (rlvr__starts(p, end, ".\\overline{") || rlvr__starts(p, end, ".\\bar{")) { point = true; p++; }
+        else if (p > s) { r->p = p + 1; return rlvr__mx_num(r->m, rlvr__rat_read(r->m, s, (size_t)(p - s)), false, true); }
+    }
+    if (point && p + 1 < end && *p == '.' && rlvr__is_digit(p[1])) return NULL;      /* 1.2.3 */
+    rlvr__rat v = rlvr__rat_read(r->m, s, (size_t)(p - s));
+    r->p = p;
+    if (point && (rlvr__starts(p, end, "\\overline{") || rlvr__starts(p, end, "\\bar{"))) {      /* 0.1\overline{6} */
+        const char *digits = p + (p[1] == 'o' ? 10 : 5), *q = digits;
+        while (q < end && rlvr__is_digit(*q)) q++;
+        if (q > digits && q < end && *q == '}' && q - digits < 60) {
+            const char *dot = (const char *)memchr(s, '.', (size_t)(p - s));
+            rlvr__big ten = rlvr__big_of(r->m, 10);
+            rlvr__big nines = rlvr__big_sub(r->m, rlvr__big_pow(r->m, ten, (uint32_t)(q - digits)), rlvr__big_of(r->m, 1));
+            rlvr__big scale = rlvr__big_pow(r->m, ten, (uint32_t)(p - dot - 1));
+            rlvr__rat period = rlvr__rat_read(r->m, digits, (size_t)(q - digits));
+            r->p = q + 1;
+            v = rlvr__rat_add(r->m, v, rlvr__rat_make(r->m, period.p, rlvr__big_mul(r->m, nines, scale), false));
+            return rlvr__mx_num(r->m, v, false, true);
+        }
+    }
+    if (p + 1 < end && (*p == 'e' || *p == 'E')) {
+        const char *q = p + 1;
+        bool minus = *q == '-';
+        int32_t e = 0;
+        if (*q == '-' || *q == '+') q++;
+        const char *digits = q;
+        for (; q < end && rlvr__is_digit(*q) && e < 100000; q++) e = e * 10 + (*q - '0');
+        if (q > digits && !(q < end && (rlvr__is_alpha(*q) || rlvr__is_digit(*q)))) {
+            r->p = q;
+            v = rlvr__rat_mul(r->m, v, rlvr__rat_pow(r->m, rlvr__rat_of(r->m, 10), minus ? -e : e));
+            if (!rlvr__rat_ok(v)) r->m->limit = true;
+        }
+    }
+    if (!rlvr__rat_ok(v)) { r->m->limit = true; return NULL; }
+    return rlvr__mx_num(r->m, v, point, true);
+}
+
+/* The raw text of an index or a group, as a part of a name: without braces and spaces. */
+static void rlvr__read_name_part(rlvr__mread *r, char *name, size_t *n, size_t cap)
+{
+    rlvr__read_skip(r);
+    const char *s = r->p, *e = s < r->end ? s + 1 : s;
+    if (s < r->end && *s == '{') e = rlvr__group_end(s, r->end);
+    else if (s < r->end && *s == '\\') e = s + 1 + rlvr__command_len(s, r->end);
+    else while (s < r->end && rlvr__is_digit(*s) && e < r->end && rlvr__is_digit(*e)) e++;
+    if (!e) e = r->end;
+    r->p = e;
+    for (; s < e && *n + 1 < cap; s++)
+        if (!strchr("{} ()", *s) || !*s) name[(*n)++] = *s;
+}
+
+/* A name and its index; arguments in brackets where it is a function's. */
+static const rlvr__mx *rlvr__read_symbol(rlvr__mread *r, const char *base, size_t n_base, bool function)
+{
+    char name[160];
+    size_t n = RLVR__MIN(n_base, sizeof name - 2);
+    memcpy(name, base, n);
+    rlvr__read_skip(r);
+    if (r->p < r->end && *r->p == '_') {
+        r->p++;
+        name[n++] = '_';
+        rlvr__read_name_part(r, name, &n, sizeof name);
+    }
+    if (function && r->p < r->end && *r->p == '(') {
+        const char *begin = r->p;
+        r->p++;
+        const rlvr__mx *arg = rlvr__read_list(r, false);
+        if (!arg || !rlvr__read_char(r, ')')) return NULL;
+        rlvr__mx *x = rlvr__mx_new(r->m, RLVR__M_CALL, 0, arg->op == RLVR__M_SET ? arg->n : 1);
+        char *copy = x && r->p > begin ? RLVR__MATH_NEW(r->m, char, n + 1) : NULL;
+        if (!copy) return NULL;
+        memcpy(copy, name, n);
+        x->name = copy;
+        x->name_len = (int)n;
+        for (int i = 0; i < x->n; i++) x->arg[i] = arg->op == RLVR__M_SET ? arg->arg[i] : arg;
+        return rlvr__mx_done(x);
+    }
+    return n ? rlvr__mx_name(r->m, RLVR__M_SYM, name, n) : NULL;
+}
+
+/* Brackets: ( [ \{ with what stands in them. */
+static const rlvr__mx *rlvr__read_brackets(rlvr__mread *r)
+{
+    bool no_function = r->no_function, set = false, open = *r->p == '(';
+    if (*r->p == '\\') { set = true; r->p += *(r->p + 1) == '{' ? 2 : 7; }
+    else r->p++;
+    r->no_function = false;
+    int bars = r->bars;
+    r->bars = 0;
+    if (set && (rlvr__read_command(r, "\\}") || rlvr__read_command(r, "\\rbrace"))) {
+        r->no_function = no_function;
+        return rlvr__mx_many(r->m, RLVR__M_SET, 0, NULL, 0);
+    }
+    const rlvr__mx *x = rlvr__read_list(r, set);
+    r->bars = bars;
+    r->no_function = no_function;
+    rlvr__read_skip(r);
+    if (!x || r->p >= r->end) return NULL;
+    if (set) return rlvr__read_command(r, "\\}") || rlvr__read_command(r, "\\rbrace") ? x : NULL;
+    char close = *r->p++;
+    if (close != ')' && close != ']') return NULL;
+    bool list = x->op == RLVR__M_SET && x->id == 1;
+    if (!list) return open == (close == ')') ? x : NULL;
+    if (x->n == 2) return rlvr__mx_many(r->m, RLVR__M_INTERVAL, (open ? 1 : 0) | (close == ')' ? 2 : 0), x->arg, 2);
+    return rlvr__mx_many(r->m, RLVR__M_TUPLE, 0, x->arg, x->n);
+}
+
+/* \begin{pmatrix}a&b\\c&d\end{pmatrix}; vmatrix is its determinant. */
+static const rlvr__mx *rlvr__read_matrix(rlvr__mread *r)
+{
+    char name[24], skipped[8];
+    size_t len = 0, none = 0;
+    int n = 0, cap = 16, columns = 0, row = 0;
+    rlvr__read_name_part(r, name, &len, sizeof name);
+    name[len] = 0;
+    if (!strstr(name, "matrix") && strcmp(name, "array")) return NULL;
+    if (!strcmp(name, "array")) rlvr__read_name_part(r, skipped, &none, sizeof skipped);
+    const rlvr__mx **list = RLVR__MATH_NEW(r->m, const rlvr__mx *, cap);
+    bool no_function = r->no_function;
+    r->no_function = false;
+    for (;;) {
+        if (rlvr__read_is(r, "\\end")) break;
+        const rlvr__mx *x = rlvr__read_relation(r);
+        if (!x || !list) return NULL;
+        if (n == cap) {
+            const rlvr__mx **more = RLVR__MATH_NEW(r->m, const rlvr__mx *, cap *= 2);
+            if (!more) return NULL;
+            memcpy(more, list, (size_t)n * sizeof *list);
+            list = more;
+        }
+        list[n++] = x;
+        row++;
+        if (rlvr__read_char(r, '&')) continue;
+        if (columns && row != columns) return NULL;
+        columns = row;
+        row = 0;
+        if (rlvr__starts(r->p, r->end, "\\\\")) r->p += 2;
+        else if (!rlvr__read_is(r, "\\end")) return NULL;
+    }
+    r->no_function = no_function;
+    if (row || !n || !rlvr__read_command(r, "\\end")) return NULL;
+    rlvr__read_skip(r);
+    if (r->end - r->p < (ptrdiff_t)len + 2 || *r->p != '{' || memcmp(r->p + 1, name, len) != 0 ||
+        r->p[len + 1] != '}') return NULL;
+    r->p += len + 2;
+    const rlvr__mx *x = rlvr__mx_many(r->m, RLVR__M_MATRIX, columns, list, n);
+    return x && name[0] == 'v' ? rlvr__mx_one(r->m, RLVR__M_FN, RLVR__F_DET, x) : x;
+}
+
+/* Behind a function's name: its exponent, then its argument. */
+static const rlvr__mx *rlvr__read_function(rlvr__mread *r, int fn)
+{
+    const rlvr__mx *power = NULL, *arg, *x;
+    if (rlvr__read_char(r, '^') && !(power = rlvr__read_script(r))) return NULL;
+    if (power && rlvr__mx_is_int(power, -1)) {
+        if (fn <= RLVR__F_COT) fn += RLVR__F_ASIN - RLVR__F_SIN;
+        else if (fn >= RLVR__F_SINH && fn <= RLVR__F_TANH) fn += RLVR__F_ASINH - RLVR__F_SINH;
+        else return NULL;
+        power = NULL;
+    }
+    rlvr__read_skip(r);
+    bool several = fn == RLVR__F_GCD || fn == RLVR__F_LCM || fn == RLVR__F_MAX || fn == RLVR__F_MIN;
+    if (r->p < r->end && (*r->p == '(' || *r->p == '{' || (several && *r->p == '['))) {
+        char close = *r->p == '(' ? ')' : *r->p == '{' ? '}' : ']';
+        bool no_function = r->no_function;
+        r->p++;
+        r->no_function = false;
+        arg = rlvr__read_list(r, false);
+        r->no_function = no_function;
+        if (!arg || !rlvr__read_char(r, close)) return NULL;
+    } else if (several && rlvr__starts(r->p, r->end, "\\{")) arg = rlvr__read_brackets(r);
+    else {
+        bool no_function = r->no_function;
+        r->no_function = true;
+        arg = rlvr__read_mul(r);
+        r->no_function = no_function;
+    }
+    if (!arg) return NULL;
+    if (several && arg->op == RLVR__M_SET) x = rlvr__mx_many(r->m, RLVR__M_FN, fn, arg->arg, arg->n);
+    else x = arg->op == RLVR__M_SET ? NULL : rlvr__mx_one(r->m, RLVR__M_FN, fn, arg);
+    return power ? rlvr__mx_pow(r->m, x, power) : x;
+}
+
+/* \log, \ln, \lg with their base. */
+static const rlvr__mx *rlvr__read_log(rlvr__mread *r, const rlvr__mx *base)
+{
+    if (rlvr__read_char(r, '_')) {
+        rlvr__read_skip(r);
+        base = r->p < r->end && rlvr__is_digit(*r->p) ? rlvr__read_argument(r) : rlvr__read_script(r);
+    }
+    const rlvr__mx *log = rlvr__read_function(r, RLVR__F_LOG), *power = NULL, *one;
+    if (log && log->op == RLVR__M_POW) { power = log->arg[1]; log = log->arg[0]; }
+    if (!log || !base) return NULL;
+    one = base->op == RLVR__M_E ? log : rlvr__mx_div(r->m, log, rlvr__mx_one(r->m, RLVR__M_FN, RLVR__F_LOG, base));
+    return power ? rlvr__mx_pow(r->m, one, power) : one;
+}
+
+/* \sum and \prod with bounds; \int and \lim are kept as they stand. */
+static const rlvr__mx *rlvr__read_big_operator(rlvr__mread *r, const char *name)
+{
+    const rlvr__mx *low = NULL, *high = NULL, *body;
+    bool sum = name[0] == 's' || name[0] == 'p', limit = name[0] == 'l';
+    for (int i = 0; i < 2; i++) {
+        if (rlvr__read_char(r, '_')) {
+            if (limit) {
+                char raw[120];
+                size_t n = 0;
+                rlvr__read_name_part(r, raw, &n, sizeof raw);
+                low = n ? rlvr__mx_name(r->m, RLVR__M_SYM, raw, n) : NULL;
+            } else if (sum) {
+                if (!rlvr__read_char(r, '{') || !(low = rlvr__read_relation(r)) || !rlvr__read_char(r, '}')) return NULL;
+            } else low = rlvr__read_script(r);
+            if (!low) return NULL;
+        }
+        if (rlvr__read_char(r, '^') && !(high = rlvr__read_script(r))) return NULL;
+    }
+    body = limit || sum ? rlvr__read_mul(r) : rlvr__read_add(r);
+    if (sum && low && high && low->op == RLVR__M_REL && low->id == RLVR__REL_EQ && low->arg[0]->op == RLVR__M_SYM) {
+        const rlvr__mx *arg[4] = {low->arg[0], low->arg[1], high, body};
+        return rlvr__mx_many(r->m, name[0] == 's' ? RLVR__M_SUM : RLVR__M_PROD, 0, arg, 4);
+    }
+    rlvr__mx *x = rlvr__mx_new(r->m, RLVR__M_OPAQUE, 0, 1 + (low != NULL) + (high != NULL));
+    if (!x) return NULL;
+    x->name = name;
+    x->name_len = (int)strlen(name);
+    int n = 0;
+    x->arg[n++] = body;
+    if (low) x->arg[n++] = low;
+    if (high) x->arg[n++] = high;
+    return rlvr__mx_done(x);
+}
+
+static const rlvr__mx *rlvr__read_frac(rlvr__mread *r)
+{
+    const char *top = r->p, *bottom;
+    const rlvr__mx *a = rlvr__read_argument(r);
+    rlvr__read_skip(r);
+    bottom = r->p;
+    const rlvr__mx *b = a ? rlvr__read_argument(r) : NULL;
+    if (!b) return NULL;
+    bool derivative = r->p - bottom >= 4 && bottom[0] == '{' && bottom[1] == 'd' && rlvr__is_alpha(bottom[2]) &&
+        bottom[3] == '}' && top[0] == '{' && top[1] == 'd';
+    if (!derivative) return rlvr__mx_div(r->m, a, b);
+    rlvr__mx *x = rlvr__mx_new(r->m, RLVR__M_OPAQUE, 0, 2);
+    if (!x) return NULL;
+    x->name = "d/dx";
+    x->name_len = 4;
+    x->arg[0] = a;
+    x->arg[1] = b;
+    return rlvr__mx_done(x);
+}
+
+/* An atom that opens with a command that is not a function. */
+static const rlvr__mx *rlvr__read_named(rlvr__mread *r)
+{
+    static const char *const letters[] = {"alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta",
+        "vartheta", "iota",
+        "kappa", "lambda", "mu", "nu", "xi", "omicron", "rho", "varrho", "sigma", "varsigma", "tau", "upsilon", "phi", "varphi",
+            "chi", "psi",
+        "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "hbar", "ell", "triangle",
+            "angle",
+        "square", "partial", "nabla", "imath", "aleph", "perp", "parallel", NULL};
+    static const char *const accents[] = {"overline", "bar", "vec", "overrightarrow", "hat", "widehat", "tilde", "widetilde",
+        "mathcal", "mathfrak",
+        "mathscr", "dot", "ddot", "underline", "overleftrightarrow", NULL};
+    const char *p = r->p;
+    int n = rlvr__command_len(p, r->end);
+    char name[160];
+    size_t len = 0;
+    if (rlvr__math_word_is(p + 1, n, "pi") || rlvr__math_word_is(p + 1, n, "Pi")) { r->p += 3; return rlvr__mx_many(r->m, RLVR__M_PI, 0,
+        NULL, 0); }
+    if (rlvr__math_word_is(p + 1, n, "infty")) { r->p += 6; return rlvr__mx_many(r->m, RLVR__M_INF, 0, NULL, 0); }
+    if (rlvr__math_word_is(p + 1, n, "emptyset") || rlvr__math_word_is(p + 1, n, "varnothing")) {
+        r->p += n + 1;
+        return rlvr__mx_many(r->m, RLVR__M_SET, 0, NULL, 0);
+    }
+    if (rlvr__math_word_in(p + 1, n, letters)) {
+        r->p += n + 1;
+        if (rlvr__math_word_is(p + 1, n, "imath")) return rlvr__mx_name(r->m, RLVR__M_SYM, "i", 1);
+        return rlvr__read_symbol(r, p + 1, (size_t)n, false);
+    }
+    if (rlvr__math_word_is(p + 1, n, "mathbb")) {
+        r->p += n + 1;
+        rlvr__read_name_part(r, name, &len, sizeof name);
+        return len == 1 && strchr("RZNQC", name[0]) && name[0] ? rlvr__mx_many(r->m, RLVR__M_NAMED, name[0], NULL, 0) : NULL;
+    }
+    if (rlvr__math_word_in(p + 1, n, accents)) {
+        r->p += n + 1;
+        const char *as = rlvr__math_word_is(p + 1, n, "overline") ? "bar" : rlvr__math_word_is(p + 1, n, "overrightarrow") ? "vec" : NULL;
+        len = as ? strlen(as) : (size_t)n;
+        memcpy(name, as ? as : p + 1, len);
+        name[len++] = '{';
+        rlvr__read_name_part(r, name, &len, sizeof name - 2);
+        name[len++] = '}';
+        return rlvr__read_symbol(r, name, len, false);
+    }
+    if (rlvr__math_word_is(p + 1, n, "text")) {
+        r->p += n + 1;
+        rlvr__read_skip(r);
+        const char *close = r->p < r->end && *r->p == '{' ? rlvr__group_end(r->p, r->end) : NULL;
+        if (!close) return NULL;
+        const char *s = r->p + 1, *e = close - 1;
+        r->p = close;
+        while (s < e && *s == ' ') s++;
+        while (s < e && e[-1] == ' ') e--;
+        const char *q = s;
+        while (q < e && (rlvr__is_digit(*q) || *q == '.')) q++;
+        if (q == e && s < e && rlvr__is_digit(*s)) return rlvr__mx_num(r->m, rlvr__rat_read(r->m, s, (size_t)(e - s)), memchr(s,
+            '.', (size_t)(e - s)) != NULL, true);
+        for (; s < e && len + 1 < sizeof name; s++)
+            if (*s != '(' && *s != ')' && *s != ' ') name[len++] = *s;
+        if (len && name[len - 1] == '.') len--;
+        return len ? rlvr__read_symbol(r, name, len, false) : NULL;
+    }
+    return NULL;
+}
+
+static const rlvr__mx *rlvr__read_sqrt(rlvr__mread *r)
+{
+    const rlvr__mx *k = rlvr__mx_int(r->m, 2), *x;
+    if (rlvr__read_char(r, '[') && (!(k = rlvr__read_add(r)) || !rlvr__read_char(r, ']'))) return NULL;
+    rlvr__read_skip(r);
+    if (r->p < r->end && *r->p == '(') x = rlvr__read_brackets(r);
+    else x = rlvr__read_argument(r);
+    return x && x->op != RLVR__M_SET ? rlvr__mx_pow(r->m, x, rlvr__mx_div(r->m, rlvr__mx_int(r->m, 1), k)) : NULL;
+}
+
+/* Index of the function that stands at r->p; -1: none. n: the length with its backslash. */
+static int rlvr__function_at(rlvr__mread *r, int *n)
+{
+    static const char *const names[] = {
+#define RLVR__X(id, name) name,
+        RLVR__MATH_FNS(RLVR__X)
+#undef RLVR__X
+        NULL};
+    static const struct { const char *name; int fn; } more[] = {
+        {"arcsinh", RLVR__F_ASINH}, {"arccosh", RLVR__F_ACOSH}, {"arctanh", RLVR__F_ATANH}, {"cosec", RLVR__F_CSC}, {"ln", -2},
+            {"lg", -3}, {NULL, 0}};
+    const char *p = r->p;
+    if (p >= r->end || *p != '\\') return -1;
+    int len = rlvr__command_len(p, r->end);
+    *n = len + 1;
+    const char *word = p + 1;
+    if (rlvr__math_word_is(word, len, "operatorname") || rlvr__math_word_is(word, len, "text")) {      /* \operatorname{lcm} */
+        const char *open = word + len, *close;
+        while (open < r->end && *open == ' ') open++;
+        if (open >= r->end || *open != '{') return -1;
+        for (close = ++open; close < r->end && rlvr__is_alpha(*close);) close++;
+        if (close >= r->end || *close != '}') return -1;
+        if (word[0] == 't' && !(close + 1 < r->end && close[1] == '(')) return -1;
+        word = open;
+        len = (int)(close - open);
+        *n = (int)(close + 1 - p);
+    }
+    if (rlvr__math_word_is(word, len, "log")) return RLVR__F_LOG;
+    for (int i = 0; names[i]; i++)
+        if (i != RLVR__F_ABS && i != RLVR__F_FACT && i != RLVR__F_BINOM && i != RLVR__F_MOD && i != RLVR__F_FLOOR &&
+            i != RLVR__F_CEIL &&
+            i != RLVR__F_TRANSPOSE && rlvr__math_word_is(word, len, names[i])) return i;
+    for (int i = 0; more[i].name; i++)
+        if (rlvr__math_word_is(word, len, more[i].name)) return more[i].fn;
+    return -1;
+}
+
+static const rlvr__mx *rlvr__read_command_atom(rlvr__mread *r)
+{
+    static const char *const open[] = {"\\lvert", "\\vert", "\\lfloor", "\\lceil", "\\langle", "\\|", NULL};
+    static const char *const close[] = {"\\rvert", "\\vert", "\\rfloor", "\\rceil", "\\rangle", "\\|", NULL};
+    static const char *const big[] = {"\\sum", "\\prod", "\\int", "\\lim", NULL};
+    int n = 0, k, fn = rlvr__function_at(r, &n);
+    if (fn != -1) {
+        r->p += n;
+        if (fn == -2) return rlvr__read_log(r, rlvr__mx_many(r->m, RLVR__M_E, 0, NULL, 0));
+        if (fn == -3 || fn == RLVR__F_LOG) return rlvr__read_log(r, rlvr__mx_int(r->m, 10));
+        return rlvr__read_function(r, fn);
+    }
+    if (rlvr__starts(r->p, r->end, "\\{") || rlvr__read_is(r, "\\lbrace")) return rlvr__read_brackets(r);
+    if (rlvr__read_command(r, "\\frac")) return rlvr__read_frac(r);
+    if (rlvr__read_command(r, "\\sqrt")) return rlvr__read_sqrt(r);
+    if (rlvr__read_command(r, "\\binom") || rlvr__read_command(r, "\\dbinom") || rlvr__read_command(r, "\\tbinom")) {
+        const rlvr__mx *a = rlvr__read_argument(r), *b = a ? rlvr__read_argument(r) : NULL;
+        return rlvr__mx_binomial(r->m, a, b);
+    }
+    if (rlvr__read_command(r, "\\begin")) return rlvr__read_matrix(r);
+    if ((k = rlvr__read_any(r, big)) >= 0) return rlvr__read_big_operator(r, big[k] + 1);
+    if ((k = rlvr__read_any(r, open)) >= 0) {
+        bool no_function = r->no_function;
+        r->no_function = false;
+        const rlvr__mx *x = rlvr__read_list(r, false);
+        r->no_function = no_function;
+        if (!x || !rlvr__read_command(r, close[k])) return NULL;
+        if (k == 4) return x->op == RLVR__M_SET ? rlvr__mx_many(r->m, RLVR__M_TUPLE, 0, x->arg, x->n) : x;
+        return rlvr__mx_one(r->m, RLVR__M_FN, k == 2 ? RLVR__F_FLOOR : k == 3 ? RLVR__F_CEIL : RLVR__F_ABS, x);
+    }
+    return rlvr__read_named(r);
+}
+
+static const rlvr__mx *rlvr__read_atom(rlvr__mread *r)
+{
+    rlvr__read_skip(r);
+    if (r->p >= r->end) return NULL;
+    char c = *r->p;
+    if (rlvr__is_digit(c) || (c == '.' && r->p + 1 < r->end && rlvr__is_digit(r->p[1]))) return rlvr__read_number(r);
+    if (rlvr__is_alpha(c)) {
+        bool index = r->p + 1 < r->end && r->p[1] == '_';
+        if ((c == 'e' || c == 'E') && !index) { r->p++; return rlvr__mx_many(r->m, RLVR__M_E, 0, NULL, 0); }
+        r->p++;
+        return rlvr__read_symbol(r, r->p - 1, 1, strchr("fghFGHP", c) != NULL);
+    }
+    if (c == '(' || c == '[') return rlvr__read_brackets(r);
+    if (c == '{') return rlvr__read_braces(r);
+    if (c == '|' && r->bars < 8) {
+        bool no_function = r->no_function;
+        r->p++;
+        r->bars++;
+        r->no_function = false;
+        const rlvr__mx *x = rlvr__read_add(r);
+        r->bars--;
+        r->no_function = no_function;
+        return x && rlvr__read_char(r, '|') ? rlvr__mx_one(r->m, RLVR__M_FN, RLVR__F_ABS, x) : NULL;
+    }
+    return c == '\\' ? rlvr__read_command_atom(r) : NULL;
+}
+
+/* Passes ^\circ, ^{\circ}, an ordinal's \text{th}: what an answer's number does not depend on. */
+static bool rlvr__read_idle_power(rlvr__mread *r)
+{
+    static const char *const idle[] = {"^\\circ", "^{\\circ}", "^\\prime", "^{\\prime}", "^{\\text{th}}", "^{\\text{st}}",
+        "^{\\text{nd}}",
+                                       "^{\\text{rd}}", "^\\text{th}", "^\\text{st}", "^\\text{nd}", "^\\text{rd}", NULL};
+    rlvr__read_skip(r);
+    int n = rlvr__starts_any(r->p, r->end, idle);
+    r->p += n;
+    return n > 0;
+}
+
+static const rlvr__mx *rlvr__read_power(rlvr__mread *r)
+{
+    if (!rlvr__read_deeper(r)) return NULL;
+    const rlvr__mx *x = rlvr__read_atom(r);
+    bool plain = x && x->op == RLVR__M_NUM;
+    while (x) {
+        if (!rlvr__mx_set_like(x) && rlvr__read_idle_power(r)) continue;
+        if (rlvr__read_char(r, '^')) {
+            rlvr__read_skip(r);
+            bool transpose = rlvr__starts(r->p, r->end, "{T}") || rlvr__starts(r->p, r->end, "T") || rlvr__starts(r->p, r->end,
+                "\\top");
+            const rlvr__mx *e = rlvr__read_script(r);
+            if (transpose && x->op == RLVR__M_MATRIX) x = rlvr__mx_one(r->m, RLVR__M_FN, RLVR__F_TRANSPOSE, x);
+            else x = rlvr__mx_pow(r->m, x, e);
+        } else if (rlvr__read_char(r, '!')) x = rlvr__mx_factorial(r->m, x);
+        else if (rlvr__read_command(r, "\\%") || rlvr__read_char(r, '%')) x = rlvr__mx_one(r->m, RLVR__M_PCT, 0, x);
+        else if (plain && r->p < r->end && *r->p == '_') {      /* the base of a numeral: not read */
+            char base[32];
+            size_t n = 0;
+            r->p++;
+            rlvr__read_name_part(r, base, &n, sizeof base);
+        } else break;
+    }
+    r->depth--;
+    return x;
+}
+
+/* Whether another factor stands right behind. */
+static bool rlvr__factor_follows(rlvr__mread *r)
+{
+    static const char *const no[] = {"\\}", "\\rbrace", "\\cup", "\\cap", "\\setminus", "\\backslash", "\\times", "\\cdot",
+        "\\ast", "\\div", "\\pm",
+        "\\mp", "\\le", "\\leq", "\\leqslant", "\\ge", "\\geq", "\\geqslant", "\\ne", "\\neq", "\\lt", "\\gt", "\\in", "\\approx",
+            "\\mod", "\\bmod",
+        "\\pmod", "\\end", "\\rvert", "\\vert", "\\rfloor", "\\rceil", "\\rangle", "\\|", "\\\\", "\\%", "\\equiv", "\\mid",
+            "\\to", "\\sim", NULL};
+    int n;
+    rlvr__read_skip(r);
+    if (r->p >= r->end) return false;
+    char c = *r->p;
+    if (c == '|') return r->bars == 0;
+    if (c != '\\') return rlvr__is_digit(c) || rlvr__is_alpha(c) || c == '(' || c == '[' || c == '{' || (c == '.' &&
+        r->p + 1 < r->end && rlvr__is_digit(r->p[1]));
+    for (int i = 0; no[i]; i++)
+        if (rlvr__read_is(r, no[i])) return false;
+    return !r->no_function || rlvr__function_at(r, &n) == -1;
+}
+
+static const rlvr__mx *rlvr__read_factors(rlvr__mread *r)
+{
+    const rlvr__mx *small[16], **list = small;
+    int n = 0, cap = 16;
+    do {
+        const char *at = r->p;
+        bool frac = rlvr__read_is(r, "\\frac");
+        rlvr__read_skip(r);
+        const rlvr__mx *x = rlvr__read_power(r);
+        if (!x) return NULL;
+        const rlvr__mx *before = n ? list[n - 1] : NULL;
+        bool mixed = before && before->op == RLVR__M_NUM && before->literal && rlvr__rat_whole(before->rat) && !before->decimal &&
+                     x->literal && !x->rat.negative && x->op == RLVR__M_NUM;
+        if (mixed && !frac) {      /* 2 1/2 */
+            const char *q = r->p;
+            while (q < r->end && *q == ' ') q++;
+            if (n == 1 && r->p - at <= 5 && *at == ' ' && q + 1 < r->end && *q == '/' && rlvr__is_digit(q[1]) &&
+                rlvr__rat_whole(x->rat)) {
+                r->p = q + 1;
+                const rlvr__mx *down = rlvr__read_number(r);
+                if (down) x = rlvr__mx_div(r->m, x, down);
+                frac = x && x->op == RLVR__M_NUM;
+            }
+        }
+        if (mixed && frac && x && !rlvr__rat_whole(x->rat)) {
+            list[n - 1] = rlvr__mx_num(r->m, rlvr__rat_add(r->m, before->rat, x->rat), false, true);
+            continue;
+        }
+        if (before && before->op == RLVR__M_SYM && (x->op == RLVR__M_INTERVAL || x->op == RLVR__M_TUPLE)) {      /* C(5,2) */
+            rlvr__mx *call = rlvr__mx_new(r->m, RLVR__M_CALL, 0, x->n);
+            if (!call) return NULL;
+            for (int i = 0; i < x->n; i++) call->arg[i] = x->arg[i];
+            call->name = before->name;
+            call->name_len = before->name_len;
+            list[n - 1] = rlvr__mx_done(call);
+            continue;
+        }
+        if (n == cap) {
+            const rlvr__mx **more = RLVR__MATH_NEW(r->m, const rlvr__mx *, cap * 2);
+            if (!more) return NULL;
+            memcpy(more, list, (size_t)n * sizeof *list);
+            list = more;
+            cap *= 2;
+        }
+        list[n++] = x;
+    } while (rlvr__factor_follows(r));
+    for (int i = 0; n > 1 && i < n; i++)
+        if (rlvr__mx_set_like(list[i])) return NULL;
+    return n == 1 ? list[0] : rlvr__mx_fold(r->m, RLVR__M_MUL, list, n);
+}
+
+static const rlvr__mx *rlvr__read_unary(rlvr__mread *r)
+{
+    bool minus = false;
+    for (;;) {
+        if (rlvr__read_char(r, '-')) minus = !minus;
+        else if (rlvr__read_command(r, "\\pm")) { r->both = true; minus ^= r->minus; }
+        else if (rlvr__read_command(r, "\\mp")) { r->both = true; minus ^= !r->minus; }
+        else if (!rlvr__read_char(r, '+')) break;
+    }
+    const rlvr__mx *x = rlvr__read_factors(r);
+    return minus ? rlvr__mx_neg(r->m, x) : x;
+}
+
+static const rlvr__mx *rlvr__read_mul(rlvr__mread *r)
+{
+    static const char *const times[] = {"\\times", "\\cdot", "\\ast", NULL}, *const mod[] = {"\\bmod", "\\mod", NULL};
+    const rlvr__mx *x = rlvr__read_unary(r);
+    while (x) {
+        rlvr__read_skip(r);
+        if (rlvr__read_any(r, times) >= 0 || rlvr__read_char(r, '*')) x = rlvr__mx_mul(r->m, x, rlvr__read_unary(r));
+        else if (rlvr__read_any(r, mod) >= 0) x = rlvr__mx_two(r->m, RLVR__M_FN, RLVR__F_MOD, x, rlvr__read_unary(r));
+        else if (rlvr__read_command(r, "\\div") || rlvr__read_char(r, '/') || rlvr__read_char(r, ':')) x = rlvr__mx_div(r->m, x,
+            rlvr__read_unary(r));
+        else break;
+    }
+    return x;
+}
+
+static const rlvr__mx *rlvr__read_add(rlvr__mread *r)
+{
+    const rlvr__mx *small[16], **list = small;
+    int n = 0, cap = 16;
+    for (;;) {
+        bool minus = false;
+        if (n) {
+            if (rlvr__read_char(r, '-')) minus = true;
+            else if (rlvr__read_command(r, "\\pm")) { r->both = true; minus = r->minus; }
+            else if (rlvr__read_command(r, "\\mp")) { r->both = true; minus = !r->minus; }
+            else if (!rlvr__read_char(r, '+')) break;
+        }
+        const rlvr__mx *x = rlvr__read_mul(r);
+        if (minus) x = rlvr__mx_neg(r->m, x);
+        if (!x) return NULL;
+        if (n == cap) {
+            const rlvr__mx **more = RLVR__MATH_NEW(r->m, const rlvr__mx *, cap * 2);
+            if (!more) return NULL;
+            memcpy(more, list, (size_t)n * sizeof *list);
+            list = more;
+            cap *= 2;
+        }
+        list[n++] = x;
+    }
+    for (int i = 0; n > 1 && i < n; i++)
+        if (rlvr__mx_set_like(list[i])) return NULL;
+    return n == 1 ? list[0] : rlvr__mx_fold(r->m, RLVR__M_ADD, list, n);
+}
+
+static const rlvr__mx *rlvr__read_set(rlvr__mread *r)
+{
+    static const char *const names[] = {"\\cup", "\\cap", "\\setminus", "\\backslash", NULL};
+    const rlvr__mx *x = rlvr__read_add(r);
+    for (int k; x && (k = rlvr__read_any(r, names)) >= 0;) {
+        const rlvr__mx *y = rlvr__read_add(r);
+        x = rlvr__mx_two(r->m, k == 0 ? RLVR__M_UNION : k == 1 ? RLVR__M_MEET : RLVR__M_MINUS, 0, x, y);
+    }
+    return x;
+}
+
+static int rlvr__read_rel(rlvr__mread *r)      /* which relation; -1: none; -2: approximately */
+{
+    static const char *const names[] = {"\\leqslant", "\\geqslant", "\\leq", "\\geq", "\\le", "\\ge", "\\neq", "\\ne", "\\lt",
+        "\\gt", "\\in",
+                                        "<=", ">=", "!=", "<", ">", "=", "\\approx", NULL};
+    static const signed char which[] = {RLVR__REL_LE, RLVR__REL_GE, RLVR__REL_LE, RLVR__REL_GE, RLVR__REL_LE, RLVR__REL_GE,
+        RLVR__REL_NE, RLVR__REL_NE,
+                                        RLVR__REL_LT, RLVR__REL_GT, RLVR__REL_EQ, RLVR__REL_LE, RLVR__REL_GE, RLVR__REL_NE,
+                                            RLVR__REL_LT,
+                                        RLVR__REL_GT, RLVR__REL_EQ, -2};
+    int k = rlvr__read_any(r, names);
+    return k < 0 ? -1 : which[k];
+}
+
+static bool rlvr__mx_only_symbols(const rlvr__mx *x)
+{
+    if (x->op == RLVR__M_SYM || x->op == RLVR__M_CALL) return true;
+    if (x->op != RLVR__M_MUL && x->op != RLVR__M_TUPLE && x->op != RLVR__M_INTERVAL && x->op != RLVR__M_POW &&
+        x->op != RLVR__M_ADD) return false;
+    if (x->op == RLVR__M_POW) return rlvr__mx_is_int(x->arg[1], -1) && rlvr__mx_only_symbols(x->arg[0]);
+    for (int i = 0; i < x->n; i++)
+        if (!rlvr__mx_only_symbols(x->arg[i])) return false;
+    return x->n > 0;
+}
+
+/* One relation, a chain of them (a list of relations in the order written), or what stands there alone. */
+static const rlvr__mx *rlvr__read_relation(rlvr__mread *r)
+{
+    const rlvr__mx *chain[32], *left, *right;
+    int n = 0, rel;
+    if (!rlvr__read_deeper(r)) return NULL;
+    rlvr__read_skip(r);
+    const char *start = r->p;
+    if (r->depth == 1 && start < r->end && (*start == '=' || rlvr__read_is(r, "\\approx"))) rlvr__read_rel(r);      /* "= 5" */
+    left = rlvr__read_set(r);
+    while (left && (rel = rlvr__read_rel(r)) != -1) {
+        rlvr__read_skip(r);
+        if (r->p == r->end && n == 0 && rel == RLVR__REL_EQ) break;      /* "5 =" */
+        right = rlvr__read_set(r);
+        if (!right) { left = NULL; break; }
+        if (rel == -2) {
+            if (n == 0 && rlvr__mx_only_symbols(left)) left = right;
+            continue;
+        }
+        if (n == 32) { r->m->limit = true; left = NULL; break; }
+        chain[n++] = rlvr__mx_two(r->m, RLVR__M_REL, rel, left, right);
+        left = right;
+    }
+    r->depth--;
+    if (!left) return NULL;
+    return n == 0 ? left : n == 1 ? chain[0] : rlvr__mx_many(r->m, RLVR__M_CHAIN, 0, chain, n);
+}
+
+/* Elements apart by commas; one alone is itself where no set is asked for. A list's id is 1 where it has no braces. */
+static const rlvr__mx *rlvr__read_list(rlvr__mread *r, bool set)
+{
+    const rlvr__mx *small[16], **list = small;
+    int n = 0, cap = 16;
+    do {
+        if (n && r->depth == 0) {
+            rlvr__read_skip(r);
+            if (r->p == r->end) break;      /* a comma at the end */
+        }
+        const rlvr__mx *x = rlvr__read_relation(r);
+        if (!x) return NULL;
+        if (n == cap) {
+            const rlvr__mx **more = RLVR__MATH_NEW(r->m, const rlvr__mx *, cap * 2);
+            if (!more) return NULL;
+            memcpy(more, list, (size_t)n * sizeof *list);
+            list = more;
+            cap *= 2;
+        }
+        list[n++] = x;
+    } while (rlvr__read_char(r, ',') || rlvr__read_char(r, ';'));
+    return n == 1 && !set ? list[0] : rlvr__mx_many(r->m, RLVR__M_SET, set ? 0 : 1, list, n);
+}
+
+/* ]a,b[ as some write an open interval */
+static const rlvr__mx *rlvr__read_french(rlvr__mread *r)
+{
+    int left = *r->p == ']' ? 1 : 0;
+    r->p++;
+    const rlvr__mx *x = rlvr__read_list(r, false);
+    rlvr__read_skip(r);
+    if (!x || x->op != RLVR__M_SET || x->n != 2 || r->p + 1 != r->end || (*r->p != '[' && *r->p != ']')) return NULL;
+    return rlvr__mx_many(r->m, RLVR__M_INTERVAL, left | (*r->p++ == '[' ? 2 : 0), x->arg, 2);
+}
+
+static const rlvr__mx *rlvr__read_whole(rlvr__mread *r)
+{
+    rlvr__read_skip(r);
+    bool french = r->p < r->end && (*r->p == ']' || (*r->p == '[' && r->end[-1] == '['));
+    const rlvr__mx *x = french ? rlvr__read_french(r) : rlvr__read_list(r, false);
+    rlvr__read_skip(r);
+    return x && r->p == r->end ? x : NULL;
+}
+
+/* Both values of a \pm, as a set; of an equation the set is its right side. */
+static const rlvr__mx *rlvr__read_join(rlvr__math *m, const rlvr__mx *a, const rlvr__mx *b)
+{
+    if (a->op == RLVR__M_REL && b->op == RLVR__M_REL && a->id == b->id && a->arg[0]->hash == b->arg[0]->hash)
+        return rlvr__mx_two(m, RLVR__M_REL, a->id, a->arg[0], rlvr__read_join(m, a->arg[1], b->arg[1]));
+    if (a->op == RLVR__M_SET && b->op == RLVR__M_SET && a->n == b->n) {
+        rlvr__mx *x = rlvr__mx_new(m, RLVR__M_SET, a->id, 2 * a->n);
+        int n = 0;
+        if (!x) return NULL;
+        for (int i = 0; i < a->n; i++) {
+            x->arg[n++] = a->arg[i];
+            if (a->arg[i]->hash != b->arg[i]->hash) x->arg[n++] = b->arg[i];
+        }
+        x->n = n;
+        return rlvr__mx_done(x);
+    }
+    return rlvr__mx_two(m, RLVR__M_SET, 1, a, b);
+}
+
+/* Reads a whole cleaned answer; NULL: it is not one expression. */
+static const rlvr__mx *rlvr__math_read(rlvr__math *m, const char *s, size_t n)
+{
+    rlvr__mread r;
+    memset(&r, 0, sizeof r);
+    r.m = m;
+    r.begin = r.p = s;
+    r.end = s + n;
+    const rlvr__mx *x = n ? rlvr__read_whole(&r) : NULL;
+    if (x && r.both) {
+        rlvr__mread again;
+        memset(&again, 0, sizeof again);
+        again.m = m;
+        again.begin = again.p = s;
+        again.end = s + n;
+        again.minus = true;
+        const rlvr__mx *y = rlvr__read_whole(&again);
+        x = y ? rlvr__read_join(m, x, y) : NULL;
+    }
+    return x;
+}
+
+/* ============================================================================================
+   15.3b MATH: WHERE THE ANSWER STANDS                                              >>math-find
+   ============================================================================================ */
+
+/* Where the answer of a text stands. From strong to weak, in each class the last one that can be read:
+
+     1. \boxed{...} (or \fbox): the last one, with those before it that stand close by or are joined to it by "and", "or" or a
+        comma; and what directly follows "final answer is"
+     2. what follows "answer:" or stands behind "####" to the line's end
+     3. what follows "answer" within 50 characters
+     4. the whole text where it is nothing but mathematics
+     5. the last formula in $...$, $$...$$, \(...\), \[...\], several joined by "and", "or" or a comma are one list; the last
+        \frac{1}{2}; the last number or expression of numbers
+
+   A box that cannot be read is still the answer: then only its text can be equal. Found in one pass that keeps the last eight
+   of each class. The gold is read likewise, but a gold without signs of a formula is first read as a whole. */
+
+enum { RLVR__MC_FORMULA, RLVR__MC_NUMBER, RLVR__MC_BOX };
+#define RLVR__MC_KEEP  8
+#define RLVR__MC_PARTS 6
+
+typedef struct rlvr__mcand {
+    int kind, n;                                   /* n parts, joined to a list */
+    struct { const char *s; size_t n; bool percent; } part[RLVR__MC_PARTS];
+    const char *begin, *end, *unit;                /* unit: the word behind a number */
+    size_t n_unit;
+} rlvr__mcand;
+
+typedef struct rlvr__mring { rlvr__mcand c[RLVR__MC_KEEP]; int64_t n; } rlvr__mring;
+
+typedef struct rlvr__mscan {
+    const char *begin, *end, *p;
+    rlvr__mring ring[4];                           /* classes 1, 2, 3, 5 */
+    const char *final_is, *colon, *answer, *hashes; /* ends of the last such words */
+    bool used[3][2];                               /* colon, answer, hashes: has its formula, its number */
+    rlvr__mcand last;                              /* the last formula, to which others may be joined */
+    const char *no_bracket, *no_paren, *no_display; /* from here on none of these closes */
+    const char *no_expression;                     /* up to here none starts */
+} rlvr__mscan;
+
+static bool rlvr__words_at(const char *p, const char *end, const char *words)      /* of any case */
+{
+    for (; *words; words++, p++)
+        if (p >= end || (*p | 32) != (*words | 32)) return false;
+    return true;
+}
+
+static void rlvr__ring_add(rlvr__mring *r, const rlvr__mcand *c) { r->c[r->n++ % RLVR__MC_KEEP] = *c; }
+
+static bool rlvr__only_spaces(const char *p, const char *end)
+{
+    if (end - p > 64) return false;
+    for (; p < end; p++)
+        if (!rlvr__is_space(*p) && *p != '*' && *p != ':') return false;
+    return true;
+}
+
+/* Puts a candidate in its classes. */
+static void rlvr__scan_found(rlvr__mscan *s, const rlvr__mcand *c)
+{
+    int type = c->kind == RLVR__MC_NUMBER;
+    const char *const from[3] = {s->colon, s->answer, s->hashes};
+    rlvr__ring_add(&s->ring[3], c);
+    if (s->final_is && c->begin >= s->final_is && rlvr__only_spaces(s->final_is, c->begin)) rlvr__ring_add(&s->ring[0], c);
+    const char *after = c->end;
+    while (after < s->end && *after == ' ') after++;
+    for (int i = 0; i < 3; i++) {
+        rlvr__mring *ring = &s->ring[i == 1 ? 2 : 1];
+        if (!from[i] || c->begin < from[i] || c->begin - from[i] > 100) continue;
+        if (type && (memchr(from[i], '\n', (size_t)(c->begin - from[i])) || (after < s->end && *after == '='))) continue;
+        if (i == 2 && after < s->end && *after != '\n' && *after != '\r' && *after != '.') continue;
+        const char *before = c->begin;
+        while (type && before > from[i] && before[-1] == ' ') before--;
+        bool equated = type && before > from[i] && before[-1] == '=';
+        if (s->used[i][type] ? !equated : c->begin - from[i] > 50 && !equated) continue;
+        if (s->used[i][type]) ring->n--;
+        s->used[i][type] = true;
+        rlvr__ring_add(ring, c);
+    }
+}
+
+static void rlvr__scan_flush(rlvr__mscan *s)      /* the last formula is complete */
+{
+    if (s->last.n) rlvr__scan_found(s, &s->last);
+    s->last.n = 0;
+}
+
+/* Whether what stands between two formulas joins them: a comma, and, or. */
+static bool rlvr__joins(const char *p, const char *end)
+{
+    if (end - p > 16) return false;
+    while (p < end && rlvr__is_space(*p)) p++;
+    bool comma = p < end && *p == ',';
+    p += comma;
+    const char *word = p;
+    while (p < end && rlvr__is_space(*p)) p++;
+    if (p == end) return comma;
+    if (comma && word != p && !rlvr__words_at(p, end, "and") && !rlvr__words_at(p, end, "or")) return false;
+    if (rlvr__starts(p, end, "and")) p += 3;
+    else if (rlvr__starts(p, end, "or")) p += 2;
+    else return false;
+    while (p < end && rlvr__is_space(*p)) p++;
+    return p == end;
+}
+
+static const char *rlvr__percent_behind(const char *p, const char *end, bool *percent)
+{
+    const char *q = p;
+    while (q < end && q - p < 4 && *q == ' ') q++;
+    *percent = true;
+    if (q < end && *q == '%') return q + 1;
+    if (rlvr__starts(q, end, "\\%")) return q + 2;
+    if (rlvr__words_at(q, end, "percentage")) return q + 10;
+    if (rlvr__words_at(q, end, "percent")) return q + 7;
+    if (rlvr__words_at(q, end, "pct")) return q + 3;
+    *percent = false;
+    return p;
+}
+
+static void rlvr__scan_formula(rlvr__mscan *s, const char *open, const char *in, const char *close, size_t n_close)
+{
+    bool percent, join = s->last.n && s->last.n < RLVR__MC_PARTS && rlvr__joins(s->last.end, open);
+    s->p = rlvr__percent_behind(close + n_close, s->end, &percent);
+    if (!join) rlvr__scan_flush(s);
+    rlvr__mcand *c = &s->last;
+    if (!join) { memset(c, 0, sizeof *c); c->kind = RLVR__MC_FORMULA; c->begin = open; }
+    c->part[c->n].s = in;
+    c->part[c->n].n = (size_t)(close - in);
+    c->part[c->n++].percent = percent;
+    c->end = s->p;
+}
+
+/* The next place of a two-character sign behind p; NULL. *none remembers that there is none. */
+static const char *rlvr__find_pair(const char *p, const char *end, const char *pair, const char **none)
+{
+    if (*none && p >= *none) return NULL;
+    for (const char *q = p; q + 1 < end; q++) {
+        q = (const char *)memchr(q, pair[0], (size_t)(end - 1 - q));
+        if (!q) break;
+        if (q[1] == pair[1] && (pair[0] == '\\' || q[-1] != '\\')) return q;
+    }
+    *none = p;
+    return NULL;
+}
+
+/* A formula that opens at s->p; false: none does. */
+static bool rlvr__scan_open(rlvr__mscan *s)
+{
+    const char *p = s->p, *end = s->end, *q;
+    if (*p == '\\') {
+        if (p + 1 >= end || (p > s->begin && p[-1] == '\\') || (p[1] != '[' && p[1] != '(')) return false;
+        q = p[1] == '[' ? rlvr__find_pair(p + 2, end, "\\]", &s->no_bracket) : rlvr__find_pair(p + 2, end, "\\)", &s->no_paren);
+        if (!q || q == p + 2) return false;
+        rlvr__scan_formula(s, p, p + 2, q, 2);
+        return true;
+    }
+    if (*p != '$' || (p > s->begin && p[-1] == '\\')) return false;
+    if (p + 1 < end && p[1] == '$') {
+        q = rlvr__find_pair(p + 2, end, "$$", &s->no_display);
+        if (!q || q == p + 2) return false;
+        rlvr__scan_formula(s, p, p + 2, q, 2);
+        return true;
+    }
+    if (p > s->begin && rlvr__is_digit(p[-1])) return false;
+    for (q = p + 1; q < end && *q != '\n' && !(*q == '$' && q[-1] != '\\');) q++;
+    if (q >= end || *q != '$' || q == p + 1) return false;
+    if (rlvr__is_space(q[-1]) && q + 1 < end && rlvr__is_digit(q[1])) return false;      /* $5 and $6: money */
+    rlvr__scan_formula(s, p, p + 1, q, 1);
+    return true;
+}
+
+/* Length of a number at p with its groups, decimals; 0: none. *digits gets what it is without groups' separators checked. */
+static const char *rlvr__plain_number(const char *p, const char *end)
+{
+    const char *first = p, *q;
+    if (p < end && *p == '-') p++;
+    else if (rlvr__starts(p, end, "\xe2\x88\x92")) p += 3;
+    const char *digits = p;
+    while (p < end && rlvr__is_digit(*p)) p++;
+    if (p > digits && p - digits <= 3 && *digits != '0') {
+        for (q = p; end - q >= 4 && (*q == ',' || *q == ' ') && rlvr__is_digit(q[1]) && rlvr__is_digit(q[2]) &&
+            rlvr__is_digit(q[3]) &&
+                    (end - q == 4 || !rlvr__is_digit(q[4])); q += 4) p = q + 4;
+    }
+    if (end - p >= 2 && (*p == '.' || (*p == ',' && p - digits > 0)) && rlvr__is_digit(p[1]))
+        for (p++; p < end && rlvr__is_digit(*p);) p++;
+    if (p > digits && p + 1 < end && (*p == 'e' || *p == 'E')) {
+        q = p + 1;
+        if (*q == '-' || *q == '+') q++;
+        const char *e = q;
+        while (q < end && rlvr__is_digit(*q)) q++;
+        if (q > e && !(q < end && rlvr__is_alpha(*q))) p = q;
+    }
+    return p > digits ? p : first;
+}
+
+/* An expression of numbers and signs at p, as far as it goes; NULL: a number alone or nothing. *none: up to here there is none. */
+static const char *rlvr__plain_expression(const char *p, const char *end, const char **none)
+{
+    const char *q = p, *last = NULL;
+    if (*none && p < *none) return NULL;
+    if (q < end && *q == '-') q++;
+    if (q < end && *q == '(') q++;
+    if (q < end && *q == '-') q++;
+    if (q >= end || !rlvr__is_digit(*q)) return NULL;
+    bool sign = false;
+    for (; q < end && q - p < 2000; q++) {
+        int k = rlvr__starts(q, end, "\xc3\x97") || rlvr__starts(q, end, "\xc3\xb7") ? 2 : rlvr__starts(q, end, "\xe2\x88\x92")
+            ? 3 : 1;
+        if (k == 1 && !(*q && strchr("0123456789. +-*/^()", *q))) break;
+        if (k > 1 || strchr("+-*/^(", *q)) sign = true;
+        if (rlvr__is_digit(*q) || *q == ')') last = sign ? q + 1 : last;
+        q += k - 1;
+    }
+    bool stops = last && (last == end || rlvr__is_space(*last) || strchr(".,:)$*;?!%", *last) != NULL);
+    if (!stops) *none = q;
+    return stops ? last : NULL;
+}
+
+/* A number or an expression that starts at s->p, behind space, "=" or the text's beginning. */
+static bool rlvr__scan_number(rlvr__mscan *s)
+{
+    const char *p = s->p, *end = s->end, *q, *number;
+    rlvr__mcand c;
+    memset(&c, 0, sizeof c);
+    c.kind = RLVR__MC_NUMBER;
+    c.begin = p;
+    if (rlvr__starts(p, end, "**")) p += 2;
+    q = rlvr__plain_expression(p, end, &s->no_expression);
+    int money = q ? 0 : rlvr__currency_at(p, end);
+    p += money;
+    number = rlvr__plain_number(p, end);
+    if (!q && number == p) return false;
+    c.n = 1;
+    c.part[0].s = p;
+    if (q && q > number) number = q;
+    c.part[0].n = (size_t)(number - p);
+    c.end = rlvr__percent_behind(number, end, &c.part[0].percent);
+    const char *unit = c.end;
+    while (unit < end && *unit == ' ') unit++;
+    for (q = unit; q < end && (rlvr__is_alpha(*q) || (*q == '/' && q > unit) || (*q == '^' && q > unit)) && q - unit < 32;) q++;
+    c.unit = money ? s->p : unit;
+    c.n_unit = money ? (size_t)money : (size_t)(q - unit);
+    rlvr__scan_flush(s);
+    rlvr__scan_found(s, &c);
+    s->p = c.end;
+    return true;
+}
+
+static void rlvr__scan_words(rlvr__mscan *s)      /* final answer ... is, answer, answer:, #### */
+{
+    const char *p = s->p, *end = s->end;
+    if (*p == '#' && rlvr__starts(p, end, "####")) {
+        rlvr__scan_flush(s);
+        s->hashes = p + 4;
+        s->used[2][0] = s->used[2][1] = false;
+        s->p += 3;
+    } else if ((*p | 32) == 'f' && rlvr__words_at(p, end, "final answer")) {
+        const char *q = p + 12, *stop = end - q > 110 ? q + 110 : end;
+        for (; q + 3 <= stop; q++)
+            if (rlvr__is_space(*q) && (q[1] | 32) == 'i' && (q[2] | 32) == 's' && (q + 3 == end || !rlvr__is_alpha(q[3]))) {
+                rlvr__scan_flush(s);
+                s->final_is = q + 3;
+                break;
+            }
+    } else if ((*p | 32) == 'a' && rlvr__words_at(p, end, "answer")) {
+        rlvr__scan_flush(s);
+        s->p += 5;
+        s->answer = p + 6;
+        s->used[1][0] = s->used[1][1] = false;
+        const char *q = p + 6;
+        while (q < end && *q == '*') q++;
+        if (q < end && *q == ':') {
+            s->colon = q + 1;
+            s->used[0][0] = s->used[0][1] = false;
+        }
+    }
+}
+
+/* [1, 2] between spaces */
+static bool rlvr__scan_square(rlvr__mscan *s)
+{
+    const char *p = s->p, *q;
+    if (p == s->begin || !rlvr__is_space(p[-1])) return false;
+    for (q = p + 1; q < s->end && q - p < 200 && *q != ']' && *q != '[' && *q != '\n';) q++;
+    if (q + 1 >= s->end || *q != ']' || !rlvr__is_space(q[1]) || q == p + 1) return false;
+    rlvr__scan_formula(s, p, p + 1, q, 1);
+    return true;
+}
+
+static bool rlvr__scan_fraction(rlvr__mscan *s)      /* \frac{1}{2}, bare */
+{
+    const char *p = s->p, *end = s->end, *q = p;
+    if (!rlvr__starts(p, end, "\\frac{")) return false;
+    for (int i = 0; i < 2; i++) {
+        for (q += i ? 1 : 6; q < end && (rlvr__is_digit(*q) || strchr("-.,", *q)) && *q;) q++;
+        if (q >= end || *q != '}') return false;
+        q++;
+        if (i == 0 && (q >= end || *q != '{')) return false;
+    }
+    const char *open = p > s->begin && p[-1] == '-' ? p - 1 : p;
+    rlvr__scan_formula(s, open, open, q, 0);
+    return true;
+}
+
+static void rlvr__scan_text(rlvr__mscan *s, const char *text, size_t n)
+{
+    memset(s, 0, sizeof *s);
+    s->begin = s->p = text;
+    s->end = text + n;
+    while (s->p < s->end) {
+        char c = *s->p;
+        bool start = s->p == s->begin || rlvr__is_space(s->p[-1]) || s->p[-1] == '=';
+        if ((c == '$' || c == '\\') && rlvr__scan_open(s)) continue;
+        if (c == '[' && rlvr__scan_square(s)) continue;
+        if (c == '\\' && rlvr__scan_fraction(s)) continue;
+        if (start && !rlvr__is_alpha(c) && !rlvr__is_space(c) && rlvr__scan_number(s)) continue;
+        rlvr__scan_words(s);
+        s->p++;
+    }
+    rlvr__scan_flush(s);
+}
+
+/* ---- boxes ---- */
+
+/* The last "\boxed" or "\fbox" before end; NULL. *body is where its name ends. */
+static const char *rlvr__math_box_before(const char *begin, const char *end, const char **body)
+{
+    for (const char *p = end - 1; p >= begin; p--) {
+        if (*p != '\\') continue;
+        if (rlvr__starts(p, end, "\\boxed")) { *body = p + 6; return p; }
+        if (rlvr__starts(p, end, "\\fbox")) { *body = p + 5; return p; }
+    }
+    return NULL;
+}
+
+static const char *rlvr__box_close(const char *p, const char *end)      /* of the brace at p; backslashes do not matter */
+{
+    int depth = 0;
+    for (; p < end; p++) {
+        if (*p == '{') depth++;
+        else if (*p == '}' && --depth == 0) return p;
+    }
+    return NULL;
+}
+
+static bool rlvr__between_boxes(const char *p, const char *end)      /* what joins two boxes */
+{
+    if (end - p < 10) return true;
+    if (end - p >= 70) return false;
+    for (; p < end; p++) {
+        if (*p == ',' || *p == ';') return true;
+        if (p > end - 3 || rlvr__is_alpha(p[-1])) continue;
+        int n = rlvr__starts(p, end, "and") ? 3 : rlvr__starts(p, end, "or") ? 2 : 0;
+        if (n && (p + n >= end || !rlvr__is_alpha(p[n]))) return true;
+    }
+    return false;
+}
+
+/* The boxes of a text as one candidate, the first box first; false: it has none. */
+static bool rlvr__scan_boxes(const char *text, size_t n, rlvr__mcand *c)
+{
+    const char *limit = text + n, *body = NULL, *later = NULL;
+    memset(c, 0, sizeof *c);
+    c->kind = RLVR__MC_BOX;
+    while (c->n < RLVR__MC_PARTS) {
+        const char *at = n ? rlvr__math_box_before(text, limit, &body) : NULL;
+        if (!at) break;
+        while (body < limit && rlvr__is_space(*body)) body++;
+        const char *close = body < limit && *body == '{' ? rlvr__box_close(body, limit) : NULL;
+        if (!close) {
+            if (c->n) break;
+            c->part[0].s = body + (body < limit && *body == '{');      /* it does not close: to the end of the line */
+            const char *line = (const char *)memchr(c->part[0].s, '\n', (size_t)(limit - c->part[0].s));
+            c->part[0].n = (size_t)((line ? line : limit) - c->part[0].s);
+            c->n = 1;
+            break;
+        }
+        const char *s = body + 1;
+        size_t len = (size_t)(close - s);
+        rlvr__trim(&s, &len);
+        bool same = c->n && c->part[c->n - 1].n == len && memcmp(c->part[c->n - 1].s, s, len) == 0;
+        if (later && !(rlvr__between_boxes(close + 1, later) && (!same || later - close < 11))) break;
+        if (!same) {
+            c->part[c->n].s = s;
+            c->part[c->n].n = len;
+            bool percent;
+            rlvr__percent_behind(close + 1, text + n, &percent);
+            c->part[c->n++].percent = percent;
+        }
+        if (!c->end) c->end = close + 1;
+        c->begin = later = limit = at;
+    }
+    for (int i = 0; i < c->n / 2; i++) {
+        const char *s = c->part[i].s;
+        size_t len = c->part[i].n;
+        bool percent = c->part[i].percent;
+        c->part[i] = c->part[c->n - 1 - i];
+        c->part[c->n - 1 - i].s = s;
+        c->part[c->n - 1 - i].n = len;
+        c->part[c->n - 1 - i].percent = percent;
+    }
+    if (c->n && !c->end) c->end = limit;
+    return c->n > 0;
+}
+
+/* ---- answers ---- */
+
+typedef struct rlvr__manswer {
+    const rlvr__mx *x;               /* NULL: it cannot be read */
+    const char *s, *unit;            /* as cleaned, without its unit */
+    size_t n, n_unit;
+} rlvr__manswer;
+
+static const rlvr__mx *rlvr__math_answer_part(rlvr__math *m, const rlvr__mcand *c, int i, rlvr__manswer *out)
+{
+    rlvr__mtext t;
+    const char *s = c->part[i].s;
+    size_t n = c->part[i].n;
+    rlvr__mcand inner;
+    const rlvr__mx *x = NULL;
+    if (c->kind == RLVR__MC_FORMULA && rlvr__scan_boxes(s, n, &inner)) { s = inner.part[inner.n - 1].s;
+        n = inner.part[inner.n - 1].n; }
+    if (!rlvr__math_clean(m, s, n, &t)) return NULL;
+    if (c->kind == RLVR__MC_NUMBER) {
+        const char *end = rlvr__plain_number(t.s, t.s + t.n), *comma = (const char *)memchr(t.s, ',', t.n);
+        const char *digits = t.s + (t.n && *t.s == '-');
+        if (end == t.s + t.n && end > t.s) {      /* 1,234 and 1 234 are groups, 1,5 is a decimal */
+            bool groups = comma && comma - digits <= 3 && end - comma >= 4 && (end - comma == 4 || !rlvr__is_digit(comma[4]) ) &&
+                *digits != '0';
+            if (comma && !groups) *(char *)(uintptr_t)comma = '.';
+            char *to = t.s;
+            for (const char *p = t.s; p < end; p++)
+                if (*p != ',' && *p != ' ') *to++ = *p;
+            t.n = (size_t)(to - t.s);
+        }
+    }
+    if (i == 0) {
+        out->s = t.s;
+        out->n = t.n;
+        out->unit = t.unit ? t.unit : c->unit;
+        out->n_unit = t.unit ? t.n_unit : c->n_unit;
+    }
+    x = rlvr__math_read(m, t.s, t.n);
+    return x && c->part[i].percent ? rlvr__mx_one(m, RLVR__M_PCT, 0, x) : x;
+}
+
+/* The text of several parts. */
+static void rlvr__answer_joined(rlvr__math *m, const rlvr__mcand *c, rlvr__manswer *out)
+{
+    size_t n = 0;
+    for (int i = 0; i < c->n; i++) n += c->part[i].n + 1;
+    char *s = RLVR__MATH_NEW(m, char, n + 1);
+    out->s = s;
+    out->n = 0;
+    for (int i = 0; s && i < c->n; i++) {
+        memcpy(s + out->n, c->part[i].s, c->part[i].n);
+        out->n += c->part[i].n;
+        if (i + 1 < c->n) s[out->n++] = ',';
+    }
+}
+
+/* Reads a candidate; false: it cannot be read, out then has its text only. */
+static bool rlvr__answer_read(rlvr__math *m, const rlvr__mcand *c, rlvr__manswer *out)
+{
+    const rlvr__mx *part[RLVR__MC_PARTS], *list[64];
+    int n = 0;
+    memset(out, 0, sizeof *out);
+    bool all = true;
+    part[0] = NULL;
+    for (int i = 0; i < c->n; i++) {
+        part[i] = rlvr__math_answer_part(m, c, i, out);
+        all &= part[i] != NULL;
+    }
+    out->x = part[0];
+    if (c->n == 1) return out->x != NULL;
+    if (!all) {      /* of several boxes each must be read, of formulas the first one then counts */
+        if (c->kind == RLVR__MC_BOX) { out->x = NULL; rlvr__answer_joined(m, c, out); }
+        return out->x != NULL;
+    }
+    for (int i = 0; i < c->n; i++) {
+        bool open = part[i]->op == RLVR__M_SET;
+        for (int k = 0; k < (open ? part[i]->n : 1) && n < 64; k++) list[n++] = open ? part[i]->arg[k] : part[i];
+    }
+    out->x = rlvr__mx_many(m, RLVR__M_SET, 1, list, n);
+    rlvr__answer_joined(m, c, out);
+    return out->x != NULL;
+}
+
+/* Whether a text has words: letters in a row outside of commands and \text{...}. */
+static bool rlvr__has_words(const char *p, size_t n)
+{
+    const char *end = p + n;
+    while (p < end) {
+        if (*p == '\\') {
+            int k = rlvr__command_len(p, end);
+            bool text = k >= 4 && (memcmp(p + 1, "text", 4) == 0 || memcmp(p + 1, "math", 4) == 0);
+            p += RLVR__MAX(k, 1) + 1;
+            if (p > end) p = end;
+            if (text || (k == 12 && rlvr__starts(p - 12, end, "operatorname")) || (k == 5 && rlvr__starts(p - 5, end, "begin")) ||
+                (k == 3 && rlvr__starts(p - 3, end, "end"))) {
+                const char *close = p < end && *p == '{' ? rlvr__group_end(p, end) : NULL;
+                if (close) p = close;
+            }
+            continue;
+        }
+        const char *word = p;
+        while (p < end && (rlvr__is_alpha(*p) || (unsigned char)*p >= 0xc3)) p += rlvr__is_alpha(*p) ? 1 : RLVR__MIN(2, end - p);
+        if (p - word >= 3 && !rlvr__math_word_is(word, (int)(p - word), "and") && !rlvr__math_word_is(word, (int)(p - word), "sqrt") &&
+            rlvr__is_alpha(*word)) return true;
+        if (p == word) p++;
+    }
+    return false;
+}
+
+/* The whole text as an answer. */
+static bool rlvr__answer_whole(rlvr__math *m, const char *text, size_t n, rlvr__manswer *out)
+{
+    rlvr__mcand c;
+    memset(&c, 0, sizeof c);
+    rlvr__trim(&text, &n);
+    if (!n || n > 512 || rlvr__has_words(text, n) || memchr(text, '#', n)) return false;
+    c.kind = rlvr__plain_number(text, text + n) == text + n ? RLVR__MC_NUMBER : RLVR__MC_FORMULA;
+    c.n = 1;
+    c.part[0].s = text;
+    c.part[0].n = n;
+    bool limit = m->limit, ok = rlvr__answer_read(m, &c, out);
+    if (!ok) m->limit = limit && m->limit;
+    return ok;
+}
+
+/* A place of a formula or a box, or a word that announces an answer. */
+static bool rlvr__has_marks(const char *text, size_t n)
+{
+    const char *end = text + n;
+    for (const char *p = text; p < end; p++)
+        if (*p == '$' || (*p == '\\' && (rlvr__starts(p, end, "\\(") || rlvr__starts(p, end, "\\[") || rlvr__starts(p, end,
+            "\\boxed") ||
+                                         rlvr__starts(p, end, "\\fbox")))) return true;
+    return false;
+}
+
+/* The answer of a text. false: there is none; out->n then tells whether there is text for it all the same. */
+static bool rlvr__math_answer(rlvr__math *m, const char *text, size_t n, bool gold, rlvr__manswer *out)
+{
+    rlvr__manswer first, one;
+    rlvr__mcand box;
+    memset(out, 0, sizeof *out);
+    memset(&first, 0, sizeof first);
+    bool boxed = rlvr__scan_boxes(text, n, &box), marks = rlvr__has_marks(text, n);
+    if (!marks && gold && rlvr__answer_whole(m, text, n, out)) return true;
+    rlvr__mscan *s = (rlvr__mscan *)rlvr__math_alloc(m, sizeof *s);
+    if (!s) return false;
+    rlvr__scan_text(s, text, n);
+    for (int class_ = 0; class_ < 4; class_++) {
+        rlvr__mring *ring = &s->ring[class_];
+        bool box_left = boxed && class_ == 0;
+        if (class_ == 3 && !gold && !marks && rlvr__answer_whole(m, text, n, out)) return true;
+        for (int64_t i = ring->n - 1; (i >= 0 && i > ring->n - 1 - RLVR__MC_KEEP) || box_left; i--) {
+            bool have = i >= 0 && i > ring->n - 1 - RLVR__MC_KEEP;
+            const rlvr__mcand *c = have ? &ring->c[i % RLVR__MC_KEEP] : NULL;
+            bool use_box = box_left && (!c || c->end <= box.end + 64 || (c->begin <= box.begin && c->end >= box.end));
+            if (use_box) { c = &box; box_left = false; i++; }
+            if (rlvr__answer_read(m, c, &one)) { *out = one; return true; }
+            if (m->limit) { *out = one; return false; }
+            if (!first.n) first = one;
+            if (use_box) { *out = one; return false; }
+        }
+    }
+    *out = first;
+    rlvr__trim(&text, &n);
+    if (!out->n && n && n <= 200 && !marks) {      /* words alone: a name */
+        char name[256];
+        size_t k = 0;
+        for (size_t i = 0; i < n; i++)
+            if (!strchr(" ().*", text[i]) || !text[i]) name[k++] = text[i];
+        out->x = k && gold ? rlvr__mx_name(m, RLVR__M_SYM, name, k) : NULL;
+        out->s = text;
+        out->n = n;
+    }
+    return out->x != NULL;
+}
+
+/* ============================================================================================
+   15.4 MATH: EQUAL VALUES                                                         >>math-equal
+   ============================================================================================ */
+
+/* Two expressions are equal, as far as one can tell without a computer algebra system:
+
+     numbers     exactly, as fractions. A decimal against what is no whole number: both rounded to `precision` decimals.
+     sums        terms that are alike cancel exactly first; if nothing or only a number is left, that decides.
+     quotients   of polynomials (also in pi, e and i): by their values modulo two primes at random places, which is exact up to
+                 a chance below 2^-50; large coefficients hide nothing.
+     the rest    by values in long double at random places, complex, each with a bound of its error. Places where a value is
+                 undefined do not count; at least one (of constants) or three (of the others) must, and all that count must
+                 agree within their bounds.
+
+   Variables are real, positive and negative. Integrals, limits and derivatives equal only themselves. */
+
+typedef struct rlvr__cx { long double re, im, err; int bad; } rlvr__cx;      /* bad: 1 undefined, 2 too large */
+
+#define RLVR__CX_EPS   LDBL_EPSILON
+
+static long double rlvr__cx_abs(rlvr__cx a) { return a.im == 0 ? fabsl(a.re) : a.re == 0 ? fabsl(a.im) : hypotl(a.re, a.im); }
+
+static rlvr__cx rlvr__cx_make(long double re, long double im, long double err)
+{
+    rlvr__cx r = {re, im, err, 0};
+    long double most = LDBL_MAX / 1e8L;
+    if (!(re < most && re > -most && im < most && im > -most && err < most)) { r.re = r.im = r.err = 0; r.bad = 2; }
+    return r;
+}
+
+static rlvr__cx rlvr__cx_bad(int why) { rlvr__cx r = {0, 0, 0, why}; return r; }
+
+static rlvr__cx rlvr__cx_real(long double v, long double err) { return rlvr__cx_make(v, 0, err + RLVR__CX_EPS * fabsl(v)); }
+
+static rlvr__cx rlvr__cx_add(rlvr__cx a, rlvr__cx b)
+{
+    if (a.bad || b.bad) return rlvr__cx_bad(a.bad ? a.bad : b.bad);
+    rlvr__cx r = rlvr__cx_make(a.re + b.re, a.im + b.im, a.err + b.err);
+    r.err += RLVR__CX_EPS * rlvr__cx_abs(r);
+    return r;
+}
+
+static rlvr__cx rlvr__cx_mul(rlvr__cx a, rlvr__cx b)
+{
+    if (a.bad || b.bad) return rlvr__cx_bad(a.bad ? a.bad : b.bad);
+    long double x = rlvr__cx_abs(a), y = rlvr__cx_abs(b);
+    return rlvr__cx_make(a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re, x * b.err + y * a.err + 3 * RLVR__CX_EPS * x * y);
+}
+
+static rlvr__cx rlvr__cx_inv(rlvr__cx a)
+{
+    long double size = rlvr__cx_abs(a);
+    if (a.bad) return a;
+    if (!(size > 4 * a.err) || size < LDBL_MIN * 16) return rlvr__cx_bad(1);
+    long double re = a.re / size / size, im = -a.im / size / size;
+    return rlvr__cx_make(re, im, a.err / size / size + 4 * RLVR__CX_EPS / size);
+}
+
+static rlvr__cx rlvr__cx_scale(rlvr__cx a, long double f) { return rlvr__cx_mul(a, rlvr__cx_real(f, 0)); }
+static rlvr__cx rlvr__cx_neg(rlvr__cx a) { a.re = -a.re; a.im = -a.im; return a; }
+static rlvr__cx rlvr__cx_turn(rlvr__cx a) { rlvr__cx r = a; r.re = -a.im; r.im = a.re; return r; }      /* times i */
+
+static rlvr__cx rlvr__cx_exp(rlvr__cx a)
+{
+    if (a.bad) return a;
+    if (a.re > 11000) return rlvr__cx_bad(2);
+    long double e = expl(a.re);
+    if (a.im == 0) return rlvr__cx_make(e, 0, e * (a.err + 2 * RLVR__CX_EPS));
+    return rlvr__cx_make(e * cosl(a.im), e * sinl(a.im), e * (a.err + (4 + fabsl(a.im)) * RLVR__CX_EPS));
+}
+
+static rlvr__cx rlvr__cx_log(rlvr__cx a)
+{
+    long double size = rlvr__cx_abs(a);
+    if (a.bad) return a;
+    if (!(size > 4 * a.err) || size == 0) return rlvr__cx_bad(1);
+    long double im = a.im == 0 && a.re > 0 ? 0 : atan2l(fabsl(a.im) <= a.err ? 0.0L : a.im, a.re);
+        /* on the cut: from above */
+    return rlvr__cx_make(logl(size), im, a.err / size + RLVR__CX_EPS * (4 + fabsl(logl(size))));
+}
+
+static rlvr__cx rlvr__cx_sqrt(rlvr__cx a)
+{
+    if (a.bad || (a.re == 0 && a.im == 0)) return a;
+    if (a.im == 0 || fabsl(a.im) <= a.err) {
+        long double s = sqrtl(fabsl(a.re)), err = (s > 0 ? a.err / (2 * s) : sqrtl(a.err)) + 2 * RLVR__CX_EPS * s;
+        return a.re < 0 ? rlvr__cx_make(0, s, err) : rlvr__cx_make(s, 0, err);
+    }
+    return rlvr__cx_exp(rlvr__cx_scale(rlvr__cx_log(a), 0.5L));
+}
+
+static rlvr__cx rlvr__cx_pow_int(rlvr__cx a, uint32_t n)
+{
+    rlvr__cx r = {1, 0, 0, 0};
+    for (; n; n >>= 1) {
+        if (n & 1) r = rlvr__cx_mul(r, a);
+        if (n > 1) a = rlvr__cx_mul(a, a);
+    }
+    return r;
+}
+
+static rlvr__cx rlvr__cx_pow(rlvr__cx a, rlvr__cx b)
+{
+    if (a.bad || b.bad) return rlvr__cx_bad(a.bad ? a.bad : b.bad);
+    if (b.im == 0 && b.err <= 1e-15L && b.re == floorl(b.re) && fabsl(b.re) <= 4096) {
+        if (a.re == 0 && a.im == 0 && b.re <= 0) return b.re < 0 ? rlvr__cx_bad(1) : rlvr__cx_real(1, 0);
+        rlvr__cx r = rlvr__cx_pow_int(a, (uint32_t)fabsl(b.re));
+        return b.re < 0 ? rlvr__cx_inv(r) : r;
+    }
+    if (a.re == 0 && a.im == 0) return b.re > 0 ? a : rlvr__cx_bad(1);
+    if (b.im == 0 && b.re == 0.5L) return rlvr__cx_sqrt(a);
+    return rlvr__cx_exp(rlvr__cx_mul(rlvr__cx_log(a), b));
+}
+
+static rlvr__cx rlvr__cx_near(long double re, rlvr__cx a)      /* of a real function that is not steep */
+{
+    return rlvr__cx_make(re, 0, 4 * RLVR__CX_EPS * (1 + fabsl(re)) + 2 * a.err * (1 + re * re));
+}
+
+static rlvr__cx rlvr__cx_sin(rlvr__cx a, bool cosine)
+{
+    if (a.bad) return a;
+    if (a.im == 0) return rlvr__cx_make(cosine ? cosl(a.re) : sinl(a.re), 0, a.err + RLVR__CX_EPS * (2 + fabsl(a.re)));
+    if (fabsl(a.im) > 10000) return rlvr__cx_bad(2);
+    rlvr__cx up = rlvr__cx_exp(rlvr__cx_turn(a)), down = rlvr__cx_exp(rlvr__cx_neg(rlvr__cx_turn(a)));
+    if (cosine) return rlvr__cx_scale(rlvr__cx_add(up, down), 0.5L);
+    return rlvr__cx_neg(rlvr__cx_turn(rlvr__cx_scale(rlvr__cx_add(up, rlvr__cx_neg(down)), 0.5L)));
+}
+
+static rlvr__cx rlvr__cx_sinh(rlvr__cx a, bool cosine)
+{
+    rlvr__cx up = rlvr__cx_exp(a), down = rlvr__cx_exp(rlvr__cx_neg(a));
+    return rlvr__cx_scale(rlvr__cx_add(up, cosine ? down : rlvr__cx_neg(down)), 0.5L);
+}
+
+static rlvr__cx rlvr__cx_asin(rlvr__cx a)
+{
+    if (a.bad) return a;
+    if (a.im == 0 && fabsl(a.re) <= 1) return rlvr__cx_near(asinl(a.re), a);
+    rlvr__cx root = rlvr__cx_sqrt(rlvr__cx_add(rlvr__cx_real(1, 0), rlvr__cx_neg(rlvr__cx_mul(a, a))));
+    return rlvr__cx_neg(rlvr__cx_turn(rlvr__cx_log(rlvr__cx_add(rlvr__cx_turn(a), root))));
+}
+
+static rlvr__cx rlvr__cx_atan(rlvr__cx a)
+{
+    if (a.bad) return a;
+    if (a.im == 0) return rlvr__cx_near(atanl(a.re), a);
+    rlvr__cx one = rlvr__cx_real(1, 0), t = rlvr__cx_turn(a);
+    rlvr__cx d = rlvr__cx_add(rlvr__cx_log(rlvr__cx_add(one, rlvr__cx_neg(t))), rlvr__cx_neg(rlvr__cx_log(rlvr__cx_add(one, t))));
+    return rlvr__cx_scale(rlvr__cx_turn(d), 0.5L);
+}
+
+static rlvr__cx rlvr__cx_gamma(rlvr__cx a)      /* of a + 1 */
+{
+    if (a.bad) return a;
+    if (a.im != 0 || a.re > 1700 || a.re < -170) return rlvr__cx_bad(a.re > 1700 ? 2 : 1);
+    if (a.re < 0 && fabsl(a.re - rintl(a.re)) <= 1e-12L) return rlvr__cx_bad(1);
+    long double g = tgammal(a.re + 1);
+    return rlvr__cx_make(g, 0, fabsl(g) * (64 * RLVR__CX_EPS + a.err * 10));
+}
+
+/* A real number that is nearly whole, as that; false: it is not. */
+static bool rlvr__cx_whole(rlvr__cx a, long double *out)
+{
+    *out = rintl(a.re);
+    return !a.bad && fabsl(a.im) <= 1e-12L && fabsl(a.re - *out) <= 1e-12L * (1 + fabsl(a.re)) && fabsl(a.re) < 1e15L;
+}
+
+static rlvr__cx rlvr__mx_value(rlvr__math *m, const rlvr__mx *x, int place);
+
+/* Some smooth function of a name: equal where the arguments are. */
+static rlvr__cx rlvr__call_value(rlvr__math *m, const rlvr__mx *x, int place)
+{
+    uint64_t h = rlvr__math_hash_bytes(x->name, (size_t)x->name_len, 77 + (uint64_t)x->n);
+    rlvr__cx t = rlvr__cx_real((long double)(h >> 40) * 0x1p-24L, 0);
+    for (int i = 0; i < x->n; i++) {
+        h = rlvr__math_mix(h, 5);
+        t = rlvr__cx_add(t, rlvr__cx_scale(rlvr__mx_value(m, x->arg[i], place), 0.5L + (long double)(h >> 40) * 0x1p-24L));
+    }
+    return rlvr__cx_add(rlvr__cx_mul(t, t), rlvr__cx_scale(t, (long double)(h >> 44) * 0x1p-20L));
+}
+
+static const rlvr__mx *rlvr__mx_matrix(rlvr__math *m, const rlvr__mx *x);
+
+static rlvr__cx rlvr__det_value(rlvr__math *m, const rlvr__mx *arg, int place)      /* by elimination */
+{
+    rlvr__cx a[8][8], det = rlvr__cx_real(1, 0);
+    const rlvr__mx *x = rlvr__mx_matrix(m, arg);
+    int n = x ? x->id : 0;
+    if (!x || n < 1 || n > 8 || x->n != n * n) return rlvr__cx_bad(1);
+    for (int i = 0; i < x->n; i++) a[i / n][i % n] = rlvr__mx_value(m, x->arg[i], place);
+    for (int c = 0; c < n; c++) {
+        int best = c;
+        for (int i = c; i < n; i++) {
+            if (a[i][c].bad) return a[i][c];
+            if (rlvr__cx_abs(a[i][c]) > rlvr__cx_abs(a[best][c])) best = i;
+        }
+        if (rlvr__cx_abs(a[best][c]) <= 4 * a[best][c].err) return rlvr__cx_make(0, 0, RLVR__CX_EPS);
+        for (int j = 0; j < n; j++) { rlvr__cx t = a[c][j]; a[c][j] = a[best][j]; a[best][j] = t; }
+        det = rlvr__cx_mul(det, best == c ? a[c][c] : rlvr__cx_neg(a[c][c]));
+        rlvr__cx inverse = rlvr__cx_inv(a[c][c]);
+        for (int i = c + 1; i < n; i++) {
+            rlvr__cx f = rlvr__cx_neg(rlvr__cx_mul(a[i][c], inverse));
+            for (int j = c; j < n; j++) a[i][j] = rlvr__cx_add(a[i][j], rlvr__cx_mul(f, a[c][j]));
+        }
+    }
+    return det;
+}
+
+/* gcd, lcm, max, min, mod, binom */
+static rlvr__cx rlvr__several_value(rlvr__math *m, const rlvr__mx *x, int place)
+{
+    rlvr__cx r = rlvr__mx_value(m, x->arg[0], place);
+    if (x->id == RLVR__F_BINOM) {
+        rlvr__cx k = rlvr__mx_value(m, x->arg[1], place), left = rlvr__cx_add(r, rlvr__cx_neg(k));
+        long double n, whole, v = 1;
+        if (rlvr__cx_whole(r, &n) && rlvr__cx_whole(k, &whole)) {
+            if (whole < 0 || (n >= 0 && whole > n)) return rlvr__cx_real(0, 0);
+            if (n >= 0 && n - whole < whole) whole = n - whole;
+            if (whole > 5000) return rlvr__cx_bad(2);
+            for (long double i = 1; i <= whole; i++) v = v * (n - whole + i) / i;
+            return rlvr__cx_make(v, 0, fabsl(v) * RLVR__CX_EPS * (2 * whole + 1));
+        }
+        return rlvr__cx_mul(rlvr__cx_gamma(r), rlvr__cx_inv(rlvr__cx_mul(rlvr__cx_gamma(k), rlvr__cx_gamma(left))));
+    }
+    for (int i = 1; i < x->n && !r.bad; i++) {
+        rlvr__cx b = rlvr__mx_value(m, x->arg[i], place);
+        long double p, q;
+        if (b.bad) return b;
+        if (x->id == RLVR__F_MAX || x->id == RLVR__F_MIN) {
+            if (r.im != 0 || b.im != 0) return rlvr__cx_bad(1);
+            if ((b.re > r.re) == (x->id == RLVR__F_MAX)) r = b;
+        } else if (x->id == RLVR__F_MOD) {
+            if (r.im != 0 || b.im != 0 || b.re == 0) return rlvr__cx_bad(1);
+            long double k = floorl(r.re / b.re + 1e-15L);
+            r = rlvr__cx_make(r.re - k * b.re, 0, r.err + fabsl(k) * b.err + RLVR__CX_EPS * fabsl(r.re));
+        } else {
+            if (!rlvr__cx_whole(r, &p) || !rlvr__cx_whole(b, &q)) return rlvr__cx_bad(1);
+            long double u = fabsl(p), v = fabsl(q);
+            while (v > 0) { long double t = fmodl(u, v); u = v; v = t; }
+            r = rlvr__cx_real(x->id == RLVR__F_GCD ? u : u > 0 ? fabsl(p) / u * fabsl(q) : 0, 0);
+        }
+    }
+    return r;
+}
+
+static rlvr__cx rlvr__function_value(rlvr__math *m, const rlvr__mx *x, int place)
+{
+    if (x->id == RLVR__F_DET) return rlvr__det_value(m, x->arg[0], place);
+    if (x->n != 1 || (x->id >= RLVR__F_BINOM && x->id <= RLVR__F_MIN)) return rlvr__several_value(m, x, place);
+    rlvr__cx a = rlvr__mx_value(m, x->arg[0], place), one = rlvr__cx_real(1, 0), half = rlvr__cx_real(1.57079632679489661923132L,
+        0);
+    if (a.bad || !rlvr__math_spend(m, 60)) return a;
+    long double v;
+    switch (x->id) {
+    case RLVR__F_SIN: return rlvr__cx_sin(a, false);
+    case RLVR__F_COS: return rlvr__cx_sin(a, true);
+    case RLVR__F_TAN: return rlvr__cx_mul(rlvr__cx_sin(a, false), rlvr__cx_inv(rlvr__cx_sin(a, true)));
+    case RLVR__F_COT: return rlvr__cx_mul(rlvr__cx_sin(a, true), rlvr__cx_inv(rlvr__cx_sin(a, false)));
+    case RLVR__F_CSC: return rlvr__cx_inv(rlvr__cx_sin(a, false));
+    case RLVR__F_SEC: return rlvr__cx_inv(rlvr__cx_sin(a, true));
+    case RLVR__F_ASIN: return rlvr__cx_asin(a);
+    case RLVR__F_ACOS: return rlvr__cx_add(half, rlvr__cx_neg(rlvr__cx_asin(a)));
+    case RLVR__F_ATAN: return rlvr__cx_atan(a);
+    case RLVR__F_ACSC: return rlvr__cx_asin(rlvr__cx_inv(a));
+    case RLVR__F_ASEC: return rlvr__cx_add(half, rlvr__cx_neg(rlvr__cx_asin(rlvr__cx_inv(a))));
+    case RLVR__F_ACOT: return a.re == 0 && a.im == 0 ? half : rlvr__cx_atan(rlvr__cx_inv(a));
+    case RLVR__F_SINH: return rlvr__cx_sinh(a, false);
+    case RLVR__F_COSH: return rlvr__cx_sinh(a, true);
+    case RLVR__F_TANH: return rlvr__cx_mul(rlvr__cx_sinh(a, false), rlvr__cx_inv(rlvr__cx_sinh(a, true)));
+    case RLVR__F_ASINH: return rlvr__cx_log(rlvr__cx_add(a, rlvr__cx_sqrt(rlvr__cx_add(rlvr__cx_mul(a, a), one))));
+    case RLVR__F_ACOSH:
+        return rlvr__cx_log(rlvr__cx_add(a, rlvr__cx_mul(rlvr__cx_sqrt(rlvr__cx_add(a, one)), rlvr__cx_sqrt(rlvr__cx_add(a,
+            rlvr__cx_neg(one))))));
+    case RLVR__F_ATANH: return rlvr__cx_scale(rlvr__cx_add(rlvr__cx_log(rlvr__cx_add(one, a)),
+        rlvr__cx_neg(rlvr__cx_log(rlvr__cx_add(one, rlvr__cx_neg(a))))), 0.5L);
+    case RLVR__F_LOG: return rlvr__cx_log(a);
+    case RLVR__F_EXP: return rlvr__cx_exp(a);
+    case RLVR__F_ABS: return rlvr__cx_make(rlvr__cx_abs(a), 0, a.err + RLVR__CX_EPS * rlvr__cx_abs(a));
+    case RLVR__F_FLOOR: case RLVR__F_CEIL:
+        if (a.im != 0) return rlvr__cx_bad(1);
+        if (rlvr__cx_whole(a, &v)) return rlvr__cx_real(v, 0);
+        return rlvr__cx_real(x->id == RLVR__F_FLOOR ? floorl(a.re) : ceill(a.re), 0);
+    case RLVR__F_FACT: return rlvr__cx_gamma(a);
+    case RLVR__F_SIGN: return a.im != 0 ? rlvr__cx_bad(1) : rlvr__cx_real(a.re > a.err ? 1 : a.re < -a.err ? -1 : 0, 0);
+    case RLVR__F_RE: return rlvr__cx_make(a.re, 0, a.err);
+    case RLVR__F_IM: return rlvr__cx_make(a.im, 0, a.err);
+    case RLVR__F_CONJ: a.im = -a.im; return a;
+    case RLVR__F_ARG: a = rlvr__cx_log(a); return rlvr__cx_make(a.im, 0, a.err);
+    default: return rlvr__cx_bad(1);
+    }
+}
+
+static rlvr__cx rlvr__sum_value(rlvr__math *m, const rlvr__mx *x, int place)
+{
+    bool sum = x->op == RLVR__M_SUM;
+    long double from, to;
+    rlvr__cx r = rlvr__cx_real(sum ? 0 : 1, 0);
+    if (!rlvr__cx_whole(rlvr__mx_value(m, x->arg[1], place), &from) || !rlvr__cx_whole(rlvr__mx_value(m, x->arg[2], place),
+        &to)) return rlvr__cx_bad(1);
+    if (to - from > 20000 || m->n_bound == 8) return rlvr__cx_bad(2);
+    m->bound[m->n_bound].name = x->arg[0]->hash;
+    m->n_bound++;
+    for (long double k = from; k <= to && !r.bad && rlvr__math_spend(m, 10); k++) {
+        m->bound[m->n_bound - 1].value = k;
+        rlvr__cx v = rlvr__mx_value(m, x->arg[3], place);
+        r = sum ? rlvr__cx_add(r, v) : rlvr__cx_mul(r, v);
+    }
+    m->n_bound--;
+    return m->limit ? rlvr__cx_bad(2) : r;
+}
+
+static rlvr__cx rlvr__symbol_value(rlvr__math *m, const rlvr__mx *x, int place)
+{
+    for (int i = m->n_bound - 1; i >= 0; i--)
+        if (m->bound[i].name == x->hash) return rlvr__cx_make(m->bound[i].value, 0, 0);
+    if (x->name_len == 1 && x->name[0] == 'i') return rlvr__cx_make(0, 1, 0);
+    uint64_t h = rlvr__math_mix(x->hash, (uint64_t)place + 1);
+    long double v = 0.25L + 2.5L * (long double)(h >> 24) * 0x1p-40L;
+    return rlvr__cx_make(place > 1 && (h & 1) ? -v : v, 0, 0);
+}
+
+/* The value of x at a random place; places 0 and 1 have positive variables only. */
+static rlvr__cx rlvr__mx_value(rlvr__math *m, const rlvr__mx *x, int place)
+{
+    if (!rlvr__math_spend(m, 12)) return rlvr__cx_bad(2);
+    rlvr__cx r;
+    switch (x->op) {
+    case RLVR__M_NUM: return rlvr__cx_real(rlvr__rat_value(x->rat), 0);
+    case RLVR__M_SYM: return rlvr__symbol_value(m, x, place);
+    case RLVR__M_PI: return rlvr__cx_real(3.14159265358979323846264L, 0);
+    case RLVR__M_E: return rlvr__cx_real(2.71828182845904523536029L, 0);
+    case RLVR__M_ADD:
+        r = rlvr__mx_value(m, x->arg[0], place);
+        for (int i = 1; i < x->n && !r.bad; i++) r = rlvr__cx_add(r, rlvr__mx_value(m, x->arg[i], place));
+        return r;
+    case RLVR__M_MUL:
+        r = rlvr__mx_value(m, x->arg[0], place);
+        for (int i = 1; i < x->n && !r.bad; i++) r = rlvr__cx_mul(r, rlvr__mx_value(m, x->arg[i], place));
+        return r;
+    case RLVR__M_POW: return rlvr__cx_pow(rlvr__mx_value(m, x->arg[0], place), rlvr__mx_value(m, x->arg[1], place));
+    case RLVR__M_PCT: return rlvr__cx_scale(rlvr__mx_value(m, x->arg[0], place), 0.01L);
+    case RLVR__M_FN: return rlvr__function_value(m, x, place);
+    case RLVR__M_CALL: return rlvr__call_value(m, x, place);
+    case RLVR__M_SUM: case RLVR__M_PROD: return rlvr__sum_value(m, x, place);
+    case RLVR__M_OPAQUE: return rlvr__cx_real((long double)(rlvr__math_mix(x->hash, (uint64_t)place) >> 24) * 0x1p-40L + 0.1L, 0);
+    default: return rlvr__cx_bad(1);
+    }
+}
+
+static bool rlvr__mx_any(const rlvr__mx *x, bool (*is)(const rlvr__mx *))
+{
+    if (is(x)) return true;
+    for (int i = 0; i < x->n; i++)
+        if (rlvr__mx_any(x->arg[i], is)) return true;
+    return false;
+}
+
+static bool rlvr__mx_is_variable(const rlvr__mx *x)
+{
+    return (x->op == RLVR__M_SYM && !(x->name_len == 1 && x->name[0] == 'i')) || x->op == RLVR__M_CALL || x->op == RLVR__M_OPAQUE;
+}
+static bool rlvr__mx_is_endless(const rlvr__mx *x) { return x->op == RLVR__M_INF || x->op == RLVR__M_OPAQUE; }
+static bool rlvr__mx_constant(const rlvr__mx *x) { return !rlvr__mx_any(x, rlvr__mx_is_variable); }
+
+/* ---- values modulo a prime p = 1 mod 4, below 2^31: sums, products and whole powers; others are not `ok` ---- */
+
+static uint32_t rlvr__mod_pow(uint32_t a, uint32_t n, uint32_t p)
+{
+    uint64_t r = 1, b = a % p;
+    for (; n; n >>= 1, b = b * b % p)
+        if (n & 1) r = r * b % p;
+    return (uint32_t)r;
+}
+
+static uint32_t rlvr__mx_mod(rlvr__math *m, const rlvr__mx *x, uint32_t p, int place, bool *ok)
+{
+    uint64_t r = x->op == RLVR__M_MUL;
+    int32_t e;
+    if (!*ok || !rlvr__math_spend(m, 6)) { *ok = false; return 0; }
+    if (x->op == RLVR__M_NUM) {
+        uint32_t top = rlvr__big_mod(x->rat.p, p), down = rlvr__big_mod(x->rat.q, p);
+        rlvr__math_spend(m, 40 + x->rat.p.n + x->rat.q.n);
+        if (!down) *ok = false;
+        r = (uint64_t)top * (down == 1 ? 1 : rlvr__mod_pow(down, p - 2, p)) % p;
+        return x->rat.negative && r ? p - (uint32_t)r : (uint32_t)r;
+    }
+    if (x->op == RLVR__M_SYM && x->name_len == 1 && x->name[0] == 'i') {      /* a root of -1 */
+        for (uint32_t g = 2; g < 100; g++) {
+            r = rlvr__mod_pow(g, (p - 1) / 4, p);
+            if (r * r % p == p - 1) return (uint32_t)r;
+        }
+    }
+    if (x->op == RLVR__M_SYM || x->op == RLVR__M_PI || x->op == RLVR__M_E) return (uint32_t)(rlvr__math_mix(x->hash,
+        p + (uint64_t)place) % (p - 2)) + 1;
+    if (x->op == RLVR__M_PCT) return (uint32_t)((uint64_t)rlvr__mx_mod(m, x->arg[0], p, place, ok) * rlvr__mod_pow(100, p - 2,
+        p) % p);
+    if (x->op == RLVR__M_POW && x->arg[1]->op == RLVR__M_NUM && rlvr__rat_int(x->arg[1]->rat, &e)) {
+        uint32_t b = rlvr__mx_mod(m, x->arg[0], p, place, ok);
+        if (x->arg[0]->op == RLVR__M_E) *ok = false;      /* e^2 e^x: e is a number there, not a name alone */
+        if (e < 0 && !b) *ok = false;
+        rlvr__math_spend(m, 60);
+        b = rlvr__mod_pow(b, (uint32_t)(e < 0 ? -(int64_t)e : e), p);
+        return e < 0 ? rlvr__mod_pow(b, p - 2, p) : b;
+    }
+    if (x->op != RLVR__M_ADD && x->op != RLVR__M_MUL) { *ok = false; return 0; }
+    for (int i = 0; i < x->n && *ok; i++) {
+        uint64_t v = rlvr__mx_mod(m, x->arg[i], p, place, ok);
+        r = x->op == RLVR__M_ADD ? (r + v) % p : r * v % p;
+    }
+    return (uint32_t)r;
+}
+
+/* ---- differences ---- */
+
+typedef struct rlvr__mterm { uint64_t key; rlvr__rat factor; const rlvr__mx *rest; } rlvr__mterm;      /* rest NULL: a number */
+typedef struct rlvr__mterms { rlvr__mterm *t; int n, cap; } rlvr__mterms;
+
+/* Adds factor * x to a list of terms: sums opened, numbers taken out of products. */
+static void rlvr__terms_of(rlvr__math *m, const rlvr__mx *x, rlvr__rat factor, rlvr__mterms *out)
+{
+    if (!x || !rlvr__rat_ok(factor) || !rlvr__math_spend(m, 4)) { m->limit |= !x; return; }
+    if (x->op == RLVR__M_PCT) { rlvr__terms_of(m, x->arg[0], rlvr__rat_mul(m, factor, rlvr__rat_make(m, rlvr__big_of(m, 1),
+        rlvr__big_of(m, 100), false)), out); return; }
+    if (x->op == RLVR__M_ADD) { for (int i = 0; i < x->n; i++) rlvr__terms_of(m, x->arg[i], factor, out); return; }
+    if (x->op == RLVR__M_MUL && x->arg[0]->op == RLVR__M_NUM) {
+        rlvr__terms_of(m, rlvr__mx_fold(m, RLVR__M_MUL, x->arg + 1, x->n - 1), rlvr__rat_mul(m, factor, x->arg[0]->rat), out);
+        return;
+    }
+    if (out->n == out->cap) {
+        int cap = out->cap ? 2 * out->cap : 32;
+        rlvr__mterm *more = RLVR__MATH_NEW(m, rlvr__mterm, cap);
+        if (!more) return;
+        if (out->n) memcpy(more, out->t, (size_t)out->n * sizeof *more);
+        out->t = more;
+        out->cap = cap;
+    }
+    rlvr__mterm *t = &out->t[out->n++];
+    bool number = x->op == RLVR__M_NUM;
+    t->key = number ? 0 : x->hash;
+    t->factor = number ? rlvr__rat_mul(m, factor, x->rat) : factor;
+    t->rest = number ? NULL : x;
+}
+
+static int rlvr__terms_order(const void *a, const void *b)
+{
+    uint64_t x = ((const rlvr__mterm *)a)->key, y = ((const rlvr__mterm *)b)->key;
+    return x < y ? -1 : x > y;
+}
+
+/* Joins terms that are alike; those that cancel go. */
+static void rlvr__terms_join(rlvr__math *m, rlvr__mterms *s)
+{
+    int n = 0;
+    if (s->n) qsort(s->t, (size_t)s->n, sizeof *s->t, rlvr__terms_order);
+    for (int i = 0; i < s->n; i++) {
+        if (n && s->t[n - 1].key == s->t[i].key) s->t[n - 1].factor = rlvr__rat_add(m, s->t[n - 1].factor, s->t[i].factor);
+        else s->t[n++] = s->t[i];
+        if (!rlvr__rat_ok(s->t[n - 1].factor)) { m->limit = true; return; }
+        if (s->t[n - 1].factor.p.n == 0) n--;
+    }
+    s->n = n;
+}
+
+static rlvr__cx rlvr__terms_value(rlvr__math *m, const rlvr__mterms *s, int place, long double *scale)
+{
+    rlvr__cx sum = rlvr__cx_make(0, 0, 0);
+    *scale = 0;
+    for (int i = 0; i < s->n; i++) {
+        rlvr__cx v = rlvr__cx_real(rlvr__rat_value(s->t[i].factor), 0);
+        if (s->t[i].rest) v = rlvr__cx_mul(v, rlvr__mx_value(m, s->t[i].rest, place));
+        sum = rlvr__cx_add(sum, v);
+        if (sum.bad) return sum;
+        *scale = RLVR__MAX(*scale, rlvr__cx_abs(v));
+    }
+    return sum;
+}
+
+/* 1: zero, 0: not, -1: cannot be told this way. */
+static int rlvr__terms_mod(rlvr__math *m, const rlvr__mterms *s)
+{
+    static const uint32_t prime[2] = {2147483629u, 2147483549u};
+    for (int k = 0; k < 4; k++) {
+        uint32_t p = prime[k % 2];
+        uint64_t sum = 0;
+        bool ok = true;
+        for (int i = 0; i < s->n && ok; i++) {
+            const rlvr__mx *factor = rlvr__mx_num(m, s->t[i].factor, false, false);
+            if (!factor) return -1;
+            uint64_t v = rlvr__mx_mod(m, factor, p, k, &ok);
+            if (s->t[i].rest) v = v * rlvr__mx_mod(m, s->t[i].rest, p, k, &ok) % p;
+            sum = (sum + v) % p;
+        }
+        if (!ok) return -1;
+        if (sum) return 0;
+    }
+    return 1;
+}
+
+/* Whether the sum of the terms is zero everywhere. A number among them is the first: beside it an error must stay below one. */
+static bool rlvr__terms_zero(rlvr__math *m, const rlvr__mterms *s)
+{
+    bool constant = true;
+    if (m->limit) return false;
+    if (!s->n) return true;
+    if (s->n == 1 && !s->t[0].rest) return false;
+    int exact = rlvr__terms_mod(m, s), agreed = 0;
+    if (exact >= 0) return exact == 1;
+    for (int i = 0; i < s->n; i++) constant &= !s->t[i].rest || rlvr__mx_constant(s->t[i].rest);
+    for (int place = 0; place < (constant ? 1 : 8); place++) {
+        long double scale;
+        rlvr__cx v = rlvr__terms_value(m, s, place, &scale);
+        if (m->limit) return false;
+        if (v.bad) continue;
+        if (rlvr__cx_abs(v) > 16 * v.err) return false;
+        if (16 * v.err > 1e-9L * scale || (!s->t[0].rest && 16 * v.err > 0.01L)) continue;      /* nothing can be told here */
+        agreed++;
+    }
+    return agreed >= (constant ? 1 : 3);
+}
+
+static bool rlvr__mx_zero_difference(rlvr__math *m, const rlvr__mx *a, const rlvr__mx *b)
+{
+    rlvr__mterms s = {NULL, 0, 0};
+    if (a->hash == b->hash) return true;
+    rlvr__terms_of(m, a, rlvr__rat_of(m, 1), &s);
+    rlvr__terms_of(m, b, rlvr__rat_of(m, -1), &s);
+    rlvr__terms_join(m, &s);
+    return rlvr__terms_zero(m, &s);
+}
+
+/* ============================================================================================
+   15.4a MATH: GOLD AND PREDICTION                                                  >>math-meet
+   ============================================================================================ */
+
+/* How gold and prediction meet, and which side may say more, is as Math-Verify's, from where the field's golds come: an
+   equation answers a bare gold by its right side; a bare prediction answers an assignment (x = 5); two assignments need the
+   same variable; a relation as gold may be answered by its set, the other way round only with allow_set_relation_comp. Lists
+   and sets have no order; a tuple has one, and a list or a set that answers it is taken in the order written; an open
+   interval (a,b) is also a pair. n% is n or n/100. */
+
+/* ---- matrices ---- */
+
+/* x as a matrix, its sums, multiples, products and transposes carried out; NULL: it is none. */
+static const rlvr__mx *rlvr__mx_matrix(rlvr__math *m, const rlvr__mx *x)
+{
+    if (!x || x->op == RLVR__M_MATRIX) return x;
+    if (!rlvr__math_spend(m, 10)) return NULL;
+    if (x->op == RLVR__M_FN && x->id == RLVR__F_TRANSPOSE) {
+        const rlvr__mx *a = rlvr__mx_matrix(m, x->arg[0]);
+        int rows = a ? a->n / a->id : 0;
+        rlvr__mx *t = a ? rlvr__mx_new(m, RLVR__M_MATRIX, rows, a->n) : NULL;
+        for (int i = 0; t && i < a->n; i++) t->arg[i % a->id * rows + i / a->id] = a->arg[i];
+        return rlvr__mx_done(t);
+    }
+    if (x->op != RLVR__M_ADD && x->op != RLVR__M_MUL) return NULL;
+    const rlvr__mx *r = NULL, *scalar = rlvr__mx_int(m, 1);
+    for (int i = 0; i < x->n; i++) {
+        const rlvr__mx *a = rlvr__mx_matrix(m, x->arg[i]);
+        if (!a && x->op == RLVR__M_ADD) return NULL;
+        if (!a) { scalar = rlvr__mx_mul(m, scalar, x->arg[i]); continue; }
+        if (!r) { r = a; continue; }
+        bool sum = x->op == RLVR__M_ADD;
+        int rows = r->n / r->id, inner = r->id, columns = a->id;
+        if (sum ? r->id != a->id || r->n != a->n : inner != a->n / a->id) return NULL;
+        if ((int64_t)rows * columns * inner > 20000) { m->limit = true; return NULL; }
+        rlvr__mx *t = rlvr__mx_new(m, RLVR__M_MATRIX, columns, rows * columns);
+        for (int k = 0; t && k < t->n; k++) {
+            t->arg[k] = sum ? rlvr__mx_add(m, r->arg[k], a->arg[k]) : rlvr__mx_int(m, 0);
+            for (int j = 0; !sum && j < inner; j++)
+                t->arg[k] = rlvr__mx_add(m, t->arg[k], rlvr__mx_mul(m, r->arg[k / columns * inner + j],
+                    a->arg[j * columns + k % columns]));
+        }
+        r = rlvr__mx_done(t);
+        if (!r) return NULL;
+    }
+    if (!r || !scalar || rlvr__mx_is_int(scalar, 1)) return r;
+    rlvr__mx *t = rlvr__mx_new(m, RLVR__M_MATRIX, r->id, r->n);
+    for (int i = 0; t && i < r->n; i++) t->arg[i] = rlvr__mx_mul(m, scalar, r->arg[i]);
+    return rlvr__mx_done(t);
+}
+
+/* ---- sets of real numbers: sorted pieces that do not touch ---- */
+
+#define RLVR__PIECES 64
+typedef struct rlvr__math_piece { long double a, b; bool a_open, b_open; } rlvr__math_piece;
+typedef struct rlvr__pieces { rlvr__math_piece p[RLVR__PIECES]; int n; } rlvr__pieces;
+
+#define RLVR__ENDLESS 1e300L
+
+static int rlvr__end_order(long double a, long double b)
+{
+    if (fabsl(a - b) <= 1e-15L * (1 + fabsl(a))) return 0;
+    return a < b ? -1 : 1;
+}
+
+static int rlvr__endless_sign(const rlvr__mx *x)      /* of infinity; 0: it is something else */
+{
+    if (x->op == RLVR__M_INF) return 1;
+    bool times = x->op == RLVR__M_MUL && x->n == 2 && x->arg[0]->op == RLVR__M_NUM && x->arg[1]->op == RLVR__M_INF;
+    return times ? x->arg[0]->rat.negative ? -1 : 1 : 0;
+}
+
+static bool rlvr__end_value(rlvr__math *m, const rlvr__mx *x, long double *out)
+{
+    int endless = rlvr__endless_sign(x);
+    if (endless) { *out = endless < 0 ? -RLVR__ENDLESS : RLVR__ENDLESS; return true; }
+    if (!rlvr__mx_constant(x)) return false;
+    rlvr__cx v = rlvr__mx_value(m, x, 0);
+    *out = v.re;
+    return !v.bad && v.im == 0 && fabsl(v.re) < RLVR__ENDLESS;
+}
+
+static bool rlvr__pieces_add(rlvr__pieces *s, long double a, long double b, bool a_open, bool b_open)
+{
+    int order = rlvr__end_order(a, b);
+    if (order > 0 || (order == 0 && (a_open || b_open))) return true;
+    if (s->n == RLVR__PIECES) return false;
+    rlvr__math_piece p = {a, b, a_open, b_open};
+    int i = s->n++;
+    for (; i > 0 && (rlvr__end_order(s->p[i - 1].a, a) > 0 || (rlvr__end_order(s->p[i - 1].a, a) == 0 && s->p[i - 1].a_open &&
+        !a_open)); i--) s->p[i] = s->p[i - 1];
+    s->p[i] = p;
+    int n = 0;      /* joins those that touch */
+    for (i = 0; i < s->n; i++) {
+        rlvr__math_piece *last = n ? &s->p[n - 1] : NULL;
+        int gap = last ? rlvr__end_order(s->p[i].a, last->b) : 1;
+        if (last && (gap < 0 || (gap == 0 && !(last->b_open && s->p[i].a_open)))) {
+            int ends = rlvr__end_order(s->p[i].b, last->b);
+            if (ends > 0) { last->b = s->p[i].b; last->b_open = s->p[i].b_open; }
+            else if (ends == 0) last->b_open = last->b_open && s->p[i].b_open;
+        } else s->p[n++] = s->p[i];
+    }
+    s->n = n;
+    return true;
+}
+
+static bool rlvr__pieces_not(const rlvr__pieces *a, rlvr__pieces *out)      /* all that is not in a */
+{
+    long double from = -RLVR__ENDLESS;
+    bool open = true, ok = true;
+    out->n = 0;
+    for (int i = 0; i < a->n; i++) {
+        if (rlvr__end_order(from, a->p[i].a) < 0 || !open) ok &= rlvr__pieces_add(out, from, a->p[i].a, open, !a->p[i].a_open);
+        from = a->p[i].b;
+        open = !a->p[i].b_open;
+    }
+    return ok && (from >= RLVR__ENDLESS || rlvr__pieces_add(out, from, RLVR__ENDLESS, open, true));
+}
+
+static bool rlvr__pieces_and(const rlvr__pieces *a, const rlvr__pieces *b, rlvr__pieces *out)
+{
+    out->n = 0;
+    for (int i = 0; i < a->n; i++)
+        for (int j = 0; j < b->n; j++) {
+            const rlvr__math_piece *p = &a->p[i], *q = &b->p[j];
+            int low = rlvr__end_order(p->a, q->a), high = rlvr__end_order(p->b, q->b);
+            bool a_open = low > 0 ? p->a_open : low < 0 ? q->a_open : p->a_open || q->a_open;
+            bool b_open = high < 0 ? p->b_open : high > 0 ? q->b_open : p->b_open || q->b_open;
+            if (!rlvr__pieces_add(out, low > 0 ? p->a : q->a, high < 0 ? p->b : q->b, a_open, b_open)) return false;
+        }
+    return true;
+}
+
+static bool rlvr__pieces_of(rlvr__math *m, const rlvr__mx *x, rlvr__pieces *out, int depth)
+{
+    long double a, b;
+    out->n = 0;
+    if (depth > 12 || !rlvr__math_spend(m, 2000)) return false;      /* the frames are large */
+    if (x->op == RLVR__M_NAMED && x->id == 'R') return rlvr__pieces_add(out, -RLVR__ENDLESS, RLVR__ENDLESS, true, true);
+    if (x->op == RLVR__M_INTERVAL) {
+        if (!rlvr__end_value(m, x->arg[0], &a) || !rlvr__end_value(m, x->arg[1], &b)) return false;
+        return rlvr__pieces_add(out, a, b, (x->id & 1) || a <= -RLVR__ENDLESS, (x->id & 2) || b >= RLVR__ENDLESS);
+    }
+    if (x->op == RLVR__M_SET) {
+        for (int i = 0; i < x->n; i++)
+            if (!rlvr__end_value(m, x->arg[i], &a) || fabsl(a) >= RLVR__ENDLESS || !rlvr__pieces_add(out, a, a, false,
+                false)) return false;
+        return true;
+    }
+    if (x->op != RLVR__M_UNION && x->op != RLVR__M_MEET && x->op != RLVR__M_MINUS) return false;
+    rlvr__pieces *one = RLVR__MATH_NEW(m, rlvr__pieces, 3);
+    if (!one || !rlvr__pieces_of(m, x->arg[0], one, depth + 1) || !rlvr__pieces_of(m, x->arg[1], one + 1,
+        depth + 1)) return false;
+    if (x->op == RLVR__M_UNION) {
+        *out = one[0];
+        for (int i = 0; i < one[1].n; i++)
+            if (!rlvr__pieces_add(out, one[1].p[i].a, one[1].p[i].b, one[1].p[i].a_open, one[1].p[i].b_open)) return false;
+        return true;
+    }
+    if (x->op == RLVR__M_MINUS) { if (!rlvr__pieces_not(&one[1], &one[2])) return false; }
+    else one[2] = one[1];
+    return rlvr__pieces_and(&one[0], &one[2], out);
+}
+
+static bool rlvr__pieces_equal(const rlvr__pieces *a, const rlvr__pieces *b)
+{
+    if (a->n != b->n) return false;
+    for (int i = 0; i < a->n; i++)
+        if (rlvr__end_order(a->p[i].a, b->p[i].a) || rlvr__end_order(a->p[i].b, b->p[i].b) || a->p[i].a_open != b->p[i].a_open ||
+            a->p[i].b_open != b->p[i].b_open) return false;
+    return true;
+}
+
+/* ---- gold and prediction ---- */
+
+static bool rlvr__math_equal(rlvr__math *m, const rlvr__mx *gold, const rlvr__mx *given);
+
+static bool rlvr__is_relation(const rlvr__mx *x) { return x->op == RLVR__M_REL || x->op == RLVR__M_CHAIN; }
+
+static bool rlvr__is_equation(const rlvr__mx *x)
+{
+    if (x->op == RLVR__M_REL) return x->id == RLVR__REL_EQ;
+    for (int i = 0; x->op == RLVR__M_CHAIN && i < x->n; i++)
+        if (x->arg[i]->id != RLVR__REL_EQ) return false;
+    return x->op == RLVR__M_CHAIN;
+}
+
+static const rlvr__mx *rlvr__left_of(const rlvr__mx *x) { return x->op == RLVR__M_CHAIN ? x->arg[0]->arg[0] : x->arg[0]; }
+static const rlvr__mx *rlvr__right_of(const rlvr__mx *x) { return x->op == RLVR__M_CHAIN ? x->arg[x->n - 1]->arg[1] : x->arg[1]; }
+static bool rlvr__is_assignment(const rlvr__mx *x) { return rlvr__is_equation(x) && rlvr__mx_only_symbols(rlvr__left_of(x)); }
+
+/* The set of a relation in one variable: x > 1, 1 < x <= 2, x = 3, x != 4; NULL: it is another. */
+static const rlvr__mx *rlvr__relation_set(rlvr__math *m, const rlvr__mx *x)
+{
+    static const int flipped[] = {RLVR__REL_EQ, RLVR__REL_NE, RLVR__REL_GT, RLVR__REL_LT, RLVR__REL_GE, RLVR__REL_LE};
+    const rlvr__mx *inf = rlvr__mx_many(m, RLVR__M_INF, 0, NULL, 0);
+    if (x->op == RLVR__M_CHAIN) {
+        const rlvr__mx *a = x->n == 2 ? rlvr__relation_set(m, x->arg[0]) : NULL, *b = x->n == 2 ? rlvr__relation_set(m,
+            x->arg[1]) : NULL;
+        if (!a || !b || x->arg[0]->arg[1]->hash != x->arg[1]->arg[0]->hash ||
+            !rlvr__mx_only_symbols(x->arg[0]->arg[1])) return NULL;
+        if (a->op != RLVR__M_INTERVAL || b->op != RLVR__M_INTERVAL) return NULL;
+        bool up = x->arg[0]->id == RLVR__REL_LT || x->arg[0]->id == RLVR__REL_LE, too = x->arg[1]->id == RLVR__REL_LT ||
+            x->arg[1]->id == RLVR__REL_LE;
+        const rlvr__mx *low = up ? a : b, *high = up ? b : a;
+        return up == too ? rlvr__mx_two(m, RLVR__M_INTERVAL, (low->id & 1) | (high->id & 2), low->arg[0], high->arg[1]) : NULL;
+    }
+    const rlvr__mx *v = x->arg[0], *k = x->arg[1];
+    int rel = x->id;
+    if (!rlvr__mx_only_symbols(v)) { v = x->arg[1]; k = x->arg[0]; rel = flipped[rel]; }
+    if ((v->op != RLVR__M_SYM && v->op != RLVR__M_CALL) || !rlvr__mx_constant(k) || rlvr__mx_set_like(k)) return NULL;
+    if (rel == RLVR__REL_EQ) return rlvr__mx_one(m, RLVR__M_SET, 0, k);
+    if (rel == RLVR__REL_NE) return rlvr__mx_two(m, RLVR__M_MINUS, 0, rlvr__mx_many(m, RLVR__M_NAMED, 'R', NULL, 0),
+        rlvr__mx_one(m, RLVR__M_SET, 0, k));
+    if (rel == RLVR__REL_GT || rel == RLVR__REL_GE) return rlvr__mx_two(m, RLVR__M_INTERVAL, (rel == RLVR__REL_GT) | 2, k, inf);
+    return rlvr__mx_two(m, RLVR__M_INTERVAL, 1 | (rel == RLVR__REL_LT ? 2 : 0), rlvr__mx_neg(m, inf), k);
+}
+
+/* Whether a is b times one number other than zero: two equations a = 0 and b = 0 are then the same. */
+static bool rlvr__proportional(rlvr__math *m, const rlvr__mx *a, const rlvr__mx *b)
+{
+    if (rlvr__mx_constant(a) || rlvr__mx_constant(b)) return false;
+    rlvr__cx ratio = rlvr__cx_bad(1);
+    int agreed = 0;
+    for (int place = 0; place < 8; place++) {
+        rlvr__cx x = rlvr__mx_value(m, a, place), y = rlvr__mx_value(m, b, place), q = rlvr__cx_mul(x, rlvr__cx_inv(y));
+        if (q.bad || rlvr__cx_abs(x) <= 16 * x.err) continue;
+        if (ratio.bad) { ratio = q; continue; }
+        if (rlvr__cx_abs(rlvr__cx_add(q, rlvr__cx_neg(ratio))) > 16 * (q.err + ratio.err)) return false;
+        if (16 * q.err > 1e-9L * rlvr__cx_abs(q)) continue;
+        agreed++;
+    }
+    return agreed >= 3 && !m->limit;
+}
+
+static bool rlvr__relations_equal(rlvr__math *m, const rlvr__mx *gold, const rlvr__mx *given)
+{
+    static const int flipped[] = {RLVR__REL_EQ, RLVR__REL_NE, RLVR__REL_GT, RLVR__REL_LT, RLVR__REL_GE, RLVR__REL_LE};
+    if (gold->op != given->op) return false;
+    if (gold->op == RLVR__M_CHAIN) {
+        bool same = gold->n == given->n, back = same;
+        for (int i = 0; same && i < gold->n; i++) same = rlvr__relations_equal(m, gold->arg[i], given->arg[i]);
+        for (int i = 0; !same && back && i < gold->n; i++) back = rlvr__relations_equal(m, gold->arg[i],
+            given->arg[gold->n - 1 - i]);
+        return same || back;
+    }
+    const rlvr__mx *a = gold->arg[0], *b = gold->arg[1], *x = given->arg[0], *y = given->arg[1];
+    if (rlvr__mx_set_like(a) || rlvr__mx_set_like(b) || rlvr__mx_set_like(x) || rlvr__mx_set_like(y)) {      /* (x,y) = (1,2) */
+        if (gold->id == given->id && a->hash == x->hash && rlvr__math_equal(m, b, y)) return true;
+        return flipped[gold->id] == given->id && a->hash == y->hash && rlvr__math_equal(m, b, x);
+    }
+    const rlvr__mx *left = rlvr__mx_sub(m, a, b), *right = rlvr__mx_sub(m, x, y), *back = rlvr__mx_sub(m, y, x);
+    if (!left || !right || !back) return false;
+    if (gold->id == given->id && rlvr__mx_zero_difference(m, left, right)) return true;
+    if (flipped[gold->id] == given->id && rlvr__mx_zero_difference(m, left, back)) return true;
+    return gold->id == RLVR__REL_EQ && given->id == RLVR__REL_EQ && rlvr__proportional(m, left, right);
+}
+
+/* The elements of a set without those that are written twice. */
+static const rlvr__mx *rlvr__set_once(rlvr__math *m, const rlvr__mx *x)
+{
+    if (x->op != RLVR__M_SET || x->n < 2) return x;
+    rlvr__mx *r = rlvr__mx_new(m, RLVR__M_SET, x->id, x->n);
+    int n = 0;
+    for (int i = 0; r && i < x->n; i++) {
+        bool seen = false;
+        for (int k = 0; k < n && !seen && rlvr__math_spend(m, 1); k++) seen = r->arg[k]->hash == x->arg[i]->hash;
+        if (!seen) r->arg[n++] = x->arg[i];
+    }
+    if (r) r->n = n;
+    return rlvr__mx_done(r);
+}
+
+static bool rlvr__elements_equal(rlvr__math *m, const rlvr__mx *gold, const rlvr__mx *given, bool ordered)
+{
+    int n = gold->n;
+    if (n != given->n) return false;
+    for (int i = 0; ordered && i < n; i++)
+        if (!rlvr__math_equal(m, gold->arg[i], given->arg[i])) return false;
+    if (ordered) return true;
+    bool *used = RLVR__MATH_NEW(m, bool, n + 1);
+    for (int i = 0; used && i < n; i++) {
+        int k = 0, at = -1;
+        for (; k < n && at < 0 && !m->limit; k++) {      /* from the same place on: mostly they are in one order */
+            int j = (i + k) % n;
+            if (!used[j] && rlvr__math_equal(m, gold->arg[i], given->arg[j])) at = j;
+        }
+        if (at < 0) return false;
+        used[at] = true;
+    }
+    return used != NULL;
+}
+
+static bool rlvr__sets_equal(rlvr__math *m, const rlvr__mx *gold, const rlvr__mx *given)
+{
+    if (!rlvr__mx_set_like(gold)) gold = rlvr__mx_one(m, RLVR__M_SET, 0, gold);
+    if (!rlvr__mx_set_like(given)) given = rlvr__mx_one(m, RLVR__M_SET, 0, given);
+    gold = gold ? rlvr__set_once(m, gold) : NULL;
+    given = given ? rlvr__set_once(m, given) : NULL;
+    if (!gold || !given) return false;
+    if (gold->hash == given->hash) return true;
+    bool pair = (gold->op == RLVR__M_INTERVAL && gold->id == 3) || gold->op == RLVR__M_TUPLE;
+    bool pair_given = (given->op == RLVR__M_INTERVAL && given->id == 3) || given->op == RLVR__M_TUPLE;
+    if (gold->op == RLVR__M_INTERVAL && given->op == RLVR__M_INTERVAL)
+        return gold->id == given->id && rlvr__elements_equal(m, gold, given, true);
+    if ((pair || gold->op == RLVR__M_SET) && (pair_given || given->op == RLVR__M_SET) && rlvr__elements_equal(m, gold, given,
+        pair)) return true;
+    rlvr__pieces *p = RLVR__MATH_NEW(m, rlvr__pieces, 2);
+    if (gold->op == RLVR__M_TUPLE || given->op == RLVR__M_TUPLE || !p) return false;
+    if (rlvr__pieces_of(m, gold, &p[0], 0) && rlvr__pieces_of(m, given, &p[1], 0)) return rlvr__pieces_equal(&p[0], &p[1]);
+    if (gold->op != given->op || gold->op == RLVR__M_NAMED || gold->op == RLVR__M_SET || gold->n != given->n) return false;
+    return rlvr__elements_equal(m, gold, given, gold->op == RLVR__M_MINUS);
+}
+
+/* The letters of a product of names, joined: abc for a b c. 0: it is something else. */
+static size_t rlvr__mx_letters(const rlvr__mx *x, char *out, size_t cap)
+{
+    size_t n = 0;
+    if (x->op == RLVR__M_E && cap > 1) { out[0] = 'e'; return 1; }
+    if (x->op == RLVR__M_SYM && (size_t)x->name_len < cap) { memcpy(out, x->name, (size_t)x->name_len);
+        return (size_t)x->name_len; }
+    if (x->op != RLVR__M_MUL) return 0;
+    for (int i = 0; i < x->n; i++) {
+        size_t k = x->arg[i]->op == RLVR__M_MUL ? 0 : rlvr__mx_letters(x->arg[i], out + n, cap - n);
+        if (!k) return 0;
+        n += k;
+    }
+    return n;
+}
+
+static const rlvr__mx *rlvr__percent_of(const rlvr__mx *x) { return x->op == RLVR__M_PCT ? x->arg[0] : x; }
+
+/* The exact value of a number or a percentage of one; NULL: neither. */
+static const rlvr__mx *rlvr__number_of_pct(rlvr__math *m, const rlvr__mx *x)
+{
+    if (x->op == RLVR__M_NUM) return x;
+    if (x->op != RLVR__M_PCT || x->arg[0]->op != RLVR__M_NUM) return NULL;
+    rlvr__rat r = rlvr__rat_mul(m, x->arg[0]->rat, rlvr__rat_make(m, rlvr__big_of(m, 1), rlvr__big_of(m, 100), false));
+    return rlvr__mx_num(m, r, x->arg[0]->decimal, x->arg[0]->literal);
+}
+
+/* A decimal against another constant: rounded, but a whole number only to itself. */
+static bool rlvr__decimal_equal(rlvr__math *m, const rlvr__mx *a, const rlvr__mx *b)
+{
+    if (a->op == RLVR__M_NUM && b->op == RLVR__M_NUM) {
+        if (rlvr__rat_equal(a->rat, b->rat)) return true;
+        if ((!a->decimal && rlvr__rat_whole(a->rat)) || (!b->decimal && rlvr__rat_whole(b->rat))) return false;
+        rlvr__rat x = rlvr__rat_round(m, a->rat, m->precision), y = rlvr__rat_round(m, b->rat, m->precision);
+        return rlvr__rat_ok(x) && rlvr__rat_ok(y) && rlvr__rat_equal(x, y);
+    }
+    const rlvr__mx *other = a->op == RLVR__M_NUM ? b : a, *number = a->op == RLVR__M_NUM ? a : b;
+    rlvr__cx v = rlvr__mx_value(m, other, 0);
+    if (v.bad || fabsl(v.im) > 4 * v.err || fabsl(v.re) > 1e9L) return false;
+    rlvr__rat r = rlvr__rat_round(m, number->rat, m->precision);
+    long double unit = powl(10, m->precision), whole = floorl(fabsl(v.re) * unit + 0.5L);
+    return rlvr__rat_ok(r) && fabsl((v.re < 0 ? -whole : whole) - rlvr__rat_value(r) * unit) < 0.25L;
+}
+
+static bool rlvr__scalars_equal(rlvr__math *m, const rlvr__mx *gold, const rlvr__mx *given)
+{
+    const rlvr__mx *a = rlvr__number_of_pct(m, gold), *b = rlvr__number_of_pct(m, given);
+    if (a && b && !a->decimal && !b->decimal && (gold->op == RLVR__M_PCT || given->op == RLVR__M_PCT)) {      /* 9% is also 9 */
+        const rlvr__mx *x = rlvr__percent_of(gold), *y = rlvr__percent_of(given);
+        if (x->literal && y->literal && !x->rat.negative && rlvr__rat_whole(x->rat) && rlvr__rat_equal(x->rat,
+            y->rat)) return true;
+    }
+    bool decimal = (a && a->decimal && a->literal) || (b && b->decimal && b->literal);
+    if (decimal && (a || rlvr__mx_constant(gold)) && (b || rlvr__mx_constant(given)) && rlvr__decimal_equal(m, a ? a : gold, b
+        ? b : given)) return true;
+    if (a && b) return rlvr__rat_equal(a->rat, b->rat);
+    int endless = rlvr__endless_sign(gold), too = rlvr__endless_sign(given);
+    if (endless || too) return endless == too;
+    return rlvr__mx_zero_difference(m, gold, given);
+}
+
+static bool rlvr__math_equal(rlvr__math *m, const rlvr__mx *gold, const rlvr__mx *given)
+{
+    if (!gold || !given || !rlvr__math_spend(m, 30)) return false;
+    bool gold_equation = rlvr__is_equation(gold), given_equation = rlvr__is_equation(given);
+    if (rlvr__is_assignment(gold) && gold->op == RLVR__M_CHAIN)
+        gold = rlvr__mx_two(m, RLVR__M_REL, RLVR__REL_EQ, rlvr__left_of(gold), rlvr__right_of(gold));
+    if (rlvr__is_assignment(given) && given->op == RLVR__M_CHAIN)
+        given = rlvr__mx_two(m, RLVR__M_REL, RLVR__REL_EQ, rlvr__left_of(given), rlvr__right_of(given));
+    if (!gold || !given) return false;
+    if (given_equation && !gold_equation) given = rlvr__right_of(given);
+    else if (!given_equation && rlvr__is_assignment(gold)) gold = rlvr__right_of(gold);
+    if (rlvr__is_relation(gold) && rlvr__mx_set_like(given)) {
+        const rlvr__mx *set = rlvr__relation_set(m, gold);
+        if (set) gold = set;
+    } else if (m->set_relations && rlvr__is_relation(given) && rlvr__mx_set_like(gold)) {
+        const rlvr__mx *set = rlvr__relation_set(m, given);
+        if (set) given = set;
+    }
+    if (gold->hash == given->hash) return true;
+    if (rlvr__is_relation(gold) && rlvr__is_relation(given)) return rlvr__relations_equal(m, gold, given);
+    if (rlvr__mx_set_like(gold) || rlvr__mx_set_like(given)) return rlvr__sets_equal(m, gold, given);
+    if (rlvr__is_relation(gold) || rlvr__is_relation(given)) return false;
+    if (gold->op == RLVR__M_SYM || given->op == RLVR__M_SYM) {
+        char a[256], b[256];
+        size_t n = rlvr__mx_letters(gold, a, sizeof a), k = rlvr__mx_letters(given, b, sizeof b);
+        if (n && n == k && memcmp(a, b, n) == 0) return true;
+    }
+    const rlvr__mx *a = rlvr__mx_matrix(m, gold), *b = rlvr__mx_matrix(m, given);
+    if (a || b) return a && b && a->id == b->id && rlvr__elements_equal(m, a, b, true);
+    return rlvr__scalars_equal(m, gold, given);
+}
+
+/* ============================================================================================
+   15.4b MATH: VERDICT                                                                   >>math
+   ============================================================================================ */
+
+/* ---- the verifier ----
+
+   Options: "mode" ("default"; "strict": a final answer only, so no \sum, \prod, \int, \lim, \det that is not carried out, no
+   chain of equalities, no answer from inside <think> or from an echo of the task's "prompt"; "literal": the answer is one
+   numeral, as 3, -0.5, 1/2, 2\frac{1}{2}, 50\%; "units": the gold's unit, or its lack, must be met), "precision" (decimals at
+   which a decimal is compared, 0 to 18, default 6), "allow_set_relation_comp" (false). A case of which the gold cannot be
+   read is bad_gold, a gold that is too large to decide anything by is a limit; of a prediction either is a zero. */
+
+static bool rlvr__mx_is_unfinished(const rlvr__mx *x)
+{
+    return x->op == RLVR__M_SUM || x->op == RLVR__M_PROD || x->op == RLVR__M_OPAQUE || (x->op == RLVR__M_FN &&
+        x->id == RLVR__F_DET) ||
+           (x->op == RLVR__M_CHAIN && rlvr__is_equation(x));
+}
+
+static bool rlvr__mx_is_matrix(const rlvr__mx *x) { return x->op == RLVR__M_MATRIX; }
+
+static bool rlvr__mx_is_numeral(const rlvr__mx *x) { return rlvr__percent_of(x)->op == RLVR__M_NUM &&
+    rlvr__percent_of(x)->literal; }
+
+/* The name of a unit in one spelling: small letters, no spaces, braces, plural; its power stays. */
+static size_t rlvr__unit_name(const char *s, size_t n, char *out, size_t cap)
+{
+    static const char *const same[][2] = {{"centimeter", "cm"}, {"centimetre", "cm"}, {"millimeter", "mm"}, {"kilometer", "km"},
+        {"kilometre", "km"},
+        {"meter", "m"}, {"metre", "m"}, {"gram", "g"}, {"kilogram", "kg"}, {"second", "s"}, {"sec", "s"}, {"minute", "min"},
+            {"hour", "h"}, {"hr", "h"},
+        {"inche", "in"}, {"inch", "in"}, {"feet", "ft"}, {"foot", "ft"}, {"liter", "l"}, {"litre", "l"}, {"dollar", "$"}, {"\\$",
+            "$"}, {"degree", "deg"},
+        {"yard", "yd"}, {"pound", "lb"}, {"year", "yr"}, {"squarecm", "cm^2"}, {"sqcm", "cm^2"}, {"squareunit", "unit^2"},
+            {"squaremeter", "m^2"}, {NULL, NULL}};
+    size_t k = 0;
+    for (size_t i = 0; i < n && k + 1 < cap; i++)
+        if (s[i] && !strchr(" {}.\t\n", s[i])) out[k++] = (char)(s[i] >= 'A' && s[i] <= 'Z' ? s[i] + 32 : s[i]);
+    if (k > 1 && out[k - 1] == 's') k--;
+    out[k] = 0;
+    for (int i = 0; same[i][0]; i++)
+        if (!strcmp(out, same[i][0])) { k = strlen(same[i][1]); memcpy(out, same[i][1], k + 1); break; }
+    return k;
+}
+
+static bool rlvr__units_equal(const rlvr__manswer *a, const rlvr__manswer *b)
+{
+    char x[80], y[80];
+    size_t n = rlvr__unit_name(a->unit, a->unit ? a->n_unit : 0, x, sizeof x), k = rlvr__unit_name(b->unit, b->unit ? b->n_unit
+        : 0, y, sizeof y);
+    return n == k && memcmp(x, y, n) == 0;
+}
+
+/* In strict mode: what is left of a completion behind its thoughts and an echo of the prompt. */
+static void rlvr__math_strict_text(const rlvr__case *c, const char **text, size_t *n)
+{
+    size_t len = 0;
+    const char *prompt = rlvr__json_str(rlvr__json_get(c->task, "prompt"), &len);
+    if (prompt && len) {
+        rlvr__trim(&prompt, &len);
+        while (*n && rlvr__is_space(**text)) { ++*text; --*n; }
+        if (len && *n >= len && memcmp(*text, prompt, len) == 0) { *text += len; *n -= len; }
+    }
+    const char *end = *text + *n, *from = *text;
+    bool inside = false;
+    for (const char *p = *text; p < end; p++) {
+        if (*p != '<') continue;
+        if (rlvr__starts(p, end, "<think>")) inside = true;
+        else if (rlvr__starts(p, end, "</think>")) { inside = false; from = p + 8; }
+    }
+    *text = from;
+    *n = inside ? 0 : (size_t)(end - from);
+}
+
+/* Why a gold has no value at all; NULL: it has one, or needs none. */
+static rlvr_status rlvr__gold_status(rlvr__math *m, const rlvr__mx *x)
+{
+    if (x->op >= RLVR__M_TUPLE || !rlvr__mx_constant(x) || rlvr__mx_any(x, rlvr__mx_is_endless) || rlvr__mx_any(x,
+        rlvr__mx_is_matrix)) return RLVR_STATUS_EQUAL;
+    rlvr__cx v = rlvr__mx_value(m, x, 0);
+    return !v.bad ? RLVR_STATUS_EQUAL : v.bad == 2 ? RLVR_STATUS_LIMIT : RLVR_STATUS_BAD_GOLD;
+}
+
+static void rlvr__math_verdict(rlvr__math *m, rlvr__case *c, int mode)
+{
+    rlvr__manswer gold, given;
+    const char *text = c->text;
+    size_t n = c->len;
+    int64_t all = m->work;
+    if (mode == 1) rlvr__math_strict_text(c, &text, &n);
+    bool read = rlvr__math_answer(m, c->gold, c->gold_len, true, &gold);
+    if (m->limit) { rlvr__verdict(c, RLVR_STATUS_LIMIT, 0, "the answer is too large to be read"); return; }
+    if (!read && !gold.n) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "no answer can be read from the gold"); return; }
+    rlvr_status status = gold.x ? rlvr__gold_status(m, gold.x) : RLVR_STATUS_EQUAL;
+    if (status == RLVR_STATUS_BAD_GOLD) { rlvr__verdict(c, status, 0, "the answer is undefined"); return; }
+    if (m->limit) { rlvr__verdict(c, RLVR_STATUS_LIMIT, 0, "the answer is too large to decide"); return; }
+    m->work = all;
+    bool found = rlvr__math_answer(m, text, n, false, &given);
+    if (given.n) rlvr__extracted(c, given.s, given.n);
+    if (!given.n && !found) { rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, m->limit ? "the answer is too large"
+        : "no answer was found"); return; }
+    bool same_text = given.n && given.n == gold.n && memcmp(given.s, gold.s, gold.n) == 0;
+    bool equal = same_text;
+    if (!equal && found && gold.x && !m->limit) {
+        m->work = all;
+        equal = rlvr__math_equal(m, gold.x, given.x);
+    }
+    if (!equal && m->limit && gold.n > 2048) { rlvr__verdict(c, RLVR_STATUS_LIMIT, 0, "the answer is too large to decide");
+        return; }
+    if (!equal && status == RLVR_STATUS_LIMIT) { rlvr__verdict(c, status, 0, "the answer's value is too large to decide"); return;
+        }
+    const char *why = !equal ? (m->limit ? "too large to be equal" : "") : mode == 1 && (!given.x || rlvr__mx_any(given.x,
+        rlvr__mx_is_unfinished)) ? "not a final answer"
+                      : mode == 2 && (!given.x || !rlvr__mx_is_numeral(given.x)) ? "not a numeral" : mode == 3 &&
+                          !rlvr__units_equal(&gold, &given) ? "another unit" : NULL;
+    if (!found && !equal) rlvr__verdict(c, RLVR_STATUS_UNPARSED, 0, "%s", "the answer cannot be read");
+    else rlvr__verdict(c, why ? RLVR_STATUS_UNEQUAL : RLVR_STATUS_EQUAL, why ? 0.0f : 1.0f, "%s", why ? why : "");
+}
+
+static void rlvr__grade_math(rlvr__case *c)
+{
+    static const char *const modes[] = {"default", "strict", "literal", "units"};
+    const char *mode = rlvr__json_str(rlvr__field(c, "mode"), NULL);
+    int64_t precision = rlvr__json_int(rlvr__field(c, "precision"), 6);
+    int which = mode ? -1 : 0;
+    for (int i = 0; mode && i < 4; i++)
+        if (!strcmp(mode, modes[i])) which = i;
+    if (which < 0) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "mode is \"%.40s\", not default, strict, literal or units", mode);
+        return; }
+    if (precision < 0 || precision > 18) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "precision is %lld, not 0 to 18",
+        (long long)precision); return; }
+    rlvr__math m;
+    memset(&m, 0, sizeof m);
+    m.ctx = c->ctx;
+    m.work = RLVR__MATH_WORK;
+    m.precision = (int)precision;
+    m.set_relations = rlvr__json_bool(rlvr__field(c, "allow_set_relation_comp"), false);
+    rlvr__math_verdict(&m, c, which);
+    rlvr__math_free(&m);
+}
 
 /* ============================================================================================
    15.5 CHOICE                                                                        >>choice
@@ -16599,6 +20014,7 @@ typedef struct rlvr__verifier {
 static const rlvr__verifier rlvr__verifiers[] = {
     {RLVR_REWARD_EXACT, false, rlvr__grade_exact, NULL, rlvr__lacks_answer},
     {RLVR_REWARD_NUMBER, false, rlvr__grade_number, NULL, rlvr__lacks_number},
+    {RLVR_REWARD_MATH, true, rlvr__grade_math, NULL, NULL},
     {RLVR_REWARD_CHOICE, true, rlvr__grade_choice, NULL, rlvr__lacks_choice},
     {RLVR_REWARD_FORMAT, false, rlvr__grade_format, NULL, rlvr__lacks_format},
     {RLVR_REWARD_SHAPE, false, rlvr__grade_shape, NULL, rlvr__lacks_shape},
