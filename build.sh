@@ -24,7 +24,8 @@ mode_help() {
 ./build.sh examples       every example, each as a short run
 ./build.sh test [NAME]    every test, or the test files whose name contains NAME; the last line is "N passed, N failed"
 ./build.sh bench          speed beside OpenBLAS, llama.cpp, PyTorch and TRL; each line ends in "ratio R"
-./build.sh parity         derives the reference figures anew with torch and transformers in a private venv, and compares
+./build.sh parity [NAME]  derives the reference figures anew with torch, transformers, TRL, Math-Verify, reasoning-gym and IFEval's
+                          checks in private venvs, and compares; NAME: model, learning, proc, ifeval or math
 ./build.sh results        the main job's table: three seeds, two tasks, two controls, into examples/results/ (an hour and a half)
 ./build.sh fuzz [SECONDS] libFuzzer on every reader of files, 30 s each
 ./build.sh cuda           tells about the CUDA backend
@@ -243,11 +244,25 @@ venv() {            # venv NAME REQUIREMENTS: sets VENV; made anew when the requ
     python3 -m venv "$VENV" && "$VENV/bin/pip" install -q --disable-pip-version-check -r "$2" && echo "$mark" >"$VENV/requirements.sha256"
 }
 
-mode_parity() {
+mode_parity() {     # parity [NAME]: one of the scripts, or all
+    local only=${1:-} failed=0
     mode_build
     model || die "parity needs the model"
     venv parity tests/requirements-parity.txt || die "the private venv could not be made"
-    RLVR_MODEL=$MODEL exec "$VENV/bin/python" tests/parity.py "$@"
+    case $only in '' | model) RLVR_MODEL=$MODEL "$VENV/bin/python" tests/parity.py || failed=$((failed + 1)) ;; esac
+    case $only in '' | learning) "$VENV/bin/python" tests/parity_learning.py || failed=$((failed + 1)) ;; esac
+    venv verifiers tests/requirements-verifiers.txt && "$VENV/bin/pip" install -q --disable-pip-version-check --no-deps lm-eval==0.4.13 ||
+        die "the private venv could not be made"
+    case $only in '' | proc) "$VENV/bin/python" tests/parity_proc.py --check || failed=$((failed + 1)) ;; esac
+    case $only in '' | ifeval) "$VENV/bin/python" tests/parity_ifeval.py || failed=$((failed + 1)) ;; esac
+    case $only in '' | math)
+        if [ ! -f "${RLVR_GSM8K:-}" ]; then say "skipped: parity_math.py needs GSM8K's train.jsonl; name it in RLVR_GSM8K"
+        else
+            compile build/bench_math tests/bench_math.c $FLAGS $LIBS || { cat build/bench_math.log >&2; die "tests/bench_math.c does not compile"; }
+            "$VENV/bin/python" tests/parity_math.py build/bench_math "$RLVR_GSM8K" || failed=$((failed + 1))
+        fi ;;
+    esac
+    [ "$failed" = 0 ] || die "$failed comparisons failed"
 }
 
 mode_fuzz() {
