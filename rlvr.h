@@ -58,10 +58,11 @@
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses                18 Optimizer >>schedule          19 Trainer >>trainer
     20 Evaluation >>eval              21 Reports >>reports
-    Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math
-    (>>arith >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape, 15.6 ifcheck >>ifcheck, 15.7 countdown >>countdown,
-    15.8 procedural tasks >>proc, 15.9 sandbox >>sandbox >>sandbox-python >>workers, 15.10 code, stdio, process >>code, 15.11
-    judge >>judge, 15.12 compose, the table and the public calls >>grading, 15.13 lint >>lint
+    Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math (>>arith
+    >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape,
+    15.6 ifcheck >>ifcheck, 15.7 countdown >>countdown, 15.8 procedural tasks >>proc, 15.9 sandbox >>sandbox >>sandbox-python
+    >>workers, 15.10 code, stdio, process >>code, 15.11 judge >>judge, 15.12 compose, the table and the public calls >>grading,
+    15.13 lint >>lint
 */
 
 #ifndef RLVR_H
@@ -8376,7 +8377,7 @@ static const char *rlvr__lacks_answer(rlvr__case *c)
 }
 
 /* Leaves what is an answer of a text: what stands behind the last </think>, nothing of a thought that never ends. */
-static void rlvr__answer_part(const char **text, size_t *len)
+static void rlvr__behind_thought(const char **text, size_t *len)
 {
     const char *begin = *text, *end = begin + *len, *from = begin;
     for (const char *p = end; p - begin >= 7; p--) {
@@ -8745,9 +8746,9 @@ static bool rlvr__number_equal(const rlvr__number *a, const rlvr__number *b);
 /* ---- one number or several, said or taken back ---- */
 
 /* What stands between two numbers, as far as it makes a list of them. */
-typedef enum rlvr__join { RLVR__JOIN_NONE, RLVR__JOIN_SPACE, RLVR__JOIN_LIST, RLVR__JOIN_AND, RLVR__JOIN_OR } rlvr__join;
+typedef enum rlvr__number_join { RLVR__JOIN_NONE, RLVR__JOIN_SPACE, RLVR__JOIN_LIST, RLVR__JOIN_AND, RLVR__JOIN_OR } rlvr__number_join;
 
-static bool rlvr__word_is(const char *p, size_t n, const char *word)      /* ASCII case does not count; word is in lower case */
+static bool rlvr__is_word(const char *p, size_t n, const char *word)      /* ASCII case does not count; word is in lower case */
 {
     size_t i = 0;
     for (; i < n && word[i]; i++)
@@ -8755,17 +8756,17 @@ static bool rlvr__word_is(const char *p, size_t n, const char *word)      /* ASC
     return i == n && !word[i];
 }
 
-static bool rlvr__word_in(const char *p, size_t n, const char *const *list)
+static bool rlvr__in_words(const char *p, size_t n, const char *const *list)
 {
     for (; *list; list++)
-        if (rlvr__word_is(p, n, *list)) return true;
+        if (rlvr__is_word(p, n, *list)) return true;
     return false;
 }
 
-static rlvr__join rlvr__join_of(const char *p, const char *end)
+static rlvr__number_join rlvr__join_of(const char *p, const char *end)
 {
     static const char *const markup[] = {"boxed", "text", "mathbf", "textbf", "quad", "qquad", "left", "right", NULL};
-    rlvr__join join = RLVR__JOIN_SPACE;
+    rlvr__number_join join = RLVR__JOIN_SPACE;
     bool line = false, either = false;
     int words = 0;
     if (end - p > 200) return RLVR__JOIN_NONE;
@@ -8774,9 +8775,9 @@ static rlvr__join rlvr__join_of(const char *p, const char *end)
         if (rlvr__is_alpha(*p)) {
             while (p < end && rlvr__is_alpha(*p)) p++;
             size_t n = (size_t)(p - q);
-            if (rlvr__word_is(q, n, "or")) either = true;
-            else if (rlvr__word_is(q, n, "and")) join = RLVR__JOIN_AND;
-            else if (!(q[-1] == '\\' && rlvr__word_in(q, n, markup))) words++;
+            if (rlvr__is_word(q, n, "or")) either = true;
+            else if (rlvr__is_word(q, n, "and")) join = RLVR__JOIN_AND;
+            else if (!(q[-1] == '\\' && rlvr__in_words(q, n, markup))) words++;
             continue;
         }
         if (*p == '\n') line = true;
@@ -8798,19 +8799,19 @@ static bool rlvr__month_before(const char *begin, const char *p)      /* the wor
     while (p > begin && (p[-1] == ' ' || p[-1] == '.')) p--;
     const char *word = p;
     while (word > begin && p - word < 10 && rlvr__is_alpha(word[-1])) word--;
-    return rlvr__word_in(word, (size_t)(p - word), month);
+    return rlvr__in_words(word, (size_t)(p - word), month);
 }
 
 /* A chain of numbers that stand side by side, the last read so far among them. */
 typedef struct rlvr__number_chain {
     rlvr__number last;
     int n;
-    rlvr__join join;                 /* the strongest word between two that differ; none: all are equal */
+    rlvr__number_join join;                 /* the strongest word between two that differ; none: all are equal */
 } rlvr__number_chain;
 
 static void rlvr__chain_add(rlvr__number_chain *k, const char *begin, const rlvr__number *x)
 {
-    rlvr__join join = k->n && k->last.after && x->after ? rlvr__join_of(k->last.after, x->begin) : RLVR__JOIN_NONE;
+    rlvr__number_join join = k->n && k->last.after && x->after ? rlvr__join_of(k->last.after, x->begin) : RLVR__JOIN_NONE;
     bool differ = join && !(k->last.plain && x->plain && rlvr__number_equal(&k->last, x));
     if (!join) { k->n = 0; k->join = RLVR__JOIN_NONE; }
     if (join == RLVR__JOIN_LIST && k->n == 1 && rlvr__month_before(begin, k->last.begin)) differ = false;
@@ -8860,13 +8861,13 @@ static bool rlvr__negated_before(const char *begin, const char *p)
         while (word > limit && (rlvr__is_alpha(word[-1]) || word[-1] == '\'' || (unsigned char)word[-1] >= 128)) word--;
         size_t n = (size_t)(p - word);
         if (n == 0) return false;
-        if (rlvr__word_is(word, n, "but")) {
+        if (rlvr__is_word(word, n, "but")) {
             static const char *const all[] = {"anything", "everything", "all", "any", NULL};
             for (p = word; p > limit && p[-1] == ' ';) p--;
             for (word = p; word > limit && rlvr__is_alpha(word[-1]);) word--;
-            return rlvr__word_in(word, (size_t)(p - word), all);
+            return rlvr__in_words(word, (size_t)(p - word), all);
         }
-        if (rlvr__word_in(word, n, no)) return true;
+        if (rlvr__in_words(word, n, no)) return true;
         if (n > 3 && (word[n - 1] | 32) == 't' && (word[n - 2] == '\'' || (unsigned char)word[n - 2] >= 128)) {      /* n't */
             while (n > 1 && !rlvr__is_alpha(word[n - 2])) n--;
             if (n > 1 && (word[n - 2] | 32) == 'n') return true;
@@ -8894,10 +8895,10 @@ static bool rlvr__denied_after(const char *p, const char *end)
         while (p < end && (rlvr__is_alpha(*p) || (*p == '\'' && p > word))) p++;
         size_t n = (size_t)(p - word);
         if (n == 0) return not_said && words > 0;
-        if (rlvr__word_in(word, n, wrong)) return true;
-        if (not_said) return rlvr__word_in(word, n, right);
-        if (rlvr__word_is(word, n, "not")) not_said = true;
-        else if (!rlvr__word_in(word, n, be)) return false;
+        if (rlvr__in_words(word, n, wrong)) return true;
+        if (not_said) return rlvr__in_words(word, n, right);
+        if (rlvr__is_word(word, n, "not")) not_said = true;
+        else if (!rlvr__in_words(word, n, be)) return false;
     }
     return false;
 }
@@ -8977,7 +8978,7 @@ static int rlvr__number_by_mark(const char *text, const char *end, rlvr__number 
 
 /* Walks the closed boxes of a text from its end: begin of "\boxed{", close behind the brace. Where one does not close, an earlier
    one that holds it does not either, so that the walk is linear. */
-static bool rlvr__box_before(const char *text, const char **at, const char *end, const char **begin, const char **close)
+static bool rlvr__boxed_before(const char *text, const char **at, const char *end, const char **begin, const char **close)
 {
     const char *limit = end;
     for (const char *p = *at; p-- > text;) {
@@ -9002,10 +9003,10 @@ static int rlvr__number_by_box(const char *text, const char *end, rlvr__number *
 {
     const char *at = end, *box, *close, *before, *before_close;
     rlvr__number other;
-    if (!rlvr__box_before(text, &at, end, &box, &close)) return 0;
+    if (!rlvr__boxed_before(text, &at, end, &box, &close)) return 0;
     if (!rlvr__number_in_box(box, close, out) || rlvr__negated_before(box + 7, out->begin) || !rlvr__number_stands(text, end,
         box, close)) return -1;
-    if (!rlvr__box_before(text, &at, box, &before, &before_close)) return 1;
+    if (!rlvr__boxed_before(text, &at, box, &before, &before_close)) return 1;
     if (!rlvr__join_of(before_close, box)) return 1;
     return rlvr__number_in_box(before, before_close, &other) && rlvr__number_equal(out, &other) ? 1 : -1;
 }
@@ -9013,7 +9014,7 @@ static int rlvr__number_by_box(const char *text, const char *end, rlvr__number *
 /* The number of a text; false: it has none. */
 static bool rlvr__number_of(const char *text, size_t len, rlvr__number *out)
 {
-    rlvr__answer_part(&text, &len);
+    rlvr__behind_thought(&text, &len);
     const char *end = text + len;
     int found = rlvr__number_by_mark(text, end, out);
     if (!found) found = rlvr__number_by_box(text, end, out);
@@ -13058,7 +13059,7 @@ static bool rlvr__choice_apart(const char *p, const char *end)
     while (p < end && *p == ' ') p++;
     const char *word = p;
     while (p < end && (rlvr__is_alpha(*p) || (unsigned char)*p >= 128)) p++;
-    return p == word || rlvr__word_in(word, (size_t)(p - word), list);
+    return p == word || rlvr__in_words(word, (size_t)(p - word), list);
 }
 
 /* Whether a further letter that ends before p goes on with a list: what follows is its end or one more separator. */
@@ -13134,7 +13135,7 @@ static bool rlvr__choice_placed(rlvr__choices *o, const char *text, const char *
 {
     const char *at = end, *box, *close, *last = NULL;
     *found = 0;
-    while (rlvr__box_before(text, &at, end, &box, &close)) {
+    while (rlvr__boxed_before(text, &at, end, &box, &close)) {
         if (last && (close > last || !rlvr__join_of(close, last))) break;
         if (!last && (rlvr__negated_before(text, box) || rlvr__denied_after(close, end))) return true;
         *found |= rlvr__choice_content(o, box + 7, close - 1);
@@ -13176,8 +13177,8 @@ static const char *rlvr__choice_connect(const char *p, const char *end, bool *ne
         while (q < end && (rlvr__is_alpha(*q) || (*q == '\'' && q > p))) q++;
         size_t n = (size_t)(q - p);
         if (n < 2) return p;
-        if (rlvr__word_in(p, n, no)) *negated = true;
-        else if (!rlvr__word_in(p, n, link)) return p;
+        if (rlvr__in_words(p, n, no)) *negated = true;
+        else if (!rlvr__in_words(p, n, link)) return p;
         p = q;
     }
     return p;
@@ -13204,8 +13205,8 @@ static const char *rlvr__choice_cue(rlvr__choices *o, rlvr__choice_votes *v, con
     static const char *const answer[] = {"answer", "ans", "choose", "select", "pick", "chose", "selected", "picked", NULL};
     static const char *const option[] = {"option", "choice", NULL};
     size_t n = (size_t)(p - word);
-    bool stating = rlvr__word_in(word, n, answer), negated;
-    if (!stating && !rlvr__word_in(word, n, option)) return p;
+    bool stating = rlvr__in_words(word, n, answer), negated;
+    if (!stating && !rlvr__in_words(word, n, option)) return p;
     const char *q = rlvr__choice_connect(p, end, &negated), *after = q;
     uint32_t found = rlvr__choice_named(o, text, q, end, !stating, &after);
     bool texts = !found && stating;
@@ -13236,11 +13237,11 @@ static const char *rlvr__choice_lone(rlvr__choices *o, rlvr__choice_votes *v, co
             while (from < end && *from == ' ') from++;
             for (word = from; word < end && rlvr__is_alpha(*word);) word++;
             if (word == from) break;
-            if (rlvr__word_in(from, (size_t)(word - from), right)) {
+            if (rlvr__in_words(from, (size_t)(word - from), right)) {
                 if (!small) v->stated |= 1u << letter;
                 return word;
             }
-            if (!rlvr__word_is(from, (size_t)(word - from), "the") && !rlvr__word_is(from, (size_t)(word - from),
+            if (!rlvr__is_word(from, (size_t)(word - from), "the") && !rlvr__is_word(from, (size_t)(word - from),
                 "definitely")) break;
         }
     }
@@ -13254,7 +13255,7 @@ static const char *rlvr__choice_lone(rlvr__choices *o, rlvr__choice_votes *v, co
     bool ends_line = q == end || *q == '\n' || *q == '\r' || ((*q == '.' || *q == ' ') && (q + 1 == end || q[1] == '\n'));
     const char *word = back;
     while (word > text && (rlvr__is_alpha(word[-1]) || word[-1] == '\'')) word--;
-    bool led = !small && rlvr__word_in(word, (size_t)(back - word), lead) && (!article || apart);
+    bool led = !small && rlvr__in_words(word, (size_t)(back - word), lead) && (!article || apart);
     bool bold = opened && p - before >= 2 && p[-1] == '*' && q - p >= 2 && p[1] == '*';
     const char *own = q;
     int which = -1;
@@ -13345,7 +13346,7 @@ static void rlvr__grade_choice(rlvr__case *c)
     if (!rlvr__choices_read(c, &o)) return;
     const char *text = c->text;
     size_t len = c->len;
-    rlvr__answer_part(&text, &len);
+    rlvr__behind_thought(&text, &len);
     uint32_t gold = rlvr__choice_gold(&o, c->gold, c->gold_len), found = gold ? rlvr__choice_read(&o, text, text + len, false) : 0;
     char names[64];
     int n = 0;
@@ -13785,7 +13786,7 @@ static bool rlvr__format_ok(rlvr__case *c, const rlvr__json *tags)      /* false
             name = rlvr__is_alpha(tag->text[i]) || rlvr__is_digit(tag->text[i]) || (tag->text[i] && strchr("_-.:", tag->text[i]));
         RLVR__JSON_EACH(other, tags) {
             if (other == tag) break;
-            name = name && !(other->len == tag->len && rlvr__word_is(tag->text, tag->len, other->text));
+            name = name && !(other->len == tag->len && rlvr__is_word(tag->text, tag->len, other->text));
         }
         if (!name) {
             rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"tags\" must be different names of letters, digits, _ and -");
@@ -14138,7 +14139,7 @@ static bool rlvr__blank(const char *p, const char *end)      /* nothing that is 
     return rlvr__visible_chars(p, (size_t)(end - p)) == 0;
 }
 
-static void rlvr__lower(rlvr__buf *b, const char *p, const char *end)
+static void rlvr__lowered(rlvr__buf *b, const char *p, const char *end)
 {
     static const rlvr__key_options fold = {true, false, false, false};
     rlvr__key(b, p, (size_t)(end - p), &fold);
@@ -14148,7 +14149,7 @@ static void rlvr__lower(rlvr__buf *b, const char *p, const char *end)
 static const char *rlvr__if_low(rlvr__if *x, const char *name, const rlvr__json *j, rlvr__buf *b, size_t *n)
 {
     b->len = 0;
-    if (rlvr__json_is(j, RLVR__JSON_STRING)) rlvr__lower(b, j->text, j->text + j->len);
+    if (rlvr__json_is(j, RLVR__JSON_STRING)) rlvr__lowered(b, j->text, j->text + j->len);
     *n = b->len;
     if (!b->len) x->bad = name;
     return b->len ? b->data : NULL;
@@ -14234,7 +14235,7 @@ static bool rlvr__is_abbreviation(const char *word, size_t n)
                                        "rep", "sen", "gov", "capt", "lt", "col", "sgt", "rev", "mt", "u.s", "u.k", "u.n",
                                            "a.m", "p.m", "ph.d", "jan", "feb",
                                        "aug", "sept", "oct", "nov", "dec", NULL};
-    return (n == 1 && *word >= 'A' && *word <= 'Z' && *word != 'I') || rlvr__word_in(word, n, list);
+    return (n == 1 && *word >= 'A' && *word <= 'Z' && *word != 'I') || rlvr__in_words(word, n, list);
 }
 
 static int64_t rlvr__count_sentences(const char *p, const char *end)
@@ -14669,7 +14670,7 @@ static const char *rlvr__lacks_ifcheck(rlvr__case *c)
 static bool rlvr__if_holds(rlvr__if *x, int which, const char *p, const char *end, rlvr__buf *low)
 {
     low->len = 0;
-    rlvr__lower(low, p, end);
+    rlvr__lowered(low, p, end);
     x->p = p;
     x->end = end;
     x->low = low->len ? low->data : "";
