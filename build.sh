@@ -271,7 +271,7 @@ mode_fuzz() {
     have clang || apt_install clang libclang-rt-dev || die "fuzzing needs clang"
     for source in tests/fuzz_*.c; do
         name=build/$(basename "$source" .c)
-        stale "$name" rlvr.h "$source" && COMPILER=clang spawn compile "$name" "$source" -O1 -g -std=gnu11 -I. -Ibuild/include \
+        stale "$name" rlvr.h "$source" && COMPILER=clang spawn compile "$name" "$source" -O1 -g -std=gnu11 -DRLVR_NO_SIMD -I. -Ibuild/include \
             -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $LIBS
     done
     join

@@ -35,6 +35,7 @@
      RLVR_SELF                         the name under which this file includes itself; default "rlvr.h"
      RLVR_API                          in front of every public function; default extern
      RLVR_NO_BLOCK_REUSE               freed memory goes back at once (for debugging allocators)
+     RLVR_NO_SIMD                      kernels in plain C alone: slow to run, quick to compile
 
    Ownership. Everything hangs off a context; whatever was not freed is freed by rlvr_close(). Who allocates frees:
    a function's comment says what is "allocated from ctx" (rlvr_free) and what "lives in" its object. Descriptors are
@@ -1423,7 +1424,8 @@ const char *rlvr_describe(rlvr_ctx *ctx)
 #define RLVR__AVX512   3     /* one __m512 */
 #define RLVR__NEON     4     /* four float32x4_t */
 
-#if defined(__x86_64__) && (!defined(_WIN32) || defined(__clang__))    /* gcc for Windows misaligns vectors on the stack */
+#if defined(RLVR_NO_SIMD)
+#elif defined(__x86_64__) && (!defined(_WIN32) || defined(__clang__))    /* gcc for Windows misaligns vectors on the stack */
 #define RLVR__HAS_AVX 1
 #include <immintrin.h>
 #elif defined(__aarch64__)
@@ -17160,6 +17162,8 @@ static void rlvr__grade_proc(rlvr__case *c)
    is no writable /tmp but for the C compiler, file names outside can be probed though not opened, and the kill is by process
    group, which seccomp does not let anyone leave.
 
+   Whoever waits for any child of this program (waitpid(-1)) takes these too; wait for your own by their pids.
+
    The first process is started by clone(CLONE_VM | CLONE_VFORK): no page of the trainer is copied, however large it is, and
    what the child does until exec it does in the trainer's memory while the calling thread waits; so it calls the system alone. */
 
@@ -18540,7 +18544,7 @@ static void rlvr__duo_serve(rlvr__sandbox *s, rlvr__duo *p)
     if (p->state >= RLVR__DUO_BUSY && rlvr__now() > p->deadline) rlvr__duo_failed(s, p, "the time ran out");
 }
 
-static void rlvr__pump(rlvr__sandbox *s, int ms);
+static void rlvr__sandbox_pump(rlvr__sandbox *s, int ms);
 #endif
 
 /* ============================================================================================
@@ -18660,7 +18664,7 @@ static void rlvr__code_block(const char *text, size_t len, const rlvr__language 
 }
 
 /* The candidate's program; false: the verdict is given. */
-static bool rlvr__program(rlvr__case *c, const rlvr__language *language, const char **out, size_t *n)
+static bool rlvr__code_program(rlvr__case *c, const rlvr__language *language, const char **out, size_t *n)
 {
     const rlvr__json *program = rlvr__field(c, "program");
     if (program && !(*out = rlvr__json_str(program, n))) {
@@ -18679,7 +18683,7 @@ static bool rlvr__program(rlvr__case *c, const rlvr__language *language, const c
 }
 
 /* A number of the task or the options within its limits; false: the verdict is given. */
-static bool rlvr__number_field(rlvr__case *c, const char *name, double otherwise, double low, double high, double *out)
+static bool rlvr__job_number(rlvr__case *c, const char *name, double otherwise, double low, double high, double *out)
 {
     const rlvr__json *j = rlvr__field(c, name);
     *out = rlvr__json_num(j, j ? -1 : otherwise);
@@ -18699,8 +18703,8 @@ static rlvr__job *rlvr__job_new(rlvr__case *c)      /* NULL: the verdict is give
     j->kind = c->desc->kind;
     j->unsafe = rlvr__json_bool(rlvr__json_get(c->options, "unsafe"), false);
     j->partial = rlvr__json_bool(rlvr__field(c, "partial"), false);
-    if (!rlvr__number_field(c, "timeout", j->kind == RLVR_REWARD_PROCESS ? 30 : 5, 0.01, 3600, &seconds) ||
-        !rlvr__number_field(c, "memory", 512, 64, 1 << 20, &memory)) {
+    if (!rlvr__job_number(c, "timeout", j->kind == RLVR_REWARD_PROCESS ? 30 : 5, 0.01, 3600, &seconds) ||
+        !rlvr__job_number(c, "memory", 512, 64, 1 << 20, &memory)) {
         rlvr__job_free(c->ctx, j);
         return NULL;
     }
@@ -18719,14 +18723,14 @@ static void rlvr__job_submit(rlvr__case *c, rlvr__job *j)
     c->job = j;
     rlvr__job_queue(j->sandbox, j, false);
     rlvr__verdict(c, RLVR_STATUS_PENDING, 0, "%s", "");
-    rlvr__pump(j->sandbox, 0);
+    rlvr__sandbox_pump(j->sandbox, 0);
 }
 
 static bool rlvr__job_poll(rlvr__case *c, int ms)
 {
     rlvr__job *j = (rlvr__job *)c->job;
     double end = rlvr__now() + 1e-3 * ms;
-    do rlvr__pump(j->sandbox, RLVR__MAX((int)(1e3 * (end - rlvr__now())), 0));
+    do rlvr__sandbox_pump(j->sandbox, RLVR__MAX((int)(1e3 * (end - rlvr__now())), 0));
     while (!j->done && rlvr__now() < end);
     if (!j->done) return false;
     rlvr__verdict(c, j->status, j->reward, "%s", j->reason);
@@ -18756,7 +18760,7 @@ static void rlvr__grade_code(rlvr__case *c)
     size_t n = 0;
     unsigned char random[8], ms[4];
     if (lacks) { rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the task needs \"tests\", a string or a list of strings"); return; }
-    if (!rlvr__program(c, &rlvr__languages[RLVR__PYTHON], &program, &n)) return;
+    if (!rlvr__code_program(c, &rlvr__languages[RLVR__PYTHON], &program, &n)) return;
     rlvr__job *j = rlvr__job_new(c);
     if (!j) return;
     char python[sizeof j->sandbox->python];
@@ -18791,7 +18795,7 @@ static void rlvr__grade_code(rlvr__case *c)
 
 enum { RLVR__BY_TOKENS, RLVR__BY_FLOAT, RLVR__EXACTLY };
 
-static bool rlvr__token_number(const char *s, size_t n, double *out)
+static bool rlvr__stdio_number(const char *s, size_t n, double *out)
 {
     size_t i = n && (s[0] == '-' || s[0] == '+'), digits = 0, from = i && s[0] == '+';
     for (; i < n && (rlvr__is_digit(s[i]) || s[i] == '.'); i++) digits += s[i] != '.';
@@ -18808,15 +18812,15 @@ static bool rlvr__token_number(const char *s, size_t n, double *out)
     return rlvr__finite(*out);
 }
 
-static bool rlvr__token_equal(const char *a, size_t n_a, const char *b, size_t n_b, int compare, double tolerance)
+static bool rlvr__stdio_word_equal(const char *a, size_t n_a, const char *b, size_t n_b, int compare, double tolerance)
 {
     double x, y;
     if (n_a == n_b && !memcmp(a, b, n_a)) return true;
-    if (compare != RLVR__BY_FLOAT || !rlvr__token_number(a, n_a, &x) || !rlvr__token_number(b, n_b, &y)) return false;
+    if (compare != RLVR__BY_FLOAT || !rlvr__stdio_number(a, n_a, &x) || !rlvr__stdio_number(b, n_b, &y)) return false;
     return fabs(x - y) <= tolerance * fmax(1.0, fabs(y));
 }
 
-static size_t rlvr__token_next(const char *s, size_t n, size_t *at)      /* length of the next word, which then begins at *at */
+static size_t rlvr__stdio_word(const char *s, size_t n, size_t *at)      /* length of the next word, which then begins at *at */
 {
     size_t k = 0;
     while (*at < n && rlvr__is_space(s[*at])) ++*at;
@@ -18824,7 +18828,7 @@ static size_t rlvr__token_next(const char *s, size_t n, size_t *at)      /* leng
     return k;
 }
 
-static bool rlvr__output_equal(const char *got, size_t n_got, const char *want, size_t n_want, int compare, double tolerance)
+static bool rlvr__stdio_equal(const char *got, size_t n_got, const char *want, size_t n_want, int compare, double tolerance)
 {
     size_t a = 0, b = 0, n_a, n_b;
     if (compare == RLVR__EXACTLY) {
@@ -18833,10 +18837,10 @@ static bool rlvr__output_equal(const char *got, size_t n_got, const char *want, 
         return n_got == n_want && (n_got == 0 || !memcmp(got, want, n_got));
     }
     for (;; a += n_a, b += n_b) {
-        n_a = rlvr__token_next(got, n_got, &a);
-        n_b = rlvr__token_next(want, n_want, &b);
+        n_a = rlvr__stdio_word(got, n_got, &a);
+        n_b = rlvr__stdio_word(want, n_want, &b);
         if (!n_a || !n_b) return n_a == n_b;
-        if (!rlvr__token_equal(got + a, n_a, want + b, n_b, compare, tolerance)) return false;
+        if (!rlvr__stdio_word_equal(got + a, n_a, want + b, n_b, compare, tolerance)) return false;
     }
 }
 
@@ -18957,7 +18961,7 @@ static void rlvr__run_verdict(rlvr__sandbox *s, rlvr__run *r, const char *why)
     bool compiles = r->compiles, clean = WIFEXITED(r->status) && WEXITSTATUS(r->status) == 0;
     if (!why && WIFSIGNALED(r->status)) { snprintf(text, sizeof text, "ended by signal %d", WTERMSIG(r->status)); why = text; }
     if (!why && !clean) { snprintf(text, sizeof text, "exit status %d", WEXITSTATUS(r->status)); why = text; }
-    if (!why && want && !rlvr__output_equal(r->out.data ? r->out.data : "", r->out.len, want, n_want, j->compare, j->tolerance))
+    if (!why && want && !rlvr__stdio_equal(r->out.data ? r->out.data : "", r->out.len, want, n_want, j->compare, j->tolerance))
         why = "wrong output";
     if (compiles && !why) rlvr__buf_add(&j->binary, r->out.data, r->out.len);
     rlvr__run_end(r);
@@ -19008,8 +19012,8 @@ static void rlvr__grade_stdio(rlvr__case *c)
         rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "\"compare\" is none of tokens, float, exact");
         return;
     }
-    if (!rlvr__number_field(c, "tolerance", 1e-6, 0, 1e9, &tolerance) || !rlvr__number_field(c, "output", 1 << 20, 1, 1 << 30, &output)) return;
-    if (!rlvr__program(c, language, &program, &n)) return;
+    if (!rlvr__job_number(c, "tolerance", 1e-6, 0, 1e9, &tolerance) || !rlvr__job_number(c, "output", 1 << 20, 1, 1 << 30, &output)) return;
+    if (!rlvr__code_program(c, language, &program, &n)) return;
     if (language != &rlvr__languages[RLVR__C] && n > 120 << 10) { rlvr__verdict(c, RLVR_STATUS_UNEQUAL, 0, "the program is longer than 120 KiB"); return; }
     rlvr__job *j = rlvr__job_new(c);
     if (!j) return;
@@ -19050,7 +19054,7 @@ struct rlvr__command {
 };
 enum { RLVR__PROCESS_AT_ONCE = 64, RLVR__PROCESS_LINE = 1 << 20 };
 
-static void rlvr__json_put(rlvr__buf *b, const rlvr__json *j)      /* a tree, as text */
+static void rlvr__command_put(rlvr__buf *b, const rlvr__json *j)      /* a tree, as text */
 {
     bool list = rlvr__json_is(j, RLVR__JSON_ARRAY), object = rlvr__json_is(j, RLVR__JSON_OBJECT), first = true;
     if (!j || j->type == RLVR__JSON_NULL) rlvr__buf_add(b, "null", 4);
@@ -19063,7 +19067,7 @@ static void rlvr__json_put(rlvr__buf *b, const rlvr__json *j)      /* a tree, as
         if (!first) rlvr__buf_add(b, ",", 1);
         first = false;
         if (object) { rlvr__json_put_string(b, item->key, item->key_len); rlvr__buf_add(b, ":", 1); }
-        rlvr__json_put(b, item);
+        rlvr__command_put(b, item);
     }
     rlvr__buf_add(b, list ? "]" : "}", 1);
 }
@@ -19218,7 +19222,7 @@ static rlvr__command *rlvr__command_of(rlvr__sandbox *s, const rlvr__json *list)
 {
     rlvr__buf key = {s->ctx, NULL, 0, 0, false};
     size_t bytes = (list->count + 1) * sizeof(char *);
-    rlvr__json_put(&key, list);
+    rlvr__command_put(&key, list);
     rlvr__command *m = s->commands;
     while (m && !key.failed && strcmp(m->key, key.data)) m = m->next;
     if (m || key.failed) { rlvr__buf_free(&key); return m; }
@@ -19260,14 +19264,14 @@ static void rlvr__grade_process(rlvr__case *c)
     if (c->gold) rlvr__json_put_string(&j->work, c->gold, c->gold_len);
     else rlvr__buf_add(&j->work, "null", 4);
     rlvr__buf_addf(&j->work, ",\"task\":");
-    rlvr__json_put(&j->work, c->task);
+    rlvr__command_put(&j->work, c->task);
     rlvr__buf_add(&j->work, "}\n", 2);
     rlvr__job_submit(c, j);
 }
 
 /* ---- moving all of it on ---- */
 
-static bool rlvr__dispatch(rlvr__sandbox *s, rlvr__job *j)      /* false: no worker is free */
+static bool rlvr__sandbox_dispatch(rlvr__sandbox *s, rlvr__job *j)      /* false: no worker is free */
 {
     if (j->kind == RLVR_REWARD_PROCESS) {
         rlvr__command *m = j->command;
@@ -19296,7 +19300,7 @@ static bool rlvr__dispatch(rlvr__sandbox *s, rlvr__job *j)      /* false: no wor
     return true;
 }
 
-static void rlvr__serve_all(rlvr__sandbox *s)
+static void rlvr__sandbox_serve(rlvr__sandbox *s)
 {
     for (int i = 0; i < s->n_workers; i++) {
         if (s->pairs[i].state != RLVR__DUO_NONE) rlvr__duo_serve(s, &s->pairs[i]);
@@ -19307,13 +19311,13 @@ static void rlvr__serve_all(rlvr__sandbox *s)
         rlvr__job *j = s->first;
         s->first = j->next;
         if (!s->first) s->last = NULL;
-        if (rlvr__dispatch(s, j)) continue;
+        if (rlvr__sandbox_dispatch(s, j)) continue;
         rlvr__job_queue(s, j, true);
         break;
     }
 }
 
-static void rlvr__watch(rlvr__sandbox *s, int *n, int fd, short events)
+static void rlvr__sandbox_watch(rlvr__sandbox *s, int *n, int fd, short events)
 {
     if (fd < 0 || *n >= RLVR__POLL_FDS) return;
     s->fds[*n].fd = fd;
@@ -19322,28 +19326,28 @@ static void rlvr__watch(rlvr__sandbox *s, int *n, int fd, short events)
 }
 
 /* Waits at most ms for something to happen, and moves on whatever can move. */
-static void rlvr__pump(rlvr__sandbox *s, int ms)
+static void rlvr__sandbox_pump(rlvr__sandbox *s, int ms)
 {
     int n = 0;
-    rlvr__serve_all(s);
+    rlvr__sandbox_serve(s);
     for (int i = 0; i < s->n_workers; i++) {
         rlvr__duo *p = &s->pairs[i];
         rlvr__run *r = &s->runs[i];
         for (int side = 0; p->state >= RLVR__DUO_BUSY && side < 2; side++) {
-            rlvr__watch(s, &n, p->from[side], POLLIN);
-            if (p->sent[side] < p->out[side].len) rlvr__watch(s, &n, p->to[side], POLLOUT);
+            rlvr__sandbox_watch(s, &n, p->from[side], POLLIN);
+            if (p->sent[side] < p->out[side].len) rlvr__sandbox_watch(s, &n, p->to[side], POLLOUT);
         }
         if (!r->job) continue;
-        if (!r->ended) rlvr__watch(s, &n, r->from, POLLIN);
-        rlvr__watch(s, &n, r->to, POLLOUT);
+        if (!r->ended) rlvr__sandbox_watch(s, &n, r->from, POLLIN);
+        rlvr__sandbox_watch(s, &n, r->to, POLLOUT);
     }
     for (rlvr__command *m = s->commands; m; m = m->next) {
         if (!m->pid || !m->jobs) continue;
-        rlvr__watch(s, &n, m->from, POLLIN);
-        if (m->sent < m->out.len) rlvr__watch(s, &n, m->to, POLLOUT);
+        rlvr__sandbox_watch(s, &n, m->from, POLLIN);
+        if (m->sent < m->out.len) rlvr__sandbox_watch(s, &n, m->to, POLLOUT);
     }
     /* deadlines, and processes that end with their output still open in another's hands, are seen within 20 ms */
-    if (poll(s->fds, (nfds_t)n, RLVR__MIN(ms, 20)) > 0) rlvr__serve_all(s);
+    if (poll(s->fds, (nfds_t)n, RLVR__MIN(ms, 20)) > 0) rlvr__sandbox_serve(s);
 }
 
 static void rlvr__sandbox_close(rlvr_ctx *ctx)

@@ -1,5 +1,6 @@
 /* Sections 15.7 and 15.8: countdown against a naive evaluator, every family's answers against checks of its own, reasoning-gym's
    verdicts from a fixture, hostile text, what cheap answers earn. */
+#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"

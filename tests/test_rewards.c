@@ -1,4 +1,5 @@
 /* Section 15: the verifiers against Math-Verify and hand-made cases, exact decimals against a naive reference, grading. */
+#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"

@@ -1,5 +1,6 @@
 /* Section 15.9 and 15.10: right and wrong programs, programs that attack the sandbox, external commands as verifiers; as root
    and as a plain user, with namespaces and without. */
+#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"
@@ -534,6 +535,72 @@ static void test_process(void)
     rlvr__json_free(ctx, options);
 }
 
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void test_fuzz(void)      /* whatever a completion or an output is made of */
+{
+    static const char *const piece[] = {"```", "```python", "\n", " ", "x", "1", ".", "e", "-", "+", "\t```c", "````", "\0", "\xff", "1e9", "0.5", "~~~", "{"};
+    uint64_t seed = 1;
+    int n = quick ? 20000 : 200000;
+    for (int i = 0; i < n; i++) {
+        char text[2][96], *copy[2];
+        size_t len[2] = {0, 0};
+        for (int k = 0; k < 2; k++) {
+            for (int m = (int)((seed = seed * 6364136223846793005u + 1442695040888963407u) >> 60); m > 0; m--) {
+                seed = seed * 6364136223846793005u + 1442695040888963407u;
+                const char *s = piece[(seed >> 33) % (sizeof piece / sizeof piece[0])];
+                size_t add = *s ? strlen(s) : 1;
+                if (len[k] + add > sizeof text[k]) break;
+                memcpy(text[k] + len[k], s, add);
+                len[k] += add;
+            }
+            copy[k] = (char *)malloc(len[k] ? len[k] : 1);
+            memcpy(copy[k], text[k], len[k]);
+        }
+        const char *out;
+        size_t n_out;
+        rlvr__code_block(copy[0], len[0], &rlvr__languages[i % 4], &out, &n_out);
+        if (out < copy[0] || out + n_out > copy[0] + len[0]) CHECK(!"a block lies in its text");
+        for (int compare = 0; compare < 3; compare++) {
+            bool same = rlvr__stdio_equal(copy[0], len[0], copy[1], len[1], compare, 1e-6);
+            if (same != rlvr__stdio_equal(copy[1], len[1], copy[0], len[0], compare, 1e-6) ||
+                !rlvr__stdio_equal(copy[1], len[1], copy[1], len[1], compare, 0)) CHECK(!"equality is reflexive and symmetric");
+        }
+        free(copy[0]);
+        free(copy[1]);
+    }
+    REPORT("%d random texts: code blocks and output comparison", n);
+    size_t big = 1 << 19;
+    double t[2], worst = 0;
+    char *text = (char *)malloc(2 * big);
+    for (int kind = 0; kind < 4; kind++) {
+        static const char *const unit[] = {"```py\n", "`", "1.5 ", "\n\t"};
+        for (size_t i = 0; i < 2 * big; i++) text[i] = unit[kind][i % strlen(unit[kind])];
+        for (int k = 0; k < 2; k++) {
+            t[k] = 1;
+            for (int again = 0; again < 15; again++) {
+                const char *out;
+                size_t n_out;
+                double start = cpu_seconds();
+                rlvr__code_block(text, big << k, &rlvr__languages[0], &out, &n_out);
+                bool same = rlvr__stdio_equal(text, big << k, text, big << k, RLVR__BY_FLOAT, 1e-6);
+                if (!same) CHECK(!"a text is itself");
+                t[k] = fmin(t[k], cpu_seconds() - start);
+            }
+        }
+        if (getenv("RLVR_TEST_VERBOSE")) printf("    %g %g\n", t[0], t[1]);
+        worst = fmax(worst, t[1] / t[0]);
+    }
+    free(text);
+    if (!quick) CHECK_LE(worst, 2.3);
+    REPORT("twice the input, 1 MiB: at most %.2f times the time", worst);
+}
+
 static void test_lacks(void)
 {
     static const struct { rlvr_reward_kind kind; const char *json, *options, *field; } bad[] = {
@@ -600,7 +667,7 @@ static bool nobody_left(void)      /* no child lives; the dead ones of a killed 
 static void body(const char *where, int off, bool first)
 {
     ctx = open_context(off);
-    if (first) { test_code(); test_stdio(); test_lacks(); test_layers(); test_process(); test_pending(); }
+    if (first) { test_code(); test_stdio(); test_fuzz(); test_lacks(); test_layers(); test_process(); test_pending(); }
     test_attacks(where);
     if (first && !quick) test_time();
     CHECK(canary_well());

@@ -1,5 +1,6 @@
 /* Section 15, the verifiers of text: exact's levelling, number's options, choice, format, shape, ifcheck; ifcheck beside IFEval's own
    checks (tests/parity_ifeval.py); hostile bytes and time. */
+#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"
