@@ -182,6 +182,10 @@ static void test_meeting(void)
     EQUAL("$\\frac{x^2-1}{x-1}$", "$x+1$");
     UNEQUAL("$f(x)$", "$f(y)$");
     UNEQUAL("$\\int x^2 dx$", "$\\int x dx$");
+    EQUAL("$\\int_0^1 x^2 dx$", "$\\frac13$");
+    UNEQUAL("$\\int_0^1 x^2 dx$", "$\\frac14$");
+    EQUAL("$2$", "$\\int_0^{\\pi}\\sin x\\,dx$");
+    EQUAL("$\\int_1^e\\frac{dx}{x}$", "$1$");
     EQUAL("$2\\begin{pmatrix}1\\\\2\\end{pmatrix}$", "$\\begin{bmatrix}2\\\\4\\end{bmatrix}$");
     UNEQUAL("$\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}$", "$\\begin{pmatrix}1&3\\\\2&4\\end{pmatrix}$");
     EQUAL("$\\begin{vmatrix}1&2\\\\3&4\\end{vmatrix}$", "$-2$");
