@@ -2,7 +2,7 @@
 
     python tests/parity_math.py BENCH GSM8K_TRAIN [--write] [--keep] [-v]
 
-BENCH is tests/bench_math.c, built; GSM8K_TRAIN is GSM8K's train.jsonl. Needs math-verify[antlr4_13_2] (0.9.0). Every pair is
+BENCH is tests/bench_math.c, built; GSM8K_TRAIN is GSM8K's train.jsonl. Needs math-verify==0.9.0 and antlr4-python3-runtime==4.13.2. Every pair is
 made here from rules, deterministically; `right` is what the maker of the pair knows about it (absent: nothing). A line where
 rlvr.h differs has `reason`: our verdict and why. Prints the agreement, what has no reason yet, and both speeds.
 """
