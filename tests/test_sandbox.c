@@ -440,7 +440,7 @@ static void test_pending(void)
     for (int k = 0; k < 4; k++) tasks[k] = rlvr__json_parse(ctx, "test", text[k], strlen(text[k]), 1);
     double start = rlvr__now();
     for (int i = 0; i < MANY; i++) {
-        rlvr__case c = {ctx, &d[i % 4 == 1], tasks[i % 4], NULL, "", 0, NULL, 0, NULL, NULL, &out[i], NULL};
+        rlvr__case c = {ctx, &d[i % 4 == 1], tasks[i % 4], NULL, "", 0, NULL, 0, NULL, NULL, &out[i], NULL, NULL};
         cases[i] = c;
         rlvr__case_begin(&cases[i]);
         pending += out[i].status == RLVR_STATUS_PENDING;
@@ -526,7 +526,7 @@ static void test_process(void)
     rlvr__json *options = rlvr__json_parse(ctx, "options", late, strlen(late), 1);
     int right = 0;
     for (int i = 0; i < MANY; i++) {
-        rlvr__case c = {ctx, &d, NULL, options, text, sizeof text, NULL, 0, NULL, NULL, &out[i], NULL};
+        rlvr__case c = {ctx, &d, NULL, options, text, sizeof text, NULL, 0, NULL, NULL, &out[i], NULL, NULL};
         cases[i] = c;
         rlvr__case_begin(&cases[i]);
     }
@@ -581,16 +581,16 @@ static void test_fuzz(void)      /* whatever a completion or an output is made o
     for (int kind = 0; kind < 4; kind++) {
         static const char *const unit[] = {"```py\n", "`", "1.5 ", "\n\t"};
         for (size_t i = 0; i < 2 * big; i++) text[i] = unit[kind][i % strlen(unit[kind])];
-        for (int k = 0; k < 2; k++) {
-            t[k] = 1;
+        t[0] = t[1] = 1;
+        for (int k = 0, round = 0; k < 2 || (t[1] > 2.3 * t[0] && ++round < 10); k++) {      /* again where the machine was busy */
             for (int again = 0; again < 15; again++) {
                 const char *out;
                 size_t n_out;
                 double start = cpu_seconds();
-                rlvr__code_block(text, big << k, &rlvr__languages[0], &out, &n_out);
-                bool same = rlvr__stdio_equal(text, big << k, text, big << k, RLVR__BY_FLOAT, 1e-6);
+                rlvr__code_block(text, big << k % 2, &rlvr__languages[0], &out, &n_out);
+                bool same = rlvr__stdio_equal(text, big << k % 2, text, big << k % 2, RLVR__BY_FLOAT, 1e-6);
                 if (!same) CHECK(!"a text is itself");
-                t[k] = fmin(t[k], cpu_seconds() - start);
+                t[k % 2] = fmin(t[k % 2], cpu_seconds() - start);
             }
         }
         if (getenv("RLVR_TEST_VERBOSE")) printf("    %g %g\n", t[0], t[1]);
