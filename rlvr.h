@@ -13315,7 +13315,7 @@ static const char *rlvr__choice_lone(rlvr__choices *o, rlvr__choice_votes *v, co
     bool marked = p + 1 < end && strchr(").:,", p[1]) && (p + 2 >= end || rlvr__is_space(p[2]) || strchr("*_", p[2]));
     bool ends_line = q == end || *q == '\n' || *q == '\r' || ((*q == '.' || *q == ' ') && (q + 1 == end || q[1] == '\n'));
     const char *word = back;
-    while (word > text && (rlvr__is_alpha(word[-1]) || word[-1] == '\'')) word--;
+    while (word > text && back - word < 16 && (rlvr__is_alpha(word[-1]) || word[-1] == '\'')) word--;      /* longer is no lead */
     bool led = !small && rlvr__in_words(word, (size_t)(back - word), lead) && (!article || apart);
     bool bold = opened && p - before >= 2 && p[-1] == '*' && q - p >= 2 && p[1] == '*';
     const char *own = q;
@@ -22227,7 +22227,7 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
         rlvr__calls_reserve(t->rollouts, &t->store, rlvr__heads_most(&t->store, G, t->desc.sampling.max_batch)) != RLVR_OK ||
         !RLVR__RESERVE(t->rollouts, prompt_tokens, cap_prompt, P * prompt) ||
         !RLVR__RESERVE(t->rollouts, banned, cap_banned, t->desc.sampling.n_stop_tokens + 1)) return RLVR_ERROR_MEMORY;
-    return t->advantage && t->offset && t->mask && t->batch && (t->asked || !t->desc.task_fn) ? RLVR_OK : RLVR_ERROR_MEMORY;
+    return t->advantage && t->offset && t->mask && t->right && t->batch && (t->asked || !t->desc.task_fn) ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
 static rlvr_result rlvr__logs_open(rlvr_trainer *t);

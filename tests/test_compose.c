@@ -253,7 +253,7 @@ static void test_kept(void)
 {
     fake f;
     rlvr_reward_desc parts[4], d;
-    const float *reward;
+    const float *reward = NULL;
     make_fake(&f);
     memset(parts, 0, sizeof parts);
     memset(&d, 0, sizeof d);
