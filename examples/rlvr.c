@@ -1086,6 +1086,8 @@ static int help(const command *c)
     if (c) {
         printf("rlvr %s %s\n%s\n", c->name, c->usage, c->about);
         for (int g = 0; g < COUNT(c->groups) && c->groups[g].list; g++) options_help(c->groups[g].list, c->groups[g].n);
+        for (int i = 0; c->run == make_tasks && rlvr_family_name(i); i++) printf("%s%s", i ? ", " : "families: ", rlvr_family_name(i));
+        if (c->run == make_tasks) printf("\n");
         if (find_option(c, "stop_tokens"))
             printf("  --stop TEXT               ends a completion; may be given several times\n");
         return 0;
