@@ -37,7 +37,8 @@ int main(int argc, char **argv)
         rlvr_grade_result out;
         memset(&desc, 0, sizeof desc);
         desc.kind = RLVR_REWARD_MATH;
-        rlvr__case c = {ctx, &desc, rlvr__json_get(j, "options"), NULL, pred, n, gold, n_gold, NULL, NULL, &out, NULL};
+        rlvr__case c = {.ctx = ctx, .desc = &desc, .task = rlvr__json_get(j, "options"), .text = pred, .len = n,
+            .gold = gold, .gold_len = n_gold, .out = &out};
         double begin = now();
         for (int i = 0; i < rounds; i++) { memset(&out, 0, sizeof out); rlvr__grade_math(&c); }
         double took = now() - begin;
