@@ -21450,6 +21450,17 @@ typedef struct rlvr__forest {
     int *tree_begin;  int64_t n_trees;             /* (cap_rows + 1) */
 } rlvr__forest;
 
+/* A block of parameters that the optimizer moves: the model's own, and what else trains beside it. */
+typedef struct rlvr__trained {
+    const char *name;                              /* of its tensors in a checkpoint */
+    float *weights, *grads;                        /* (n_floats) their owner's */
+    float *moment1, *moment2;                      /* (n_floats) AdamW */
+    const rlvr__param *params;  int n_params;
+    int64_t n_floats;
+} rlvr__trained;
+
+enum { RLVR__TRAINED = 4 };                        /* most blocks */
+
 struct rlvr_trainer {
     rlvr_ctx *ctx;
     rlvr_model *m;
@@ -21462,7 +21473,7 @@ struct rlvr_trainer {
     rlvr__store train;                             /* training's own, otherwise */
     rlvr__grads grads;
     rlvr__forest forest;
-    float *moment1, *moment2;                      /* (n_floats) AdamW */
+    rlvr__trained trained[RLVR__TRAINED];  int n_trained;
     float *reference;                              /* (n_floats) weights at the start; NULL without KL */
     rlvr__dist *dist;                              /* (head_rows) */
     /* flat arrays over all completion tokens of a step */
@@ -21636,14 +21647,35 @@ static void rlvr__forest_backward(rlvr_trainer *t, const rlvr__policy *policy, c
 
 /* ---- the optimizer's step ---- */
 
-static void rlvr__zero_gradients(rlvr_trainer *t) { rlvr__zero(t->ctx, t->m->grads, t->m->n_floats); }
+static void rlvr__zero_gradients(rlvr_trainer *t)
+{
+    for (int b = 0; b < t->n_trained; b++) rlvr__zero(t->ctx, t->trained[b].grads, t->trained[b].n_floats);
+}
+
+/* Lets the optimizer move a block too; its gradients and moments are zero. */
+static rlvr_result rlvr__train_block(rlvr_trainer *t, const char *name, float *weights, float *grads, const rlvr__param *params, int n_params,
+                                     int64_t n_floats)
+{
+    rlvr__trained *b = &t->trained[t->n_trained];
+    b->name = name;
+    b->weights = weights;
+    b->grads = grads;
+    b->params = params;
+    b->n_params = n_params;
+    b->n_floats = n_floats;
+    b->moment1 = RLVR__NEW(t->ctx, float, n_floats);
+    b->moment2 = RLVR__NEW(t->ctx, float, n_floats);
+    t->n_trained++;
+    return b->moment1 && b->moment2 ? RLVR_OK : RLVR_ERROR_MEMORY;
+}
 
 /* Clips and applies what lies in the gradients. A gradient that is not finite moves nothing. */
 static void rlvr__apply(rlvr_trainer *t, rlvr_metrics *metrics)
 {
-    rlvr_model *m = t->m;
     const rlvr_optim_desc *o = &t->desc.optim;
-    double norm = sqrt(rlvr__sum_squares(t->ctx, m->grads, m->n_floats));
+    double squares = 0;
+    for (int b = 0; b < t->n_trained; b++) squares += rlvr__sum_squares(t->ctx, t->trained[b].grads, t->trained[b].n_floats);
+    double norm = sqrt(squares);
     metrics->grad_norm = norm;
     metrics->learning_rate = (double)rlvr_learning_rate(o, t->updates);
     if (!isfinite(norm)) {
@@ -21655,11 +21687,13 @@ static void rlvr__apply(rlvr_trainer *t, rlvr_metrics *metrics)
     float scale = o->max_grad_norm > 0 && norm > (double)o->max_grad_norm ? (float)((double)o->max_grad_norm / (norm + 1e-6)) : 1.0f;
     t->updates++;
     float bias1 = (float)(1.0 - pow((double)o->beta1, (double)t->updates)), bias2 = (float)(1.0 - pow((double)o->beta2, (double)t->updates));
-    for (int i = 0; i < m->n_p; i++) {
-        const rlvr__param *p = &m->params[i];
-        rlvr__adamw(t->ctx, m->weights + p->offset, m->grads + p->offset, t->moment1 + p->offset, t->moment2 + p->offset, p->floats,
-                    (float)metrics->learning_rate, o->beta1, o->beta2, o->eps, p->matrix ? o->weight_decay : 0.0f, bias1, bias2, scale);
-    }
+    for (int k = 0; k < t->n_trained; k++)
+        for (int i = 0; i < t->trained[k].n_params; i++) {
+            const rlvr__trained *b = &t->trained[k];
+            const rlvr__param *p = &b->params[i];
+            rlvr__adamw(t->ctx, b->weights + p->offset, b->grads + p->offset, b->moment1 + p->offset, b->moment2 + p->offset, p->floats,
+                        (float)metrics->learning_rate, o->beta1, o->beta2, o->eps, p->matrix ? o->weight_decay : 0.0f, bias1, bias2, scale);
+        }
 }
 
 /* ---- the five verbs ---- */
@@ -22199,13 +22233,12 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     if (r == RLVR_OK) r = rlvr__forest_init(ctx, &t->forest, rows, lists, targets);
     if (r != RLVR_OK) return r;
     if (!m->grads) m->grads = RLVR__NEW(ctx, float, m->n_floats);
-    t->moment1 = RLVR__NEW(ctx, float, m->n_floats);
-    t->moment2 = RLVR__NEW(ctx, float, m->n_floats);
+    if (!m->grads || rlvr__train_block(t, "model", m->weights, m->grads, m->params, m->n_p, m->n_floats) != RLVR_OK) return RLVR_ERROR_MEMORY;
     t->dist = RLVR__NEW(ctx, rlvr__dist, z->head_rows);
     t->target_value = RLVR__NEW(ctx, float, targets);
     t->target_logprob = RLVR__NEW(ctx, float, targets);
     t->row_entropy = RLVR__NEW(ctx, float, targets);
-    if (!m->grads || !t->moment1 || !t->moment2 || !t->dist || !t->target_value || !t->target_logprob || !t->row_entropy) return RLVR_ERROR_MEMORY;
+    if (!t->dist || !t->target_value || !t->target_logprob || !t->row_entropy) return RLVR_ERROR_MEMORY;
     if (t->desc.loss.kl_coef != 0) {
         if (!(t->reference = RLVR__NEW(ctx, float, m->n_floats))) return RLVR_ERROR_MEMORY;
         memcpy(t->reference, m->weights, (size_t)m->n_floats * sizeof(float));
@@ -22264,7 +22297,11 @@ void rlvr_trainer_close(rlvr_trainer *t)
     rlvr__forest_free(ctx, &t->forest);
     rlvr_rollouts_free(t->rollouts);
     rlvr_tasks_free(t->asked);
-    void *arrays[] = {t->moment1, t->moment2, t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
+    for (int b = 0; b < t->n_trained; b++) {
+        rlvr__free(ctx, t->trained[b].moment1);
+        rlvr__free(ctx, t->trained[b].moment2);
+    }
+    void *arrays[] = {t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
                       t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->token_weight, t->token_logprob};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(ctx, arrays[i]);
     rlvr__free(ctx, t);
@@ -22378,9 +22415,11 @@ static rlvr_result rlvr__log_step(rlvr_trainer *t, const rlvr_metrics *m)
 
 /* ---- checkpoints ---- */
 
-/* A safetensors file: the weights and both moments as they lie in memory, and `state`: these numbers, in this order. All
-   else that a step depends on is in the descriptor or computed from step and cursor. */
-enum { RLVR__STATE_VERSION = 1, RLVR__STATE_SHAPE = 10, RLVR__STATE = 20 };
+/* A safetensors file: of each trained block the weights and both moments as they lie in memory, the reference, and `state`:
+   these numbers, in this order. All else that a step depends on is in the descriptor or computed from step and cursor. */
+enum { RLVR__STATE_VERSION = 2, RLVR__STATE_SHAPE = 10, RLVR__STATE = 64, RLVR__STATE_BLOCKS = 3 * RLVR__TRAINED + 8 };
+
+typedef struct rlvr__state_block { char name[40]; float *data; int64_t n; } rlvr__state_block;
 
 static void rlvr__state_shape(const rlvr_trainer *t, int64_t *s)      /* what must be the same in the run that resumes */
 {
@@ -22396,48 +22435,58 @@ static int64_t *rlvr__state_field(rlvr_trainer *t, int i)
     return i < (int)(sizeof field / sizeof *field) ? field[i] : NULL;
 }
 
-static int rlvr__state_blocks(rlvr_trainer *t, const char **name, float **block)
+static int rlvr__state_blocks(rlvr_trainer *t, rlvr__state_block *block)
 {
-    const char *names[] = {"weights", "moment1", "moment2", "reference"};
-    float *blocks[] = {t->m->weights, t->moment1, t->moment2, t->reference};
-    memcpy((void *)name, names, sizeof names);
-    memcpy(block, blocks, sizeof blocks);
-    return t->reference ? 4 : 3;
+    static const char *const part[] = {"weights", "moment1", "moment2"};
+    int n = 0;
+    for (int b = 0; b < t->n_trained; b++) {
+        const rlvr__trained *x = &t->trained[b];
+        float *data[] = {x->weights, x->moment1, x->moment2};
+        for (int i = 0; i < 3; i++, n++) {
+            snprintf(block[n].name, sizeof block[n].name, "%s.%s", x->name, part[i]);
+            block[n].data = data[i];
+            block[n].n = x->n_floats;
+        }
+    }
+    if (t->reference) {
+        snprintf(block[n].name, sizeof block[n].name, "reference");
+        block[n].data = t->reference;
+        block[n++].n = t->m->n_floats;
+    }
+    return n;
 }
 
 rlvr_result rlvr_trainer_save(rlvr_trainer *t, const char *path)
 {
-    const char *name[4];
-    float *block[4];
+    rlvr__state_block block[RLVR__STATE_BLOCKS];
     int64_t state[RLVR__STATE] = {0}, *field;
-    int n = rlvr__state_blocks(t, name, block);
-    rlvr__tensor list[5];
+    int n = rlvr__state_blocks(t, block);
+    rlvr__tensor list[RLVR__STATE_BLOCKS + 1];
     rlvr__writer w;
     memset(list, 0, sizeof list);
     rlvr__state_shape(t, state);
     for (int i = 0; (field = rlvr__state_field(t, i)) != NULL; i++) state[RLVR__STATE_SHAPE + i] = *field;
     for (int i = 0; i <= n; i++) {
-        list[i].name = i ? name[i - 1] : "state";
+        list[i].name = i ? block[i - 1].name : "state";
         list[i].dtype = i ? RLVR__DTYPE_F32 : RLVR__DTYPE_I64;
         list[i].n_dims = 1;
-        list[i].dims[0] = i ? t->m->n_floats : (int64_t)RLVR__STATE;
+        list[i].dims[0] = i ? block[i - 1].n : (int64_t)RLVR__STATE;
     }
     rlvr_result r = rlvr__writer_open(t->ctx, &w, path);
     if (r != RLVR_OK) return r;
     r = rlvr__safetensors_begin(&w, list, n + 1, NULL);
     rlvr__write(&w, state, sizeof state);
-    for (int i = 0; i < n && !w.failed; i++) rlvr__write(&w, block[i], (size_t)t->m->n_floats * sizeof(float));
+    for (int i = 0; i < n && !w.failed; i++) rlvr__write(&w, block[i].data, (size_t)block[i].n * sizeof(float));
     rlvr_result closed = rlvr__writer_close(&w);
     return r == RLVR_OK ? closed : r;
 }
 
 static rlvr_result rlvr__checkpoint_read(rlvr_trainer *t, const rlvr__tensors *file, const char *path)
 {
-    const char *name[4];
-    float *block[4];
+    rlvr__state_block block[RLVR__STATE_BLOCKS];
     int64_t state[RLVR__STATE], shape[RLVR__STATE_SHAPE], *field;
-    int n = rlvr__state_blocks(t, name, block);
-    const rlvr__tensor *x = rlvr__tensor_find(file, "state"), *part[4];
+    int n = rlvr__state_blocks(t, block);
+    const rlvr__tensor *x = rlvr__tensor_find(file, "state"), *part[RLVR__STATE_BLOCKS];
     if (!x || x->dtype != RLVR__DTYPE_I64 || x->n != RLVR__STATE)
         return rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: not a checkpoint of this version", path);
     memcpy(state, x->data, sizeof state);
@@ -22445,11 +22494,12 @@ static rlvr_result rlvr__checkpoint_read(rlvr_trainer *t, const rlvr__tensors *f
     if (memcmp(state, shape, sizeof shape))
         return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the checkpoint is of another model, seed or version; resume with those of its run", path);
     for (int i = 0; i < n; i++) {
-        part[i] = rlvr__tensor_find(file, name[i]);
-        if (!part[i] || part[i]->dtype != RLVR__DTYPE_F32 || part[i]->n != t->m->n_floats)
-            return rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tensor %s is missing or has another size", path, name[i]);
+        part[i] = rlvr__tensor_find(file, block[i].name);
+        if (!part[i] || part[i]->dtype != RLVR__DTYPE_F32 || part[i]->n != block[i].n)
+            return rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tensor %s is missing or has another size; resume with the descriptor of its run", path,
+                              block[i].name);
     }
-    for (int i = 0; i < n; i++) memcpy(block[i], part[i]->data, (size_t)t->m->n_floats * sizeof(float));
+    for (int i = 0; i < n; i++) memcpy(block[i].data, part[i]->data, (size_t)block[i].n * sizeof(float));
     for (int i = 0; (field = rlvr__state_field(t, i)) != NULL; i++) *field = state[RLVR__STATE_SHAPE + i];
     return RLVR_OK;
 }
