@@ -58,7 +58,7 @@
     11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer   13 Model >>model
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses                18 Optimizer >>schedule          19 Trainer >>trainer
-    20 Evaluation >>eval              21 Reports >>reports
+    20 Evaluation >>eval >>test-time >>contamination >>evaluate       21 Reports >>reports
     Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math (>>arith
     >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape,
     15.6 ifcheck >>ifcheck, 15.7 countdown >>countdown, 15.8 procedural tasks >>proc, 15.9 sandbox >>sandbox >>sandbox-python
@@ -666,6 +666,65 @@ RLVR_API rlvr_result   rlvr_grad_tokens(rlvr_trainer *t, const int *tokens, cons
 /* 1 - C(n-c, k) / C(n, k) (Chen et al. 2021): chance that k of n samples, c of them right, hold a right one. */
 RLVR_API double rlvr_pass_at_k(int n, int c, int k);
 
+/* ---- test-time compute: what more samples, a score or more thinking bring. Pure functions of plain arrays ---- */
+
+/* answer[i] is the first sample that gives the same answer as sample i (i itself where it is the first), below 0: sample i
+   gives none and does not vote. right[i]: it passes; the share of its answer's samples that do is what the answer is worth.
+   Chance that the answer with the most votes among k of the n samples, drawn without putting back, is right; equals share, and
+   where nobody votes it is 0. Exact; k at most 64, or n. NaN for another k. */
+RLVR_API double rlvr_maj_at_k(const int *answer, const unsigned char *right, int n, int k);
+/* The sample whose answer has the largest sum of weights (n; NULL: 1 each); among equals the first. -1: nobody votes. A
+   weight that is not above 0 does not vote. */
+RLVR_API int    rlvr_vote(const int *answer, const float *weight, int n);
+/* Chance that the best scored of k of the n samples is right, equal scores sharing: best-of-k without bias. A score of NaN is
+   below all others. With score == right it is rlvr_pass_at_k. */
+RLVR_API double rlvr_best_of_k(const float *score, const unsigned char *right, int n, int k);
+/* Borda weights (Kang et al. 2025): weight[i] = (n - rank + 1)^p, rank 1 the largest score; equal scores have their mean rank,
+   NaN the weight 0. p 0: every weight 1. */
+RLVR_API void   rlvr_borda(const float *score, int n, double p, float *weight);
+
+/* What the model's distribution at one place says of the token that follows (temperature 1, nothing truncated). */
+typedef struct rlvr_token_stats {
+    float logprob;               /* of the token */
+    float mean, std;             /* of log p over the distribution itself: sum p log p, and its deviation */
+    float certainty;             /* KL(uniform || p) = -log V - mean over the vocabulary of log p, nats */
+} rlvr_token_stats;
+/* out[i] (n - 1) is of tokens[i+1] after tokens[0..i]. One forward pass; the same bits for any number of threads. */
+RLVR_API rlvr_result rlvr_token_statistics(rlvr_model *m, const int *tokens, int n, rlvr_token_stats *out);
+/* Self-certainty (Kang et al. 2025) of each rollout of r (n): the mean certainty over its completion's tokens. */
+RLVR_API rlvr_result rlvr_self_certainty(rlvr_rollouts *r, float *score);
+
+/* Which rollouts of a group give the same answer, as the votes above want it; r has been graded with `reward`. By number or by
+   mathematics with those verifiers, else by what the verifier took for the answer, or the trimmed text. answer (n). */
+RLVR_API rlvr_result rlvr_rollouts_answers(rlvr_rollouts *r, const rlvr_reward_desc *reward, int *answer);
+
+/* Budget forcing (s1: Muennighoff et al. 2025). Where the model would end its thinking, by end_think or by ending its turn,
+   those tokens are taken back and `wait` stands in their place, n_wait times; where it has thought max_think tokens, end_think
+   is put behind them. Then it answers. Texts are tokenised with their special tokens. */
+typedef struct rlvr_budget {
+    int n_wait;                  /* times thinking is prolonged */
+    int max_think;               /* tokens of thinking, 0: the sampling's max_tokens, and it is not ended by force */
+    int max_answer;              /* tokens behind end_think; 0: the sampling's max_tokens */
+    const char *wait;            /* NULL: "Wait" */
+    const char *end_think;       /* NULL: "</think>" */
+} rlvr_budget;
+/* As rlvr_sample(), under a budget. Rollouts hold all their tokens as they stand in the context; those put in by force have
+   logprob and entropy 0, as what had no choice has. A rollout that no rule touches has the bits of rlvr_sample(). */
+RLVR_API rlvr_result rlvr_sample_budget(rlvr_model *m, const rlvr_task *tasks, int n_tasks, int group_size, const rlvr_sampling *s,
+                                        const rlvr_budget *b, rlvr_rollouts **out);
+/* A second round: every rollout of `first` without its end-of-text token, then `text`, then up to s->max_tokens more. Rollouts
+   that leave no room for it stay as they are. `first` must outlive the call alone. */
+RLVR_API rlvr_result rlvr_sample_again(rlvr_rollouts *first, const char *text, const rlvr_sampling *s, rlvr_rollouts **out);
+
+/* Verdicts before and after a second thought (n: compared). net is (wrong_right - right_wrong) / n, 0 where n is. */
+typedef struct rlvr_self_correction { int64_t n, right_right, wrong_right, right_wrong, wrong_wrong; double net; } rlvr_self_correction;
+RLVR_API void rlvr_self_correction_add(rlvr_self_correction *c, bool before, bool after);
+/* Length of what stands before the first `marker` that begins a word; len where there is none. */
+RLVR_API size_t rlvr_before_marker(const char *text, size_t len, const char *marker);
+
+/* Scores of the n rollouts of one task, as a process reward model gives them; NaN: none. */
+typedef rlvr_result (*rlvr_score_fn)(void *user, const rlvr_rollout *group, int n, float *score);
+
 typedef struct rlvr_eval_desc {
     rlvr_sampling sampling;
     int    n;                    /* samples of each task; 0: 1 */
@@ -673,7 +732,20 @@ typedef struct rlvr_eval_desc {
     bool   greedy;               /* also one greedy completion of each task */
     int    bootstrap;            /* resamples, by prompt; 0: 1000 */
     uint64_t seed;
+    rlvr_score_fn score;  void *score_user;    /* choose by it too; NULL: do not */
+    bool   self_certainty;       /* choose by self-certainty too: a forward pass of every completion */
+    float  borda_p;              /* of both; 0: 1 */
+    rlvr_budget budget;          /* forced where n_wait or max_think is set */
+    const char *marker;          /* self-correction within completions: the answer before it ("Wait") and the last; NULL: not counted */
+    const char *second_round;    /* self-correction by a second round that begins with this text; NULL: none */
 } rlvr_eval_desc;
+
+enum { RLVR_MAX_K = 16 };
+/* Shares of tasks, for each k of the report; -1 where there is none. Unbiased, with 95 % bootstrap intervals by prompt. */
+typedef struct rlvr_at_k { double mean[RLVR_MAX_K], low[RLVR_MAX_K], high[RLVR_MAX_K]; } rlvr_at_k;
+/* Choosing by a score: the best of k, and votes of all n, weighted by the score itself and by its rank. -1: not asked for. */
+typedef struct rlvr_chosen { rlvr_at_k best; double vote, vote_low, vote_high, borda, borda_low, borda_high; } rlvr_chosen;
+typedef struct rlvr_lengths { int64_t n; double mean; } rlvr_lengths;      /* rollouts; mean tokens, 0 where n is */
 
 typedef struct rlvr_eval_report {
     int64_t n_tasks; int n;
@@ -683,8 +755,13 @@ typedef struct rlvr_eval_report {
     double mean_length, truncated, entropy;
     double signal;                                        /* share of tasks whose samples do not all earn the same */
     int64_t n_reward_errors, n_tokens;
-    double pass_at_k[16]; int k[16]; int n_k;             /* k = 1, 2, 4 ... n */
+    double pass_at_k[RLVR_MAX_K]; int k[RLVR_MAX_K]; int n_k;             /* k = 1, 2, 4 ... n */
     double seconds;
+    rlvr_at_k pass, maj;                                  /* pass.mean is pass_at_k; maj: -1 for 64 < k < n */
+    rlvr_chosen by_score, by_certainty;
+    rlvr_lengths right, wrong, cut;                       /* right; wrong though ended; wrong and cut off by a limit */
+    double certainty_right, certainty_wrong;              /* mean self-certainty; -1: not asked for, or none */
+    rlvr_self_correction within, second;                       /* marker's, second_round's */
 } rlvr_eval_report;
 RLVR_API rlvr_result rlvr_eval(rlvr_model *m, const rlvr_task *tasks, int64_t n_tasks, const rlvr_eval_desc *d,
                                rlvr_eval_report *report);
@@ -7191,13 +7268,19 @@ rlvr_result rlvr_model_save(rlvr_model *m, const char *path)
    14. KV CACHE AND SAMPLER                                                          >>sampler
    ============================================================================================ */
 
+/* A prompt that is given as tokens: its one rollout goes on as if it were rollout `rollout` of prompt `prompt` and had drawn
+   `drawn` tokens already, for at most max_tokens more. */
+typedef struct rlvr__given { const int *tokens; int n, max_tokens; uint32_t prompt, rollout, drawn; } rlvr__given;
+
 /* The rollouts of one call and all that is needed to make them; reused from call to call. A prompt's tokens run once and its
    rollouts attend to the same slots; what all prompts begin with (the chat template's head) runs once for all of them.
    lists holds, for every prompt and every rollout, the slots of its tokens from the first on: those are the contexts. */
+
 struct rlvr_rollouts {
     rlvr_ctx *ctx;
     rlvr_model *m;
     int n_tasks, group_size, n, max_tokens, shared;    /* shared: tokens that all prompts begin with */
+    const rlvr__given *given;        /* (n_tasks) the prompts, with groups of one; NULL: the tasks' texts */
     rlvr_rollout *items;             int64_t cap_items;
     int *prompt_tokens;              int64_t cap_prompt;      /* all prompts' tokens, one after the other */
     int *prompt_begin;               int64_t cap_begin;       /* (n_tasks + 1) */
@@ -7351,6 +7434,17 @@ static rlvr_result rlvr__prompt_tokens(rlvr_rollouts *r, const rlvr_task *task, 
     return RLVR_OK;
 }
 
+static rlvr_result rlvr__given_tokens(rlvr_rollouts *r, const rlvr__given *g, int **tokens, int *n)
+{
+    if (g->n < 1 || g->n >= r->m->info.n_ctx)
+        return rlvr__fail(r->ctx, RLVR_ERROR_CONTEXT, "%d tokens to go on from; the model takes 1 .. %d", g->n, r->m->info.n_ctx - 1);
+    *n = g->n;
+    *tokens = RLVR__NEW(r->ctx, int, g->n);
+    if (!*tokens) return RLVR_ERROR_MEMORY;
+    memcpy(*tokens, g->tokens, (size_t)g->n * sizeof(int));
+    return RLVR_OK;
+}
+
 /* Tokenises the prompts and lays out the rollouts. max_prompt: refuse longer ones; 0: what the context takes. */
 static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *tasks, int n_tasks, int group_size,
                                          const rlvr_sampling *s, int max_prompt)
@@ -7380,7 +7474,7 @@ static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *task
     r->prompt_begin[0] = 0;
     for (int t = 0; t < n_tasks && result == RLVR_OK; t++) {
         int *tokens = NULL, count = 0;
-        result = rlvr__prompt_tokens(r, &tasks[t], &tokens, &count);
+        result = r->given ? rlvr__given_tokens(r, &r->given[t], &tokens, &count) : rlvr__prompt_tokens(r, &tasks[t], &tokens, &count);
         if (result == RLVR_OK && max_prompt && count > max_prompt)
             result = rlvr__fail(r->ctx, RLVR_ERROR_CONTEXT, "task of line %lld: its prompt has %d tokens, more than max_prompt_tokens = %d; "
                                 "raise that", (long long)tasks[t].line, count, max_prompt);
@@ -7470,6 +7564,17 @@ static bool rlvr__watch_text(rlvr_rollouts *r, rlvr_rollout *o, int token, bool 
     return false;
 }
 
+/* How many tokens a rollout has drawn, those before a given prompt's end too; and the most that it may draw now. */
+static int rlvr__n_drawn(const rlvr_rollouts *r, const rlvr_rollout *o)
+{
+    return o->n_tokens + (r->given ? (int)r->given[o->prompt_index].drawn : 0);
+}
+
+static int rlvr__most_tokens(const rlvr_rollouts *r, const rlvr_rollout *o)
+{
+    return r->given ? r->given[o->prompt_index].max_tokens : r->max_tokens;
+}
+
 /* Draws the next token of each head entry from `at` on; every rollout has a random stream of its own. */
 typedef struct rlvr__draw_args { rlvr_rollouts *r; rlvr__store *s; rlvr__call *c; int at; bool greedy; } rlvr__draw_args;
 static void rlvr__draw_loop(void *arg, int64_t begin, int64_t end, int thread)
@@ -7485,7 +7590,9 @@ static void rlvr__draw_loop(void *arg, int64_t begin, int64_t end, int thread)
         const float *logits = a->s->logits + row * V;
         if (a->greedy) token = r->drawn[row];
         else {
-            float u = rlvr_uniform(s->seed, s->step, s->first_prompt + (uint32_t)o->prompt_index, (uint32_t)o->index, (uint32_t)o->n_tokens);
+            const rlvr__given *g = r->given ? &r->given[o->prompt_index] : NULL;
+            float u = rlvr_uniform(s->seed, s->step, s->first_prompt + (g ? g->prompt : (uint32_t)o->prompt_index),
+                                   g ? g->rollout : (uint32_t)o->index, (uint32_t)rlvr__n_drawn(r, o));
             rlvr__dist_sample_rows(r->ctx, &token, &r->dist[row], logits, &u, 1, V);
         }
         int64_t k = (o - r->items) * (int64_t)r->max_tokens + o->n_tokens;
@@ -7512,7 +7619,7 @@ static void rlvr__call_run(rlvr_rollouts *r, rlvr__store *s, rlvr__call *c, bool
             if (!same && n_rows == s->head_rows) break;
             if (!same) {
                 r->call[n_rows] = (int)first + c->head_row[end];      /* the call's own arrays start after these */
-                r->call[s->head_rows + n_rows++] = r->items[c->head_rollout[end]].n_tokens;
+                r->call[s->head_rows + n_rows++] = rlvr__n_drawn(r, &r->items[c->head_rollout[end]]);
             }
             end++;
         }
@@ -7532,7 +7639,7 @@ static void rlvr__call_run(rlvr_rollouts *r, rlvr__store *s, rlvr__call *c, bool
             bool stopped = rlvr__is_stop(r, token);
             if (watch && rlvr__watch_text(r, o, token, stop_all)) stopped = true;
             if (stopped) o->finish_reason = RLVR_FINISH_STOP;
-            else if (o->n_tokens == r->max_tokens || o->n_prompt + o->n_tokens >= r->m->info.n_ctx) o->finish_reason = RLVR_FINISH_LENGTH;
+            else if (o->n_tokens == rlvr__most_tokens(r, o) || o->n_prompt + o->n_tokens >= r->m->info.n_ctx) o->finish_reason = RLVR_FINISH_LENGTH;
         }
     }
     c->n = c->n_head = 0;
@@ -7542,6 +7649,22 @@ static void rlvr__slots_release(rlvr_rollouts *r, const rlvr__store *s, const in
 {
     if (s->keep) return;
     for (int i = 0; i < n; i++) r->free_slots[r->n_free++] = slot[i];
+}
+
+static rlvr_result rlvr__rollouts_text(rlvr_rollouts *r)      /* all completions' */
+{
+    r->text.len = 0;
+    for (int i = 0; i < r->n; i++) {
+        r->text_begin[i] = r->text.len;
+        if (r->m->tokenizer) rlvr__tok_decode_into(r->m->tokenizer, r->items[i].tokens, r->items[i].n_tokens, false, &r->text);
+        rlvr__buf_add(&r->text, "", 1);
+    }
+    if (r->text.failed) { r->text.failed = false; return RLVR_ERROR_MEMORY; }
+    for (int i = 0; i < r->n; i++) {
+        r->items[i].text = r->text.data + r->text_begin[i];
+        r->items[i].text_len = (i + 1 < r->n ? r->text_begin[i + 1] : r->text.len) - 1 - r->text_begin[i];
+    }
+    return RLVR_OK;
 }
 
 /* Decodes all rollouts. Groups enter as slots and max_batch allow, rollouts leave as they end: which others run beside one
@@ -7642,21 +7765,28 @@ static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s)
         /* those whom this call has ended leave at the next turn */
     }
 
-    r->text.len = 0;
-    for (int i = 0; i < r->n; i++) {
-        r->text_begin[i] = r->text.len;
-        if (r->m->tokenizer) rlvr__tok_decode_into(r->m->tokenizer, r->items[i].tokens, r->items[i].n_tokens, false, &r->text);
-        rlvr__buf_add(&r->text, "", 1);
-    }
-    if (r->text.failed) { r->text.failed = false; return RLVR_ERROR_MEMORY; }
-    for (int i = 0; i < r->n; i++) {
-        r->items[i].text = r->text.data + r->text_begin[i];
-        r->items[i].text_len = (i + 1 < r->n ? r->text_begin[i + 1] : r->text.len) - 1 - r->text_begin[i];
-    }
-    return stop_all ? RLVR_STOPPED : RLVR_OK;
+    rlvr_result result = rlvr__rollouts_text(r);
+    return result == RLVR_OK && stop_all ? RLVR_STOPPED : result;
 }
 
 enum { RLVR__PREFILL_ROWS = 512, RLVR__HEAD_ROWS = 64 };
+
+/* Decodes what is laid out, in a cache of its own for the groups that run at once. */
+static rlvr_result rlvr__rollouts_run(rlvr_rollouts *r)
+{
+    const rlvr_sampling *set = &r->policy.sampling;
+    int group_size = r->group_size;
+    int64_t together = RLVR__MIN((int64_t)r->n_tasks, RLVR__MAX((int64_t)1, (int64_t)set->max_batch / group_size));
+    int64_t slots = r->shared + together * (r->list_stride - set->max_tokens + (int64_t)group_size * (set->max_tokens - 1));
+    int64_t rows = RLVR__MIN(RLVR__MAX((int64_t)RLVR__PREFILL_ROWS, (int64_t)group_size), RLVR__MAX(slots, (int64_t)group_size));
+    rlvr__store *store = &r->store;
+    if (store->n_slots < slots || store->n_rows < rows || store->max_context < r->list_stride) {
+        rlvr__store_free(store);
+        rlvr_result result = rlvr__store_init(store, r->m, slots, rows, r->list_stride, RLVR__HEAD_ROWS, false, false);
+        if (result != RLVR_OK) return result;
+    }
+    return rlvr__rollouts_decode(r, store);
+}
 
 rlvr_result rlvr_sample(rlvr_model *m, const rlvr_task *tasks, int n_tasks, int group_size, const rlvr_sampling *s, rlvr_rollouts **out)
 {
@@ -7666,20 +7796,9 @@ rlvr_result rlvr_sample(rlvr_model *m, const rlvr_task *tasks, int n_tasks, int 
     rlvr_rollouts *r = *out ? *out : rlvr__rollouts_new(m);
     if (!r) return RLVR_ERROR_MEMORY;
     *out = r;
+    r->given = NULL;
     rlvr_result result = rlvr__rollouts_layout(r, tasks, n_tasks, group_size, s, 0);
-    if (result != RLVR_OK) return result;
-    /* a cache for the groups that run at once */
-    const rlvr_sampling *set = &r->policy.sampling;
-    int64_t together = RLVR__MIN((int64_t)n_tasks, RLVR__MAX((int64_t)1, (int64_t)set->max_batch / group_size));
-    int64_t slots = r->shared + together * (r->list_stride - set->max_tokens + (int64_t)group_size * (set->max_tokens - 1));
-    int64_t rows = RLVR__MIN(RLVR__MAX((int64_t)RLVR__PREFILL_ROWS, (int64_t)group_size), RLVR__MAX(slots, (int64_t)group_size));
-    rlvr__store *store = &r->store;
-    if (store->n_slots < slots || store->n_rows < rows || store->max_context < r->list_stride) {
-        rlvr__store_free(store);
-        result = rlvr__store_init(store, m, slots, rows, r->list_stride, RLVR__HEAD_ROWS, false, false);
-        if (result != RLVR_OK) return result;
-    }
-    return rlvr__rollouts_decode(r, store);
+    return result == RLVR_OK ? rlvr__rollouts_run(r) : result;
 }
 
 /* ---- scoring given tokens ---- */
@@ -22535,107 +22654,6 @@ double rlvr_pass_at_k(int n, int c, int k)
 
 enum { RLVR__EVAL_ROLLOUTS = 1024, RLVR__EVAL_STREAM = 0x65766c21 };      /* held at once; the bootstrap's random stream */
 
-/* What an evaluation gathers: for each task its share of passes, or -1 where none of its rollouts has a reward. */
-typedef struct rlvr__eval {
-    rlvr_eval_report *report;
-    double *passed, *greedy;         /* (n_tasks) */
-    double maj, signal;              /* tasks whose majority answer passes; whose rewards differ */
-    int64_t n_graded, n_rollouts, n_truncated, n_tokens;
-    double entropy;
-} rlvr__eval;
-
-/* Do two completions give the same answer? With the number verifier by number, else by trimmed text. */
-static bool rlvr__same_answer(const rlvr_rollout *a, const rlvr_rollout *b, bool by_number)
-{
-    const char *s = a->text, *t = b->text;
-    size_t n = s ? a->text_len : 0, m = t ? b->text_len : 0;
-    if (by_number) {
-        rlvr__number x, y;
-        return rlvr__number_of(s, n, &x) && rlvr__number_of(t, m, &y) && rlvr__number_equal(&x, &y);
-    }
-    rlvr__trim(&s, &n);
-    rlvr__trim(&t, &m);
-    return n == m && (n == 0 || memcmp(s, t, n) == 0);
-}
-
-/* Does the most frequent answer pass? Among equals the one given first wins; a completion without a number does not vote. */
-static bool rlvr__majority_passes(const rlvr_rollout *group, int n, bool by_number)
-{
-    int best = -1, most = 0;
-    for (int i = 0; i < n; i++) {
-        int votes = 0;
-        if (group[i].graded != RLVR_OK) continue;
-        for (int j = 0; j < n; j++) {
-            if (group[j].graded != RLVR_OK || !rlvr__same_answer(&group[i], &group[j], by_number)) continue;
-            if (j < i) { votes = 0; break; }      /* counted where it was given first */
-            votes++;
-        }
-        if (votes > most) { most = votes; best = i; }
-    }
-    return best >= 0 && group[best].reward >= 0.5f;
-}
-
-static void rlvr__eval_task(rlvr__eval *e, const rlvr_eval_desc *d, const rlvr_rollout *group, int64_t task)
-{
-    rlvr_eval_report *report = e->report;
-    int graded = 0, right = 0;
-    float low = INFINITY, high = -INFINITY;
-    for (int i = 0; i < report->n; i++) {
-        const rlvr_rollout *o = &group[i];
-        e->n_rollouts++;
-        e->n_tokens += o->n_tokens;
-        e->n_truncated += o->finish_reason == RLVR_FINISH_LENGTH;
-        for (int k = 0; k < o->n_tokens; k++) e->entropy += (double)o->entropy[k];
-        if (o->graded != RLVR_OK) { report->n_reward_errors++; continue; }
-        graded++;
-        right += o->reward >= 0.5f;
-        low = RLVR__MIN(low, o->reward);
-        high = RLVR__MAX(high, o->reward);
-    }
-    e->signal += low < high;
-    e->passed[task] = graded ? (double)right / graded : -1;
-    if (!graded) return;
-    e->n_graded++;
-    for (int i = 0; i < report->n_k; i++)
-        report->pass_at_k[i] += rlvr_pass_at_k(graded, right, RLVR__MIN(report->k[i], graded));
-    e->maj += rlvr__majority_passes(group, report->n, d->reward.kind == RLVR_REWARD_NUMBER && !d->reward.fn);
-}
-
-static void rlvr__eval_greedy(rlvr__eval *e, const rlvr_rollout *o, int64_t task)
-{
-    bool graded = o->graded == RLVR_OK;
-    e->greedy[task] = !graded ? -1 : o->reward >= 0.5f;
-    e->report->n_reward_errors += !graded;
-    e->report->n_tokens += o->n_tokens;
-}
-
-/* Samples and grades all tasks, a number of them at a time, so that memory does not grow with the task list. The random
-   streams are those of the tasks' own numbers, so that the pieces' size changes nothing. */
-static rlvr_result rlvr__eval_pass(rlvr_model *m, const rlvr_task *tasks, int64_t n_tasks, const rlvr_eval_desc *d,
-                                   bool greedy, rlvr__eval *e)
-{
-    rlvr_rollouts *rollouts = NULL;
-    rlvr_sampling s = d->sampling;
-    rlvr_result r = RLVR_OK;
-    int n = greedy ? 1 : e->report->n;
-    int64_t piece = RLVR__MAX(1, RLVR__EVAL_ROLLOUTS / n);
-    if (!s.seed) s.seed = d->seed;
-    s.greedy |= greedy;
-    for (int64_t at = 0; at < n_tasks && r == RLVR_OK; at += piece) {
-        int count = (int)RLVR__MIN(piece, n_tasks - at);
-        s.first_prompt = d->sampling.first_prompt + (uint32_t)at;
-        r = rlvr_sample(m, tasks + at, count, n, &s, &rollouts);
-        if (r == RLVR_OK) r = rlvr_grade_rollouts(rollouts, &d->reward);
-        for (int t = 0; t < count && r == RLVR_OK; t++) {
-            const rlvr_rollout *group = rlvr_rollouts_get(rollouts, t * n);
-            if (greedy) rlvr__eval_greedy(e, group, at + t);
-            else rlvr__eval_task(e, d, group, at + t);
-        }
-    }
-    rlvr_rollouts_free(rollouts);
-    return r;
-}
-
 static int rlvr__compare_doubles(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -22674,45 +22692,912 @@ static bool rlvr__bootstrap(const double *value, int64_t n, double *packed /* (n
     return true;
 }
 
+/* ============================================================================================
+   20b TEST-TIME COMPUTE                                                          >>test-time
+   ============================================================================================ */
+
+/* ---- votes and choices among samples ---- */
+
+enum { RLVR__MAJ_K = 64 };           /* the largest k below n that rlvr_maj_at_k() takes */
+
+/* Votes of sample i's answer and the share of them that pass; 0 where i is not the first of its answer. */
+static int rlvr__votes_of(const int *answer, const unsigned char *right, int n, int i, double *worth)
+{
+    int votes = 0, passed = 0;
+    if (answer[i] != i) return 0;
+    for (int j = i; j < n; j++) {
+        if (answer[j] != i) continue;
+        votes++;
+        passed += right[j] != 0;
+    }
+    *worth = (double)passed / votes;
+    return votes;
+}
+
+/* What the answers with the most votes of all are worth on average. */
+static double rlvr__majority(const int *answer, const unsigned char *right, int n)
+{
+    double sum = 0, worth = 0;
+    int most = 0, equals = 0;
+    for (int i = 0; i < n; i++) {
+        int votes = rlvr__votes_of(answer, right, n, i, &worth);
+        if (votes < most || !votes) continue;
+        if (votes > most) { most = votes; sum = 0; equals = 0; }
+        sum += worth;
+        equals++;
+    }
+    return equals ? sum / equals : 0;
+}
+
+static void rlvr__binomials(int m, int k, double *c)      /* c[i] = C(m, i), i <= k */
+{
+    c[0] = 1;
+    for (int i = 1; i <= k; i++) c[i] = i <= m ? c[i - 1] * (double)(m - i + 1) / (double)i : 0;
+}
+
+/* Ways to draw, by answers in turn: ways[t][s] counts draws of s samples of which t answers have the j votes that nobody
+   exceeds, worth[t][s] the same with what those t answers are worth in sum. */
+typedef struct rlvr__ballots { double ways[RLVR__MAJ_K + 1][RLVR__MAJ_K + 1], worth[RLVR__MAJ_K + 1][RLVR__MAJ_K + 1]; } rlvr__ballots;
+
+static void rlvr__ballots_add(rlvr__ballots *b, int k, int j, int votes, double worth)
+{
+    double pick[RLVR__MAJ_K + 1];
+    rlvr__binomials(votes, j, pick);
+    for (int s = k; s >= 0; s--)
+        for (int t = s / j; t >= 0; t--) {
+            double ways = 0, sum = 0;
+            for (int i = 0; i < j && i <= votes && i <= s; i++) {
+                ways += pick[i] * b->ways[t][s - i];
+                sum += pick[i] * b->worth[t][s - i];
+            }
+            if (t && votes >= j) {
+                ways += pick[j] * b->ways[t - 1][s - j];
+                sum += pick[j] * (b->worth[t - 1][s - j] + worth * b->ways[t - 1][s - j]);
+            }
+            b->ways[t][s] = ways;
+            b->worth[t][s] = sum;
+        }
+}
+
+double rlvr_maj_at_k(const int *answer, const unsigned char *right, int n, int k)
+{
+    rlvr__ballots b;
+    double sum = 0, worth = 0, all[RLVR__MAJ_K + 1];
+    int silent = 0, most = 0;
+    if (n < 1 || k < 1 || k > n || (k > RLVR__MAJ_K && k < n)) return NAN;
+    if (k == n) return rlvr__majority(answer, right, n);
+    for (int i = 0; i < n; i++) {
+        int votes = rlvr__votes_of(answer, right, n, i, &worth);
+        silent += answer[i] < 0;
+        most = RLVR__MAX(most, votes);
+    }
+    for (int j = 1; j <= RLVR__MIN(most, k); j++) {
+        memset(&b, 0, sizeof b);
+        rlvr__binomials(silent, k, b.ways[0]);
+        for (int i = 0; i < n; i++) {
+            int votes = rlvr__votes_of(answer, right, n, i, &worth);
+            if (votes) rlvr__ballots_add(&b, k, j, votes, worth);
+        }
+        for (int t = 1; t * j <= k; t++) sum += b.worth[t][k] / t;
+    }
+    rlvr__binomials(n, k, all);
+    return sum / all[k];
+}
+
+int rlvr_vote(const int *answer, const float *weight, int n)
+{
+    int best = -1;
+    double most = 0;
+    for (int i = 0; i < n; i++) {
+        double votes = 0;
+        if (answer[i] != i) continue;
+        for (int j = i; j < n; j++)
+            if (answer[j] == i && (!weight || weight[j] > 0)) votes += weight ? (double)weight[j] : 1.0;
+        if (votes > most) { most = votes; best = i; }
+    }
+    return best;
+}
+
+static bool rlvr__scores_above(float a, float b) { return a > b || (a == a && b != b); }
+
+/* Sample i is the best of a draw, or shares in that, where none of the `above` scored higher is drawn and one of its equals. */
+double rlvr_best_of_k(const float *score, const unsigned char *right, int n, int k)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++) {
+        int above = 0, equals = 0;
+        if (!right[i]) continue;
+        for (int j = 0; j < n; j++) {
+            above += rlvr__scores_above(score[j], score[i]);
+            equals += !rlvr__scores_above(score[j], score[i]) && !rlvr__scores_above(score[i], score[j]);
+        }
+        sum += (rlvr_pass_at_k(n, above + equals, k) - rlvr_pass_at_k(n, above, k)) / equals;
+    }
+    return sum;
+}
+
+void rlvr_borda(const float *score, int n, double p, float *weight)
+{
+    for (int i = 0; i < n; i++) {
+        double below = 0;      /* n - rank, half of what equals i counting as below it */
+        for (int j = 0; j < n; j++) {
+            if (rlvr__scores_above(score[i], score[j])) below += 1;
+            else if (j != i && score[i] == score[j]) below += 0.5;
+        }
+        weight[i] = score[i] == score[i] ? (float)pow(below + 1, p) : 0.0f;
+    }
+}
+
+/* ---- which samples give the same answer ---- */
+
+/* How answers are compared: as numbers by the number verifier, as mathematics by the math verifier, else what the verifier
+   took for the answer, or the whole text where it took nothing or more than it notes. */
+typedef struct rlvr__answers { rlvr_rollouts *r; rlvr_reward_kind kind; rlvr__part part; } rlvr__answers;
+
+static void rlvr__answer_text(const rlvr__answers *a, int i, const char **text, size_t *len)
+{
+    const rlvr_rollout *o = &a->r->items[i];
+    const char *extracted = a->r->verdicts[i].extracted;
+    size_t n = strlen(extracted);
+    bool noted = a->kind != RLVR_REWARD_NONE && n > 0 && n + 4 < sizeof a->r->verdicts[i].extracted;
+    *text = noted ? extracted : o->text;
+    *len = noted ? n : o->text_len;
+    rlvr__trim(text, len);
+}
+
+static bool rlvr__answers_math(const rlvr__answers *a, int i, int j)      /* would j's answer be right were i's the gold? */
+{
+    rlvr_grade_result out;
+    const rlvr_rollout *o = &a->r->items[j];
+    memset(&out, 0, sizeof out);
+    rlvr__case c = rlvr__case_of(a->r->ctx, &a->part, NULL, o->text, o->text_len, a->r->verdicts[i].extracted, &out);
+    rlvr__case_begin(&c);
+    rlvr__case_wait(&c);
+    rlvr__case_end(&c);
+    return out.status == RLVR_STATUS_EQUAL;
+}
+
+static bool rlvr__answers_equal(const rlvr__answers *a, int i, int j)
+{
+    const rlvr_rollout *o = &a->r->items[i], *p = &a->r->items[j];
+    const char *s, *t;
+    size_t n, m;
+    if (a->kind == RLVR_REWARD_NUMBER) {
+        rlvr__number x, y;
+        return rlvr__number_of(o->text, o->text_len, &x) && rlvr__number_of(p->text, p->text_len, &y) && rlvr__number_equal(&x, &y);
+    }
+    rlvr__answer_text(a, i, &s, &n);
+    rlvr__answer_text(a, j, &t, &m);
+    if (n == m && (n == 0 || memcmp(s, t, n) == 0)) return true;
+    return a->kind == RLVR_REWARD_MATH && rlvr__answers_math(a, i, j);
+}
+
+static bool rlvr__gives_answer(const rlvr__answers *a, int i)
+{
+    const rlvr_rollout *o = &a->r->items[i];
+    rlvr__number x;
+    if (o->graded != RLVR_OK) return false;
+    if (a->kind == RLVR_REWARD_NUMBER) return rlvr__number_of(o->text, o->text_len, &x);
+    return a->kind == RLVR_REWARD_NONE || a->r->verdicts[i].status != RLVR_STATUS_UNPARSED;
+}
+
+rlvr_result rlvr_rollouts_answers(rlvr_rollouts *r, const rlvr_reward_desc *reward, int *answer)
+{
+    rlvr__answers a;
+    rlvr_reward_desc math;
+    if (!r->n_parts) return rlvr__fail(r->ctx, RLVR_ERROR_ARGUMENT, "rlvr_rollouts_answers: grade the rollouts first");
+    memset(&a, 0, sizeof a);
+    memset(&math, 0, sizeof math);
+    math.kind = RLVR_REWARD_MATH;
+    a.r = r;
+    a.kind = reward->fn ? RLVR_REWARD_NONE : reward->kind;
+    rlvr_result result = rlvr__part_open(r->ctx, "rlvr_rollouts_answers", &math, NULL, 0, &a.part);
+    if (result != RLVR_OK) return result;
+    for (int i = 0; i < r->n; i++) {
+        int group = i - i % r->group_size;
+        answer[i] = rlvr__gives_answer(&a, i) ? i - group : -1;
+        for (int j = group; j < i && answer[i] >= 0; j++)
+            if (answer[j] == j - group && rlvr__answers_equal(&a, j, i)) { answer[i] = j - group; break; }
+    }
+    rlvr__part_close(r->ctx, &a.part);
+    return RLVR_OK;
+}
+
+/* ---- what the distributions say ---- */
+
+typedef struct rlvr__stats_args { const int *tokens; int n; rlvr_token_stats *out; const rlvr__dist *dist; const float *logits; int64_t first, V; } rlvr__stats_args;
+
+/* One row: sums in the vocabulary's order, in double. */
+static void rlvr__stats_row(const float *z, int64_t V, const rlvr__dist *d, int target, rlvr_token_stats *out)
+{
+    double sum = 0, mean = 0, square = 0, plain = 0;
+    for (int64_t v = 0; v < V; v++) {
+        double t = (double)z[v] - (double)d->max, p = exp(t);
+        sum += p;
+        mean += p * t;
+        square += p * t * t;
+        plain += t;
+    }
+    double log_z = log(sum);
+    mean /= sum;
+    square = square / sum - mean * mean;
+    out->logprob = rlvr__dist_logprob(d, z[target]);
+    out->mean = (float)(mean - log_z);
+    out->std = (float)sqrt(RLVR__MAX(square, 0.0));
+    out->certainty = (float)(log_z - plain / (double)V - log((double)V));
+}
+
+static void rlvr__stats_loop(void *arg, int64_t begin, int64_t end, int thread)
+{
+    const rlvr__stats_args *a = (const rlvr__stats_args *)arg;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++)
+        rlvr__stats_row(a->logits + i * a->V, a->V, &a->dist[i], a->tokens[a->first + i + 1], &a->out[a->first + i]);
+}
+
+static void rlvr__stats_each(void *arg, rlvr__store *s, int64_t first, int64_t n)
+{
+    rlvr__stats_args *a = (rlvr__stats_args *)arg;
+    rlvr_sampling plain;
+    rlvr__dist dist[RLVR__HEAD_ROWS];
+    int row[RLVR__HEAD_ROWS];
+    memset(&plain, 0, sizeof plain);
+    rlvr__sampling_defaults(&plain);
+    a->V = s->m->info.n_vocab;
+    a->dist = dist;
+    a->logits = s->logits;
+    for (int64_t at = 0; at < n; at += RLVR__HEAD_ROWS) {
+        int64_t count = RLVR__MIN(n - at, (int64_t)RLVR__HEAD_ROWS);
+        a->first = first + at;
+        count = RLVR__MIN(count, a->n - 1 - a->first);      /* the last token has none behind it */
+        if (count < 1) break;
+        for (int64_t i = 0; i < count; i++) row[i] = (int)(at + i);
+        rlvr__head_logits(s, row, count);
+        rlvr__dist_rows(s->m->ctx, dist, s->logits, count, a->V, &plain, s->dist_scratch);
+        rlvr__parallel(s->m->ctx, count, 1, rlvr__stats_loop, a);
+    }
+}
+
+rlvr_result rlvr_token_statistics(rlvr_model *m, const int *tokens, int n, rlvr_token_stats *out)
+{
+    rlvr__stats_args a = {tokens, n, out, NULL, NULL, 0, 0};
+    return rlvr__run_tokens(m, tokens, n, rlvr__stats_each, &a);
+}
+
+rlvr_result rlvr_self_certainty(rlvr_rollouts *r, float *score)
+{
+    rlvr_result result = RLVR_OK;
+    int64_t most = r->list_stride;
+    int *tokens = RLVR__NEW(r->ctx, int, most);
+    rlvr_token_stats *stats = RLVR__NEW(r->ctx, rlvr_token_stats, most);
+    if (!tokens || !stats) result = RLVR_ERROR_MEMORY;
+    for (int i = 0; i < r->n && result == RLVR_OK; i++) {
+        const rlvr_rollout *o = &r->items[i];
+        double sum = 0;
+        memcpy(tokens, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
+        memcpy(tokens + o->n_prompt, o->tokens, (size_t)o->n_tokens * sizeof(int));
+        result = rlvr_token_statistics(r->m, tokens, o->n_prompt + o->n_tokens, stats);
+        for (int k = 0; k < o->n_tokens; k++) sum += (double)stats[o->n_prompt - 1 + k].certainty;
+        score[i] = o->n_tokens ? (float)(sum / o->n_tokens) : (float)NAN;
+    }
+    rlvr__free(r->ctx, tokens);
+    rlvr__free(r->ctx, stats);
+    return result;
+}
+
+/* ---- going on from tokens: budget forcing and second rounds ---- */
+
+enum { RLVR__DONE, RLVR__THINKS, RLVR__ANSWERS };
+
+/* Rollouts that are made in turns. `out` holds them as they grow; `turn` samples what one turn adds. */
+typedef struct rlvr__forcing {
+    rlvr_ctx *ctx;
+    rlvr_rollouts *out, *turn;
+    rlvr_sampling s;                 /* of a turn */
+    int *state, *waits, *drawn, *which;      /* (n): state; waits so far; tokens drawn, kept or not; who is in the turn */
+    rlvr__given *given;  rlvr_task *asked;   /* (n) of the turn */
+    int *tokens;  int64_t cap_tokens;        /* what the turn goes on from */
+    int *wait, *end;  int n_wait, n_end;     /* texts as tokens */
+    int max_think, max_answer;
+    const rlvr_budget *budget;
+} rlvr__forcing;
+
+static void rlvr__forcing_close(rlvr__forcing *f)
+{
+    void *arrays[] = {f->state, f->waits, f->drawn, f->which, f->given, f->asked, f->tokens, f->wait, f->end};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(f->ctx, arrays[i]);
+    rlvr_rollouts_free(f->turn);
+}
+
+static rlvr_result rlvr__forcing_open(rlvr__forcing *f, rlvr_model *m, const rlvr_task *tasks, int n_tasks, int group_size,
+                                      const rlvr_sampling *s, int most, rlvr_rollouts **out)
+{
+    rlvr_sampling whole = *s;
+    int n = n_tasks * group_size;
+    whole.max_tokens = most;
+    f->ctx = m->ctx;
+    f->s = *s;
+    if (s->on_text) return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_sampling.on_text: not with a budget or a second round, which take tokens back; leave it NULL");
+    if (!*out) *out = rlvr__rollouts_new(m);
+    f->out = *out;
+    f->turn = rlvr__rollouts_new(m);
+    if (!f->out || !f->turn) return RLVR_ERROR_MEMORY;
+    f->out->given = NULL;
+    rlvr_result r = rlvr__rollouts_layout(f->out, tasks, n_tasks, group_size, &whole, 0);
+    if (r != RLVR_OK) return r;
+    f->state = RLVR__NEW(m->ctx, int, n);
+    f->waits = RLVR__NEW(m->ctx, int, n);
+    f->drawn = RLVR__NEW(m->ctx, int, n);
+    f->which = RLVR__NEW(m->ctx, int, n);
+    f->given = RLVR__NEW(m->ctx, rlvr__given, n);
+    f->asked = RLVR__NEW(m->ctx, rlvr_task, n);
+    return f->state && f->waits && f->drawn && f->which && f->given && f->asked ? RLVR_OK : RLVR_ERROR_MEMORY;
+}
+
+/* Puts tokens behind those of rollout i. logprob, entropy NULL: they are put there by force. */
+static void rlvr__forcing_append(rlvr__forcing *f, int i, const int *tokens, const float *logprob, const float *entropy, int n)
+{
+    rlvr_rollouts *r = f->out;
+    int64_t at = (int64_t)i * r->max_tokens + r->items[i].n_tokens;
+    for (int k = 0; k < n; k++) {
+        r->tokens[at + k] = tokens[k];
+        r->logprobs[at + k] = logprob ? logprob[k] : 0;
+        r->entropy[at + k] = entropy ? entropy[k] : 0;
+    }
+    r->items[i].n_tokens += n;
+}
+
+static void rlvr__forcing_take(rlvr__forcing *f, int i, const rlvr_rollout *x)      /* what a turn has drawn */
+{
+    rlvr__forcing_append(f, i, x->tokens, x->logprobs, x->entropy, x->n_tokens);
+    f->out->items[i].finish_reason = x->finish_reason;
+    f->drawn[i] += x->n_tokens;
+}
+
+static bool rlvr__forcing_fits(const rlvr__forcing *f, int i, int more)      /* and leaves a token to draw */
+{
+    const rlvr_rollout *o = &f->out->items[i];
+    return o->n_prompt + o->n_tokens + more < f->out->m->info.n_ctx;
+}
+
+/* Lets all rollouts that are in `state` go on from their tokens. Returns how many there were; -1: it failed. */
+static int rlvr__forcing_turn(rlvr__forcing *f, int state, rlvr_result *result)
+{
+    rlvr_rollouts *r = f->out;
+    int n = 0, longest = 1;
+    int64_t total = 0;
+    for (int i = 0; i < r->n; i++) {
+        if (f->state[i] != state) continue;
+        f->which[n++] = i;
+        total += r->items[i].n_prompt + r->items[i].n_tokens;
+    }
+    if (!n) return 0;
+    if (!RLVR__RESERVE(f, tokens, cap_tokens, total)) { *result = RLVR_ERROR_MEMORY; return -1; }
+    int *at = f->tokens;
+    for (int k = 0; k < n; k++) {
+        const rlvr_rollout *o = &r->items[f->which[k]];
+        rlvr__given *g = &f->given[k];
+        g->tokens = at;
+        g->n = o->n_prompt + o->n_tokens;
+        memcpy(at, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
+        memcpy(at + o->n_prompt, o->tokens, (size_t)o->n_tokens * sizeof(int));
+        at += g->n;
+        g->max_tokens = state == RLVR__THINKS ? f->max_think - o->n_tokens : f->max_answer;
+        g->prompt = (uint32_t)o->prompt_index;
+        g->rollout = (uint32_t)o->index;
+        g->drawn = (uint32_t)f->drawn[f->which[k]];
+        longest = RLVR__MAX(longest, g->max_tokens);
+        f->asked[k] = *o->task;
+    }
+    f->s.max_tokens = RLVR__MAX(longest, f->s.min_tokens);
+    f->turn->given = f->given;
+    *result = rlvr__rollouts_layout(f->turn, f->asked, n, 1, &f->s, 0);
+    if (*result == RLVR_OK) *result = rlvr__rollouts_run(f->turn);
+    f->turn->given = NULL;
+    if (*result != RLVR_OK) return -1;
+    for (int k = 0; k < n; k++) rlvr__forcing_take(f, f->which[k], &f->turn->items[k]);
+    return n;
+}
+
+/* Tokens of a rollout whose text ends at or before byte `end` of its text, counted from token `from` on. */
+static int rlvr__tokens_before(const rlvr_model *m, const int *tokens, int from, int n, size_t end)
+{
+    size_t at = 0;
+    for (int k = from; k < n; k++) {
+        size_t len = 0;
+        if (!rlvr__tok_is_special(m->tokenizer, tokens[k])) rlvr__tok_bytes(m->tokenizer, tokens[k], &len);
+        at += len;
+        if (at > end) return k;
+    }
+    return n;
+}
+
+/* Does this turn of rollout i, its tokens from `from` on, end with end_think? *keep: the tokens before that. */
+static bool rlvr__forcing_at_end(const rlvr__forcing *f, int i, int from, int *keep)
+{
+    const rlvr_rollout *o = &f->out->items[i];
+    const char *mark = f->budget->end_think ? f->budget->end_think : "</think>", *found = NULL;
+    rlvr__buf b = {f->ctx, NULL, 0, 0, false};
+    if (f->n_end == 1 && o->n_tokens && o->tokens[o->n_tokens - 1] == f->end[0]) { *keep = o->n_tokens - 1; return true; }
+    rlvr__tok_decode_into(f->out->m->tokenizer, o->tokens + from, o->n_tokens - from, false, &b);
+    if (b.data) found = rlvr__find(b.data, b.data + b.len, mark, strlen(mark));
+    if (found) *keep = rlvr__tokens_before(f->out->m, o->tokens, from, o->n_tokens, (size_t)(found - b.data));
+    rlvr__buf_free(&b);
+    return found != NULL;
+}
+
+/* After a turn of thinking that began at token `from`: on, to the answer, or done. */
+static void rlvr__forcing_decide(rlvr__forcing *f, int i, int from)
+{
+    rlvr_rollout *o = &f->out->items[i];
+    int keep = o->n_tokens;
+    bool stopped = o->finish_reason == RLVR_FINISH_STOP;
+    bool at_end = stopped && rlvr__forcing_at_end(f, i, from, &keep);
+    bool turned = stopped && !at_end && o->n_tokens && rlvr__is_stop(f->out, o->tokens[o->n_tokens - 1]);
+    if (turned) keep = o->n_tokens - 1;
+    f->state[i] = RLVR__DONE;
+    if ((at_end || turned) && f->waits[i] < f->budget->n_wait && keep + f->n_wait < f->max_think && rlvr__forcing_fits(f, i, f->n_wait)) {
+        o->n_tokens = keep;
+        rlvr__forcing_append(f, i, f->wait, NULL, NULL, f->n_wait);
+        f->waits[i]++;
+        f->state[i] = RLVR__THINKS;
+    } else if (at_end && rlvr__forcing_fits(f, i, 0)) f->state[i] = RLVR__ANSWERS;
+    else if (at_end) o->finish_reason = RLVR_FINISH_LENGTH;
+    else if (!stopped && f->budget->max_think && rlvr__forcing_fits(f, i, f->n_end)) {
+        rlvr__forcing_append(f, i, f->end, NULL, NULL, f->n_end);
+        f->state[i] = RLVR__ANSWERS;
+    }
+}
+
+static rlvr_result rlvr__forcing_texts(rlvr__forcing *f, rlvr_model *m, const rlvr_budget *b)
+{
+    const char *wait = b->wait ? b->wait : "Wait", *end = b->end_think ? b->end_think : "</think>";
+    struct { const char *name; int value; } field[] = {{"n_wait", b->n_wait}, {"max_think", b->max_think}, {"max_answer", b->max_answer}};
+    for (int i = 0; i < 3; i++)
+        if (field[i].value < 0 || field[i].value > 1 << 24)
+            return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_budget.%s: %d is not within 0 .. %d", field[i].name, field[i].value, 1 << 24);
+    f->ctx = m->ctx;
+    f->budget = b;
+    f->n_wait = rlvr_tokenize(m, wait, strlen(wait), true, &f->wait);
+    f->n_end = f->n_wait < 0 ? -1 : rlvr_tokenize(m, end, strlen(end), true, &f->end);
+    if (f->n_wait < 0 || f->n_end < 0) return RLVR_ERROR_ARGUMENT;
+    if (f->n_wait == 0 || f->n_end == 0)
+        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_budget.%s: an empty text; leave it NULL for the default", f->n_wait ? "end_think" : "wait");
+    return RLVR_OK;
+}
+
+/* The sampling of thinking stops at end_think besides: at the token where it is a special one, whose text is not seen. */
+static rlvr_result rlvr__forcing_think(rlvr__forcing *f, const rlvr_sampling *s, const char **stops, int *stop_tokens, const rlvr_task *tasks,
+                                       int n_tasks, int group_size)
+{
+    rlvr_model *m = f->out->m;
+    bool special = f->n_end == 1 && rlvr__tok_is_special(m->tokenizer, f->end[0]);
+    rlvr_result r = RLVR_OK;
+    if (s->n_stop) memcpy((void *)(uintptr_t)stops, (const void *)(uintptr_t)s->stop, (size_t)s->n_stop * sizeof *stops);
+    if (s->n_stop_tokens) memcpy(stop_tokens, s->stop_tokens, (size_t)s->n_stop_tokens * sizeof(int));
+    stops[s->n_stop] = f->budget->end_think ? f->budget->end_think : "</think>";
+    stop_tokens[s->n_stop_tokens] = f->end[0];
+    f->s = *s;
+    f->s.stop = stops;
+    f->s.n_stop = s->n_stop + !special;
+    f->s.stop_tokens = stop_tokens;
+    f->s.n_stop_tokens = s->n_stop_tokens + special;
+    f->s.max_tokens = f->max_think;
+    r = rlvr_sample(m, tasks, n_tasks, group_size, &f->s, &f->turn);      /* the first turn: each prompt runs once for its group */
+    for (int i = 0; r == RLVR_OK && i < f->out->n; i++) {
+        rlvr__forcing_take(f, i, &f->turn->items[i]);
+        rlvr__forcing_decide(f, i, 0);
+    }
+    while (r == RLVR_OK) {
+        int n = 0;
+        for (int i = 0; i < f->out->n; i++)
+            if (f->state[i] == RLVR__THINKS) n++;
+        if (!n) break;
+        n = rlvr__forcing_turn(f, RLVR__THINKS, &r);
+        for (int k = 0; k < n; k++) rlvr__forcing_decide(f, f->which[k], f->out->items[f->which[k]].n_tokens - f->turn->items[k].n_tokens);
+    }
+    return r;
+}
+
+rlvr_result rlvr_sample_budget(rlvr_model *m, const rlvr_task *tasks, int n_tasks, int group_size, const rlvr_sampling *s,
+                               const rlvr_budget *b, rlvr_rollouts **out)
+{
+    rlvr__forcing f;
+    rlvr_sampling set;
+    const char **stops = NULL;
+    int *stop_tokens = NULL;
+    memset(&f, 0, sizeof f);
+    memset(&set, 0, sizeof set);
+    if (s) set = *s;
+    rlvr__sampling_defaults(&set);
+    if (rlvr__sampling_check(m->ctx, &set) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
+    rlvr_result r = rlvr__forcing_texts(&f, m, b);
+    f.max_think = b->max_think ? b->max_think : set.max_tokens;
+    f.max_answer = b->max_answer ? b->max_answer : set.max_tokens;
+    if (set.min_tokens > f.max_think) set.min_tokens = f.max_think;
+    if (r == RLVR_OK) r = rlvr__forcing_open(&f, m, tasks, n_tasks, group_size, &set, f.max_think + f.n_end + f.max_answer, out);
+    if (r == RLVR_OK) {
+        stops = RLVR__NEW(m->ctx, const char *, set.n_stop + 1);
+        stop_tokens = RLVR__NEW(m->ctx, int, set.n_stop_tokens + 1);
+        r = stops && stop_tokens ? rlvr__forcing_think(&f, &set, stops, stop_tokens, tasks, n_tasks, group_size) : RLVR_ERROR_MEMORY;
+    }
+    f.s = set;
+    if (r == RLVR_OK) rlvr__forcing_turn(&f, RLVR__ANSWERS, &r);
+    if (r == RLVR_OK) r = rlvr__rollouts_text(f.out);
+    rlvr__free(m->ctx, (void *)(uintptr_t)stops);
+    rlvr__free(m->ctx, stop_tokens);
+    rlvr__forcing_close(&f);
+    return r;
+}
+
+rlvr_result rlvr_sample_again(rlvr_rollouts *first, const char *text, const rlvr_sampling *s, rlvr_rollouts **out)
+{
+    rlvr__forcing f;
+    rlvr_sampling set;
+    rlvr_model *m = first->m;
+    memset(&f, 0, sizeof f);
+    memset(&set, 0, sizeof set);
+    f.ctx = m->ctx;
+    if (s) set = *s;
+    rlvr__sampling_defaults(&set);
+    if (first->n < 1 || *out == first || !text)
+        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_sample_again: give it rollouts, a text, and other rollouts to write to");
+    f.max_answer = set.max_tokens;
+    f.n_wait = rlvr_tokenize(m, text, strlen(text), true, &f.wait);
+    rlvr_result r = f.n_wait < 0 ? RLVR_ERROR_ARGUMENT : rlvr__forcing_open(&f, m, first->items[0].task, first->n_tasks, first->group_size, &set,
+                                                                            first->max_tokens + f.n_wait + f.max_answer, out);
+    for (int i = 0; r == RLVR_OK && i < first->n; i++) {
+        rlvr_rollout *o = &f.out->items[i];
+        rlvr__forcing_take(&f, i, &first->items[i]);
+        bool ended = o->n_tokens && o->tokens[o->n_tokens - 1] == rlvr_token_eos(m);
+        o->n_tokens -= ended;
+        if (rlvr__forcing_fits(&f, i, f.n_wait)) {
+            rlvr__forcing_append(&f, i, f.wait, NULL, NULL, f.n_wait);
+            f.state[i] = RLVR__ANSWERS;
+        } else o->n_tokens += ended;
+    }
+    if (r == RLVR_OK) rlvr__forcing_turn(&f, RLVR__ANSWERS, &r);
+    if (r == RLVR_OK) r = rlvr__rollouts_text(f.out);
+    rlvr__forcing_close(&f);
+    return r;
+}
+
+/* ---- self-correction ---- */
+
+void rlvr_self_correction_add(rlvr_self_correction *c, bool before, bool after)
+{
+    int64_t *count[] = {&c->wrong_wrong, &c->wrong_right, &c->right_wrong, &c->right_right};
+    ++*count[before * 2 + after];
+    c->n++;
+    c->net = (double)(c->wrong_right - c->right_wrong) / (double)c->n;
+}
+
+size_t rlvr_before_marker(const char *text, size_t len, const char *marker)
+{
+    const char *end = text + len;
+    size_t n = strlen(marker);
+    for (const char *p = text; (p = rlvr__find(p, end, marker, n)) != NULL; p++)
+        if (!rlvr__word_char_before(text, p) && !rlvr__word_char_at(p + n, end)) return (size_t)(p - text);
+    return len;
+}
+
+/* Grades what stands before the marker in every rollout of r that has it, and counts where it holds an answer. */
+static rlvr_result rlvr__corrections_within(rlvr_rollouts *r, const rlvr_reward_desc *reward, const char *marker, rlvr_self_correction *c)
+{
+    rlvr_rollouts *x = rlvr__rollouts_new(r->m);
+    int *of = RLVR__NEW(r->ctx, int, r->n);
+    int n = 0;
+    bool ok = x && of && RLVR__RESERVE(x, items, cap_items, r->n) && rlvr__buf_reserve(&x->text, r->text.len + (size_t)r->n + 1);
+    for (int i = 0; ok && i < r->n; i++) {
+        rlvr_rollout *o = &r->items[i];
+        size_t len = rlvr_before_marker(o->text, o->text_len, marker);
+        if (o->graded != RLVR_OK || len == o->text_len) continue;
+        x->items[n] = *o;
+        x->items[n].text = x->text.data + x->text.len;      /* there is room: the buffer does not move */
+        x->items[n].text_len = len;
+        x->items[n].n_tokens = rlvr__tokens_before(r->m, o->tokens, 0, o->n_tokens, len);
+        rlvr__buf_add(&x->text, o->text, len);
+        rlvr__buf_add(&x->text, "", 1);
+        of[n++] = i;
+    }
+    rlvr_result result = ok ? RLVR_OK : RLVR_ERROR_MEMORY;
+    if (ok && n) {
+        x->n = x->n_tasks = n;
+        x->group_size = 1;
+        result = rlvr_grade_rollouts(x, reward);
+    }
+    for (int k = 0; result == RLVR_OK && k < n; k++)
+        if (x->items[k].graded == RLVR_OK && x->verdicts[k].status != RLVR_STATUS_UNPARSED)
+            rlvr_self_correction_add(c, x->items[k].reward >= 0.5f, r->items[of[k]].reward >= 0.5f);
+    rlvr__free(r->ctx, of);
+    rlvr_rollouts_free(x);
+    return result;
+}
+
+/* Lets all rollouts of r go on from `text`, grades them anew and counts. */
+static rlvr_result rlvr__corrections_second(rlvr_rollouts *r, const rlvr_reward_desc *reward, const char *text, const rlvr_sampling *s,
+                                            rlvr_self_correction *c, int64_t *n_tokens)
+{
+    rlvr_rollouts *x = NULL;
+    rlvr_result result = rlvr_sample_again(r, text, s, &x);
+    if (result == RLVR_OK) result = rlvr_grade_rollouts(x, reward);
+    for (int i = 0; result == RLVR_OK && i < r->n; i++) {
+        *n_tokens += x->items[i].n_tokens - r->items[i].n_tokens;
+        if (r->items[i].graded == RLVR_OK && x->items[i].graded == RLVR_OK)
+            rlvr_self_correction_add(c, r->items[i].reward >= 0.5f, x->items[i].reward >= 0.5f);
+    }
+    rlvr_rollouts_free(x);
+    return result;
+}
+
+/* ============================================================================================
+   20d EVALUATING A MODEL                                                          >>evaluate
+   ============================================================================================ */
+
+/* What an evaluation gathers. Values of tasks: below 0 where a task has none, such as one without any graded rollout. */
+enum { RLVR__EVAL_PASS, RLVR__EVAL_MAJ, RLVR__EVAL_SCORE, RLVR__EVAL_CERTAINTY, RLVR__EVAL_KINDS };
+typedef struct rlvr__eval {
+    rlvr_eval_report *report;
+    double *passed, *greedy;         /* (n_tasks) */
+    double *at_k[RLVR__EVAL_KINDS];  /* (n_k, n_tasks); NULL: not asked for */
+    double *vote[RLVR__EVAL_KINDS], *borda[RLVR__EVAL_KINDS];      /* (n_tasks) of those with a score */
+    int64_t n_tasks;
+    double signal;                   /* tasks whose rewards differ */
+    int64_t n_graded, n_rollouts, n_truncated, n_tokens;
+    double entropy, right, wrong, cut;       /* sums of entropy; of lengths */
+    double certainty[2];  int64_t n_certainty[2];      /* sums by wrong and right */
+    /* of one piece: answers and scores of all rollouts; of one group: its graded rollouts */
+    int *answers, *answer;
+    float *scores[RLVR__EVAL_KINDS], *score, *weight;
+    unsigned char *passes;
+} rlvr__eval;
+
+/* Leaves the graded rollouts of a group in e->answer, e->passes and their scores of one kind in e->score; returns their number. */
+static int rlvr__eval_graded(rlvr__eval *e, const rlvr_rollout *group, const int *answers, const float *scores)
+{
+    int n = 0;
+    for (int i = 0; i < e->report->n; i++) {
+        if (group[i].graded != RLVR_OK) continue;
+        e->answer[n] = answers[i];
+        for (int j = 0, at = 0; j < i; j++) {      /* the first of its answer, by its number among the graded */
+            if (j == answers[i]) { e->answer[n] = at; break; }
+            at += group[j].graded == RLVR_OK;
+        }
+        if (answers[i] == i) e->answer[n] = n;
+        e->passes[n] = group[i].reward >= 0.5f;
+        if (scores) e->score[n] = scores[i];
+        n++;
+    }
+    return n;
+}
+
+static double rlvr__eval_voted(const rlvr__eval *e, int n)      /* what the answer that e->weight elects is worth */
+{
+    double worth = 0;
+    int chosen = rlvr_vote(e->answer, e->weight, n);
+    if (chosen >= 0) rlvr__votes_of(e->answer, e->passes, n, chosen, &worth);
+    return worth;
+}
+
+static void rlvr__eval_choices(rlvr__eval *e, const rlvr_eval_desc *d, const rlvr_rollout *group, int first, int64_t task)
+{
+    const rlvr_eval_report *report = e->report;
+    for (int kind = RLVR__EVAL_MAJ; kind < RLVR__EVAL_KINDS; kind++) {
+        if (!e->at_k[kind]) continue;
+        int n = rlvr__eval_graded(e, group, e->answers + first, e->scores[kind] ? e->scores[kind] + first : NULL);
+        for (int i = 0; i < report->n_k; i++) {
+            int k = RLVR__MIN(report->k[i], n);
+            double value = kind == RLVR__EVAL_MAJ ? rlvr_maj_at_k(e->answer, e->passes, n, k) : rlvr_best_of_k(e->score, e->passes, n, k);
+            e->at_k[kind][i * e->n_tasks + task] = value == value ? value : -1;
+        }
+        if (kind == RLVR__EVAL_MAJ) continue;
+        for (int i = 0; i < n; i++) e->weight[i] = e->score[i] > 0 ? e->score[i] : 0;
+        e->vote[kind][task] = rlvr__eval_voted(e, n);
+        rlvr_borda(e->score, n, d->borda_p > 0 ? (double)d->borda_p : 1.0, e->weight);
+        e->borda[kind][task] = rlvr__eval_voted(e, n);
+    }
+}
+
+static void rlvr__eval_length(rlvr__eval *e, const rlvr_rollout *o)
+{
+    rlvr_eval_report *report = e->report;
+    bool right = o->reward >= 0.5f, cut = !right && o->finish_reason == RLVR_FINISH_LENGTH;
+    rlvr_lengths *of = right ? &report->right : cut ? &report->cut : &report->wrong;
+    of->n++;
+    *(right ? &e->right : cut ? &e->cut : &e->wrong) += o->n_tokens;
+}
+
+static void rlvr__eval_task(rlvr__eval *e, const rlvr_eval_desc *d, const rlvr_rollout *group, int first, int64_t task)
+{
+    rlvr_eval_report *report = e->report;
+    int graded = 0, right = 0;
+    float low = INFINITY, high = -INFINITY;
+    const float *certainty = e->scores[RLVR__EVAL_CERTAINTY];
+    for (int i = 0; i < report->n; i++) {
+        const rlvr_rollout *o = &group[i];
+        e->n_rollouts++;
+        e->n_tokens += o->n_tokens;
+        e->n_truncated += o->finish_reason == RLVR_FINISH_LENGTH;
+        for (int k = 0; k < o->n_tokens; k++) e->entropy += (double)o->entropy[k];
+        if (o->graded != RLVR_OK) { report->n_reward_errors++; continue; }
+        graded++;
+        right += o->reward >= 0.5f;
+        low = RLVR__MIN(low, o->reward);
+        high = RLVR__MAX(high, o->reward);
+        rlvr__eval_length(e, o);
+        if (!certainty || certainty[first + i] != certainty[first + i]) continue;
+        e->certainty[o->reward >= 0.5f] += (double)certainty[first + i];
+        e->n_certainty[o->reward >= 0.5f]++;
+    }
+    e->signal += low < high;
+    e->passed[task] = graded ? (double)right / graded : -1;
+    for (int kind = 0; kind < RLVR__EVAL_KINDS; kind++) {
+        for (int i = 0; e->at_k[kind] && i < report->n_k; i++) e->at_k[kind][i * e->n_tasks + task] = -1;
+        if (e->vote[kind]) e->vote[kind][task] = e->borda[kind][task] = -1;
+    }
+    if (!graded) return;
+    e->n_graded++;
+    for (int i = 0; i < report->n_k; i++)
+        e->at_k[RLVR__EVAL_PASS][i * e->n_tasks + task] = rlvr_pass_at_k(graded, right, RLVR__MIN(report->k[i], graded));
+    rlvr__eval_choices(e, d, group, first, task);
+}
+
+static void rlvr__eval_greedy(rlvr__eval *e, const rlvr_rollout *o, int64_t task)
+{
+    bool graded = o->graded == RLVR_OK;
+    e->greedy[task] = !graded ? -1 : o->reward >= 0.5f;
+    e->report->n_reward_errors += !graded;
+    e->report->n_tokens += o->n_tokens;
+}
+
+/* What is asked of a piece's rollouts beside their rewards: answers, scores, second thoughts. */
+static rlvr_result rlvr__eval_piece(rlvr__eval *e, const rlvr_eval_desc *d, const rlvr_sampling *s, rlvr_rollouts *rollouts)
+{
+    rlvr_eval_report *report = e->report;
+    rlvr_ctx *ctx = rollouts->ctx;
+    rlvr_result r = rlvr_rollouts_answers(rollouts, &d->reward, e->answers);
+    float *score = e->scores[RLVR__EVAL_SCORE];
+    for (int t = 0; r == RLVR_OK && score && t < rollouts->n_tasks; t++) {
+        r = d->score(d->score_user, rlvr_rollouts_get(rollouts, t * report->n), report->n, score + t * report->n);
+        if (r != RLVR_OK) rlvr__fail(ctx, r, "rlvr_eval_desc.score: it failed on the task of line %lld: %s", (long long)rollouts->items[t * report->n].task->line,
+                                     rlvr_result_text(r));
+    }
+    if (r == RLVR_OK && e->scores[RLVR__EVAL_CERTAINTY]) r = rlvr_self_certainty(rollouts, e->scores[RLVR__EVAL_CERTAINTY]);
+    if (r == RLVR_OK && d->marker) r = rlvr__corrections_within(rollouts, &d->reward, d->marker, &report->within);
+    if (r == RLVR_OK && d->second_round) r = rlvr__corrections_second(rollouts, &d->reward, d->second_round, s, &report->second, &report->n_tokens);
+    return r;
+}
+
+/* Samples and grades all tasks, a number of them at a time, so that memory does not grow with the task list. The random
+   streams are those of the tasks' own numbers, so that the pieces' size changes nothing. */
+static rlvr_result rlvr__eval_pass(rlvr_model *m, const rlvr_task *tasks, int64_t n_tasks, const rlvr_eval_desc *d,
+                                   bool greedy, rlvr__eval *e)
+{
+    rlvr_rollouts *rollouts = NULL;
+    rlvr_sampling s = d->sampling;
+    rlvr_result r = RLVR_OK;
+    int n = greedy ? 1 : e->report->n;
+    bool forced = d->budget.n_wait || d->budget.max_think;
+    int64_t piece = RLVR__MAX(1, RLVR__EVAL_ROLLOUTS / n);
+    if (!s.seed) s.seed = d->seed;
+    s.greedy |= greedy;
+    for (int64_t at = 0; at < n_tasks && r == RLVR_OK; at += piece) {
+        int count = (int)RLVR__MIN(piece, n_tasks - at);
+        s.first_prompt = d->sampling.first_prompt + (uint32_t)at;
+        r = forced ? rlvr_sample_budget(m, tasks + at, count, n, &s, &d->budget, &rollouts) : rlvr_sample(m, tasks + at, count, n, &s, &rollouts);
+        if (r == RLVR_OK) r = rlvr_grade_rollouts(rollouts, &d->reward);
+        if (r == RLVR_OK && !greedy) r = rlvr__eval_piece(e, d, &s, rollouts);
+        for (int t = 0; t < count && r == RLVR_OK; t++) {
+            const rlvr_rollout *group = rlvr_rollouts_get(rollouts, t * n);
+            if (greedy) rlvr__eval_greedy(e, group, at + t);
+            else rlvr__eval_task(e, d, group, t * n, at + t);
+        }
+    }
+    rlvr_rollouts_free(rollouts);
+    return r;
+}
+
+/* Where bootstrap's values and means go while an interval is made. */
+typedef struct rlvr__resampling { double *packed, *means; int n; uint64_t seed; } rlvr__resampling;
+
+static void rlvr__eval_interval(const rlvr__eval *e, const rlvr__resampling *b, const double *value, double *mean, double *low, double *high)
+{
+    *mean = *low = *high = -1;
+    if (value) rlvr__bootstrap(value, e->n_tasks, b->packed, b->means, b->n, b->seed, mean, low, high);
+}
+
+static void rlvr__eval_chosen(const rlvr__eval *e, const rlvr__resampling *b, int kind, rlvr_at_k *at, rlvr_chosen *of)
+{
+    for (int i = 0; i < RLVR_MAX_K; i++)
+        rlvr__eval_interval(e, b, e->at_k[kind] && i < e->report->n_k ? e->at_k[kind] + i * e->n_tasks : NULL, &at->mean[i], &at->low[i], &at->high[i]);
+    if (!of) return;
+    rlvr__eval_interval(e, b, e->vote[kind], &of->vote, &of->vote_low, &of->vote_high);
+    rlvr__eval_interval(e, b, e->borda[kind], &of->borda, &of->borda_low, &of->borda_high);
+}
+
 static rlvr_result rlvr__eval_run(rlvr_model *m, const rlvr_task *tasks, int64_t n_tasks, const rlvr_eval_desc *d,
-                                  rlvr__eval *e, double *packed, double *means, int resamples)
+                                  rlvr__eval *e, const rlvr__resampling *b)
 {
     rlvr_eval_report *report = e->report;
     rlvr_result r = rlvr__eval_pass(m, tasks, n_tasks, d, false, e);
     if (r == RLVR_OK && d->greedy) r = rlvr__eval_pass(m, tasks, n_tasks, d, true, e);
     if (r != RLVR_OK) return r;
-    if (!rlvr__bootstrap(e->passed, n_tasks, packed, means, resamples, d->seed, &report->pass_at_1, &report->pass_at_1_low,
-                         &report->pass_at_1_high))
+    rlvr__eval_interval(e, b, e->passed, &report->pass_at_1, &report->pass_at_1_low, &report->pass_at_1_high);
+    if (report->pass_at_1 < 0)
         return rlvr__fail(rlvr_model_ctx(m), RLVR_REWARD_ERROR, "rlvr_eval: not one of %lld rollouts could be graded; check "
                           "the verifier and the tasks' answers (the first is of line %lld)", (long long)e->n_rollouts,
                           (long long)tasks[0].line);
-    if (d->greedy) rlvr__bootstrap(e->greedy, n_tasks, packed, means, resamples, d->seed, &report->greedy,
-                                   &report->greedy_low, &report->greedy_high);
-    for (int i = 0; i < report->n_k; i++) report->pass_at_k[i] /= (double)e->n_graded;
+    rlvr__eval_interval(e, b, d->greedy ? e->greedy : NULL, &report->greedy, &report->greedy_low, &report->greedy_high);
+    rlvr__eval_chosen(e, b, RLVR__EVAL_PASS, &report->pass, NULL);
+    rlvr__eval_chosen(e, b, RLVR__EVAL_MAJ, &report->maj, NULL);
+    rlvr__eval_chosen(e, b, RLVR__EVAL_SCORE, &report->by_score.best, &report->by_score);
+    rlvr__eval_chosen(e, b, RLVR__EVAL_CERTAINTY, &report->by_certainty.best, &report->by_certainty);
+    memcpy(report->pass_at_k, report->pass.mean, sizeof report->pass_at_k);
     report->pass_at_n = report->pass_at_k[report->n_k - 1];
-    report->maj_at_n = e->maj / (double)e->n_graded;
+    report->maj_at_n = report->maj.mean[report->n_k - 1];
     report->signal = e->signal / (double)e->n_graded;
     report->mean_length = (double)e->n_tokens / (double)e->n_rollouts;
     report->truncated = (double)e->n_truncated / (double)e->n_rollouts;
     report->entropy = e->n_tokens ? e->entropy / (double)e->n_tokens : 0;
+    report->right.mean = report->right.n ? e->right / (double)report->right.n : 0;
+    report->wrong.mean = report->wrong.n ? e->wrong / (double)report->wrong.n : 0;
+    report->cut.mean = report->cut.n ? e->cut / (double)report->cut.n : 0;
+    report->certainty_wrong = e->n_certainty[0] ? e->certainty[0] / (double)e->n_certainty[0] : -1;
+    report->certainty_right = e->n_certainty[1] ? e->certainty[1] / (double)e->n_certainty[1] : -1;
     report->n_tokens += e->n_tokens;
     return RLVR_OK;
 }
 
+static bool rlvr__eval_alloc(rlvr_ctx *ctx, rlvr__eval *e, const rlvr_eval_desc *d)
+{
+    int64_t n = e->report->n, piece = RLVR__MAX(1, RLVR__EVAL_ROLLOUTS / n) * n;
+    const bool wanted[RLVR__EVAL_KINDS] = {true, true, d->score != NULL, d->self_certainty};
+    e->passed = RLVR__NEW(ctx, double, e->n_tasks);
+    e->greedy = RLVR__NEW(ctx, double, e->n_tasks);
+    e->answers = RLVR__NEW(ctx, int, piece);
+    e->answer = RLVR__NEW(ctx, int, n);
+    e->score = RLVR__NEW(ctx, float, n);
+    e->weight = RLVR__NEW(ctx, float, n);
+    e->passes = RLVR__NEW(ctx, unsigned char, n);
+    bool ok = e->passed && e->greedy && e->answers && e->answer && e->score && e->weight && e->passes;
+    for (int kind = 0; ok && kind < RLVR__EVAL_KINDS; kind++) {
+        if (!wanted[kind]) continue;
+        ok = (e->at_k[kind] = RLVR__NEW(ctx, double, e->report->n_k * e->n_tasks)) != NULL;
+        if (kind < RLVR__EVAL_SCORE || !ok) continue;
+        e->vote[kind] = RLVR__NEW(ctx, double, e->n_tasks);
+        e->borda[kind] = RLVR__NEW(ctx, double, e->n_tasks);
+        e->scores[kind] = RLVR__NEW(ctx, float, piece);
+        ok = e->vote[kind] && e->borda[kind] && e->scores[kind];
+    }
+    return ok;
+}
+
+static void rlvr__eval_free(rlvr_ctx *ctx, rlvr__eval *e)
+{
+    void *arrays[] = {e->passed, e->greedy, e->answers, e->answer, e->score, e->weight, e->passes};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(ctx, arrays[i]);
+    for (int kind = 0; kind < RLVR__EVAL_KINDS; kind++) {
+        rlvr__free(ctx, e->at_k[kind]);
+        rlvr__free(ctx, e->vote[kind]);
+        rlvr__free(ctx, e->borda[kind]);
+        rlvr__free(ctx, e->scores[kind]);
+    }
+}
+
 /* A rollout without a reward is in neither n nor c of its task; where that leaves fewer than k, pass@k is that of all that
    are left. A task without any graded rollout is in no mean. Lengths, entropy and truncation are of the sampled completions;
-   n_tokens counts the greedy ones too. */
+   n_tokens counts the greedy ones and second rounds too. */
 rlvr_result rlvr_eval(rlvr_model *m, const rlvr_task *tasks, int64_t n_tasks, const rlvr_eval_desc *d,
                       rlvr_eval_report *report)
 {
     rlvr_ctx *ctx = rlvr_model_ctx(m);
     double start = rlvr__now();
-    int resamples = d->bootstrap ? d->bootstrap : 1000;
+    rlvr__resampling b = {NULL, NULL, d->bootstrap ? d->bootstrap : 1000, d->seed};
     rlvr__eval e;
     memset(report, 0, sizeof *report);
     memset(&e, 0, sizeof e);
     e.report = report;
-    report->n_tasks = n_tasks;
+    e.n_tasks = report->n_tasks = n_tasks;
     report->n = d->n ? d->n : 1;
     report->greedy = report->greedy_low = report->greedy_high = -1;
     if (!tasks || n_tasks < 1) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_eval: there are no tasks");
@@ -22721,18 +23606,20 @@ rlvr_result rlvr_eval(rlvr_model *m, const rlvr_task *tasks, int64_t n_tasks, co
         return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_eval_desc.n: %d is not within 0 .. 32768", d->n);
     if (d->bootstrap < 0)
         return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_eval_desc.bootstrap: %d is below 0", d->bootstrap);
+    if (!(d->borda_p >= 0 && d->borda_p <= 100))
+        return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_eval_desc.borda_p: %g is not within 0 .. 100", (double)d->borda_p);
+    if ((d->marker && !d->marker[0]) || (d->second_round && !d->second_round[0]))
+        return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_eval_desc.%s: an empty text; leave it NULL where it is not wanted",
+                          d->marker && !d->marker[0] ? "marker" : "second_round");
     for (int k = 1; k < report->n; k *= 2) report->k[report->n_k++] = k;
     report->k[report->n_k++] = report->n;
 
-    double *packed = RLVR__NEW(ctx, double, n_tasks), *means = RLVR__NEW(ctx, double, resamples);
-    e.passed = RLVR__NEW(ctx, double, n_tasks);
-    e.greedy = RLVR__NEW(ctx, double, n_tasks);
-    rlvr_result r = RLVR_ERROR_MEMORY;
-    if (packed && means && e.passed && e.greedy) r = rlvr__eval_run(m, tasks, n_tasks, d, &e, packed, means, resamples);
-    rlvr__free(ctx, packed);
-    rlvr__free(ctx, means);
-    rlvr__free(ctx, e.passed);
-    rlvr__free(ctx, e.greedy);
+    b.packed = RLVR__NEW(ctx, double, n_tasks);
+    b.means = RLVR__NEW(ctx, double, b.n);
+    rlvr_result r = b.packed && b.means && rlvr__eval_alloc(ctx, &e, d) ? rlvr__eval_run(m, tasks, n_tasks, d, &e, &b) : RLVR_ERROR_MEMORY;
+    rlvr__free(ctx, b.packed);
+    rlvr__free(ctx, b.means);
+    rlvr__eval_free(ctx, &e);
     report->seconds = rlvr__now() - start;
     return r;
 }
