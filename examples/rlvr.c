@@ -11,7 +11,10 @@ typedef struct args {
     int n, steps, threads, bootstrap, jobs, limit, level;
     const char *cpu;
     long long seed;
-    bool json, raw, greedy, decode, chat, special, params;
+    bool json, raw, greedy, decode, chat, special, params, certainty;
+    rlvr_budget budget;
+    const char *marker, *second_round;
+    float borda_p;
     rlvr_sampling sampling;
     rlvr_trainer_desc trainer;
     const char *words[256];  int n_words;
@@ -59,6 +62,15 @@ static const option eval_options[] = {
     {"n", OPT_INT, AT(n), "1", "samples of each task (also -n)"},
     {"greedy", OPT_FLAG, AT(greedy), "", "also one greedy completion of each task"},
     {"bootstrap", OPT_INT, AT(bootstrap), "1000", "resamples of the interval, by prompt"},
+    {"certainty", OPT_FLAG, AT(certainty), "", "choose among the samples by self-certainty too: best of k, votes"},
+    {"borda_p", OPT_FLOAT, AT(borda_p), "1", "power of the Borda votes"},
+    {"max_think", OPT_INT, AT(budget.max_think), "", "budget forcing: tokens of thinking, then --end_think is put behind them"},
+    {"max_answer", OPT_INT, AT(budget.max_answer), "max_tokens", "... and tokens of the answer"},
+    {"n_wait", OPT_INT, AT(budget.n_wait), "0", "times that thinking is prolonged by --wait where it would end"},
+    {"wait", OPT_TEXT, AT(budget.wait), "Wait", "the text that prolongs it"},
+    {"end_think", OPT_TEXT, AT(budget.end_think), "</think>", "the text that ends it"},
+    {"marker", OPT_TEXT, AT(marker), "", "count self-correction: the answer before this word (Wait) and the last one"},
+    {"second_round", OPT_TEXT, AT(second_round), "", "count self-correction by a second round that begins with this text"},
 };
 static const option sampling_options[] = {
     {"temperature", OPT_FLOAT, AT(sampling.temperature), "1", "divides the logits"},
@@ -558,6 +570,64 @@ static rlvr_result score(rlvr_ctx *ctx, args *a)
 
 /* ---- eval ---- */
 
+/* "NAME@k":mean, "NAME@k_low": ... for each k of the report that has a value. */
+static void put_at_k(rlvr__buf *b, const char *name, const rlvr_eval_report *e, const rlvr_at_k *at, int from)
+{
+    for (int i = from; i < e->n_k; i++)
+        if (at->mean[i] >= 0) rlvr__buf_addf(b, ",\"%s@%d\":%.9g,\"%s@%d_low\":%.9g,\"%s@%d_high\":%.9g", name, e->k[i], at->mean[i], name, e->k[i],
+                                             at->low[i], name, e->k[i], at->high[i]);
+}
+
+static void put_lengths(rlvr__buf *b, const char *name, const rlvr_lengths *l)
+{
+    rlvr__buf_addf(b, "%s\"%s\":{\"n\":%lld,\"mean\":%.9g}", strcmp(name, "right") ? "," : ",\"length\":{", name, (long long)l->n, l->mean);
+}
+
+static void put_correction(rlvr__buf *b, const char *name, const rlvr_self_correction *c)
+{
+    rlvr__buf_addf(b, ",\"%s\":{\"n\":%lld,\"right_right\":%lld,\"wrong_right\":%lld,\"right_wrong\":%lld,\"wrong_wrong\":%lld,\"net\":%.9g}", name,
+                   (long long)c->n, (long long)c->right_right, (long long)c->wrong_right, (long long)c->right_wrong, (long long)c->wrong_wrong, c->net);
+}
+
+static void put_eval(rlvr__buf *b, const args *a, const rlvr_eval_report *e)
+{
+    rlvr__buf_addf(b, "{\"n_tasks\":%lld,\"n\":%d,\"pass@1\":%.9g,\"pass@1_low\":%.9g,\"pass@1_high\":%.9g", (long long)e->n_tasks, e->n, e->pass_at_1,
+                   e->pass_at_1_low, e->pass_at_1_high);
+    put_at_k(b, "pass", e, &e->pass, 1);
+    put_at_k(b, "maj", e, &e->maj, e->n == 1 ? 0 : 1);
+    if (a->certainty) {
+        const rlvr_chosen *c = &e->by_certainty;
+        put_at_k(b, "certainty", e, &c->best, 0);
+        rlvr__buf_addf(b, ",\"certainty_vote\":%.9g,\"certainty_vote_low\":%.9g,\"certainty_vote_high\":%.9g", c->vote, c->vote_low, c->vote_high);
+        rlvr__buf_addf(b, ",\"certainty_borda\":%.9g,\"certainty_borda_low\":%.9g,\"certainty_borda_high\":%.9g", c->borda, c->borda_low, c->borda_high);
+        if (e->certainty_right >= 0) rlvr__buf_addf(b, ",\"certainty_right\":%.9g", e->certainty_right);
+        if (e->certainty_wrong >= 0) rlvr__buf_addf(b, ",\"certainty_wrong\":%.9g", e->certainty_wrong);
+    }
+    if (a->greedy) rlvr__buf_addf(b, ",\"greedy\":%.9g,\"greedy_low\":%.9g,\"greedy_high\":%.9g", e->greedy, e->greedy_low, e->greedy_high);
+    put_lengths(b, "right", &e->right);
+    put_lengths(b, "wrong", &e->wrong);
+    put_lengths(b, "truncated", &e->cut);
+    rlvr__buf_addf(b, "}");
+    if (a->marker) put_correction(b, "self_correction", &e->within);
+    if (a->second_round) put_correction(b, "second_round", &e->second);
+    rlvr__buf_addf(b, ",\"mean_length\":%.9g,\"truncated\":%.9g,\"entropy\":%.9g,\"signal\":%.9g,\"reward_errors\":%lld,\"num_tokens\":%lld,\"seconds\":%.3f}\n",
+                   e->mean_length, e->truncated, e->entropy, e->signal, (long long)e->n_reward_errors, (long long)e->n_tokens, e->seconds);
+}
+
+static void print_at_k(const char *name, const rlvr_eval_report *e, const rlvr_at_k *at)
+{
+    printf("%-10s", name);
+    for (int i = 0; i < e->n_k; i++)
+        if (at->mean[i] >= 0) printf(" %d: %.1f %% [%.1f, %.1f]", e->k[i], 100 * at->mean[i], 100 * at->low[i], 100 * at->high[i]);
+    printf("\n");
+}
+
+static void print_correction(const char *name, const rlvr_self_correction *c)
+{
+    printf("%-10s %lld compared: wrong to right %lld, right to wrong %lld, net %+.1f %%; right both times %lld, wrong both times %lld\n", name, (long long)c->n,
+           (long long)c->wrong_right, (long long)c->right_wrong, 100 * c->net, (long long)c->right_right, (long long)c->wrong_wrong);
+}
+
 static rlvr_result eval(rlvr_ctx *ctx, args *a)
 {
     rlvr_eval_desc d;
@@ -572,24 +642,32 @@ static rlvr_result eval(rlvr_ctx *ctx, args *a)
     d.greedy = a->greedy;
     d.bootstrap = a->bootstrap;
     d.seed = (uint64_t)a->seed;
+    d.self_certainty = a->certainty;
+    d.borda_p = a->borda_p;
+    d.budget = a->budget;
+    d.marker = a->marker;
+    d.second_round = a->second_round;
     rlvr_result r = rlvr_eval(m, rlvr_tasks_get(tasks, 0), rlvr_tasks_count(tasks), &d, &e);
     if (r != RLVR_OK) return r;
     if (a->json) {
-        printf("{\"n_tasks\":%lld,\"n\":%d,\"pass@1\":%.9g,\"pass@1_low\":%.9g,\"pass@1_high\":%.9g", (long long)e.n_tasks, e.n, e.pass_at_1,
-               e.pass_at_1_low, e.pass_at_1_high);
-        for (int i = 0; i < e.n_k; i++)
-            if (e.k[i] > 1) printf(",\"pass@%d\":%.9g", e.k[i], e.pass_at_k[i]);
-        printf(",\"maj@%d\":%.9g", e.n, e.maj_at_n);
-        if (a->greedy) printf(",\"greedy\":%.9g,\"greedy_low\":%.9g,\"greedy_high\":%.9g", e.greedy, e.greedy_low, e.greedy_high);
-        printf(",\"mean_length\":%.9g,\"truncated\":%.9g,\"entropy\":%.9g,\"signal\":%.9g,\"reward_errors\":%lld,\"num_tokens\":%lld,\"seconds\":%.3f}\n",
-               e.mean_length, e.truncated, e.entropy, e.signal, (long long)e.n_reward_errors, (long long)e.n_tokens, e.seconds);
-        return RLVR_OK;
+        rlvr__buf b = {ctx, NULL, 0, 0, false};
+        put_eval(&b, a, &e);
+        return print_buf(&b) ? RLVR_OK : RLVR_ERROR_IO;
     }
     printf("tasks      %lld, %d samples each, reward %s\n", (long long)e.n_tasks, e.n, a->reward);
     print_eval("accuracy", &e);
-    printf("pass@k    ");
-    for (int i = 0; i < e.n_k; i++) printf(" %d: %.1f %%", e.k[i], 100 * e.pass_at_k[i]);
-    printf("   maj@%d: %.1f %%\n", e.n, 100 * e.maj_at_n);
+    print_at_k("pass@k", &e, &e.pass);
+    print_at_k("maj@k", &e, &e.maj);
+    if (a->certainty) {
+        const rlvr_chosen *c = &e.by_certainty;
+        print_at_k("certainty", &e, &c->best);
+        printf("votes      of all %d, weighted by self-certainty %.1f %% [%.1f, %.1f], by its rank %.1f %% [%.1f, %.1f]\n", e.n, 100 * c->vote, 100 * c->vote_low,
+               100 * c->vote_high, 100 * c->borda, 100 * c->borda_low, 100 * c->borda_high);
+    }
+    printf("length     right %.1f (%lld), wrong %.1f (%lld), cut off %.1f (%lld)\n", e.right.mean, (long long)e.right.n, e.wrong.mean, (long long)e.wrong.n,
+           e.cut.mean, (long long)e.cut.n);
+    if (a->marker) print_correction("marker", &e.within);
+    if (a->second_round) print_correction("2nd round", &e.second);
     if (e.n_reward_errors) printf("ungraded   %lld\n", (long long)e.n_reward_errors);
     return RLVR_OK;
 }

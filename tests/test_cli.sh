@@ -69,6 +69,11 @@ check "score: the sampler's bits" same_logprobs $dir/a.jsonl $dir/scored.jsonl
 check "score: prompt and completion" prints '"n_prompt":6' rlvr score --model $model --raw <<<'{"prompt":"12345>","completion":"5"}'
 
 check "eval" prints 'pass@k' rlvr eval --model $model --tasks $dir/tasks.jsonl --n 4 --max_tokens 3
+check "eval: lengths and intervals" prints 'length +right [0-9.]+ \([0-9]+\), wrong' rlvr eval --model $model --tasks $dir/tasks.jsonl --n 4 --max_tokens 3
+rlvr eval --model $model --tasks $dir/tasks.jsonl --n 4 --max_tokens 3 --certainty --n_wait 1 --max_think 2 --end_think '>' --marker Wait --second_round ' ' --json >$dir/eval.json 2>$dir/err
+check "eval --json is JSON" is_json $dir/eval.json
+check "eval --certainty and a budget" prints '"maj@2_low":.*"certainty@4":.*"certainty_borda":.*"length":\{"right":.*"self_correction":\{"n":.*"second_round":\{"n":32,' cat $dir/eval.json
+check "eval: a negative budget" fails rlvr eval --model $model --tasks $dir/tasks.jsonl --max_think -3
 check "eval --json" prints '^\{.*"pass@1":[0-9.e-]+.*"maj@4":.*"greedy":[0-9.e-]+' rlvr eval --model $model --tasks $dir/tasks.jsonl --n 4 --max_tokens 3 --greedy --json
 
 train() { rlvr train --model $model --tasks $dir/tasks.jsonl --prompts_per_step 4 --group_size 4 --max_tokens 3 --lr 1e-3 "$@"; }
