@@ -609,7 +609,17 @@ typedef struct rlvr_metrics {        /* names follow TRL's */
     int64_t num_tokens;              /* prompt and completion tokens so far */
     bool    skipped;                 /* no signal, or a non-finite gradient: nothing was moved */
     int64_t n_skipped;
+    int64_t n_held_out;              /* generated tasks passed over so far, because they are held out */
 } rlvr_metrics;
+
+/* What to do about tasks of a list that the model already completes by heart, before any step: rlvr_known_by_heart(). A
+   generator's tasks are not looked at. */
+typedef enum rlvr_gate {
+    RLVR_GATE_NONE,                  /* nothing; it costs nothing */
+    RLVR_GATE_REPORT,                /* a warning with their number and first lines */
+    RLVR_GATE_REFUSE,                /* rlvr_trainer_open() fails with the same */
+    RLVR_GATE_COUNT
+} rlvr_gate;
 
 typedef struct rlvr_trainer_desc {
     /* what is asked: a task list, walked in shuffled epochs, or a generator; neither: rlvr_train_tokens() alone */
@@ -632,6 +642,9 @@ typedef struct rlvr_trainer_desc {
     const char *out_dir;             /* NULL: nothing is written. Else metrics.jsonl, completions.jsonl, checkpoint, model/ */
     int   save_every;                /* steps between checkpoints in out_dir; 0: only when asked */
     int   log_completions;           /* rollouts of each step that go to completions.jsonl; 0: none, -1: all */
+    rlvr_tasks *held_out;            /* never trained on, by rlvr_task_set: a list that holds one is refused with both lines; a
+                                        generated one is passed over and counted (1000 in a row are an error). NULL: none */
+    rlvr_gate gate;
 } rlvr_trainer_desc;
 
 typedef struct rlvr_memory {         /* bytes */
@@ -765,6 +778,86 @@ typedef struct rlvr_eval_report {
 } rlvr_eval_report;
 RLVR_API rlvr_result rlvr_eval(rlvr_model *m, const rlvr_task *tasks, int64_t n_tasks, const rlvr_eval_desc *d,
                                rlvr_eval_report *report);
+
+/* ---- contamination: has a model read the tasks, and do two sets of tasks share texts? ---- */
+
+/* A set of word n-grams of texts (Brown et al. 2020: 13 words). Words are runs of letters and digits of any script, without
+   case and accents' spelling; other signs but marks of prose are words of their own. A text of fewer than n words is one gram.
+   At most max_grams are held, in 32 bytes each at most: past that every second one is forgotten by its hash, again and again,
+   and shares are estimates from the rest, which a warning says. Time is linear in the texts. */
+typedef struct rlvr_ngrams rlvr_ngrams;
+RLVR_API rlvr_ngrams *rlvr_ngrams_new(rlvr_ctx *ctx, int n /* 0: 13 */, int64_t max_grams /* 0: 2^22 */);
+RLVR_API rlvr_result  rlvr_ngrams_add(rlvr_ngrams *g, const char *text, size_t len);
+/* Share of the text's n-grams that are in the set; *n_grams (NULL: not wanted): how many were looked up, 0 where none could be.
+   NaN: out of memory. */
+RLVR_API double       rlvr_ngrams_share(rlvr_ngrams *g, const char *text, size_t len, int64_t *n_grams);
+RLVR_API int64_t      rlvr_ngrams_count(const rlvr_ngrams *g);
+RLVR_API void         rlvr_ngrams_free(rlvr_ngrams *g);
+/* The same for the prompts of n tasks: the share of each goes to share (n); share NULL: they are added to the set. */
+RLVR_API rlvr_result  rlvr_tasks_overlap(rlvr_ngrams *g, const rlvr_task *tasks, int64_t n, double *share);
+
+/* A set of tasks by their prompts without case, white space and marks of prose; it points into tasks, which must outlive it.
+   rlvr_task_set_find(): the first task of the set with the same prompt as task, by its number; -1: none; -2: out
+   of memory. */
+typedef struct rlvr_task_set rlvr_task_set;
+RLVR_API rlvr_task_set *rlvr_task_set_new(rlvr_ctx *ctx, const rlvr_tasks *tasks);
+RLVR_API int64_t        rlvr_task_set_find(rlvr_task_set *s, const rlvr_task *task);
+RLVR_API void           rlvr_task_set_free(rlvr_task_set *s);
+
+/* Min-K% (Shi et al. 2024): mean of the `share` (0: 0.2) smallest log-probabilities of n tokens, at least one of them. Min-K%++
+   (Zhang et al. 2024): the same of (logprob - mean) / std. Larger: more likely read. scratch (n) is overwritten. NaN: n is 0. */
+RLVR_API double rlvr_min_k(const rlvr_token_stats *stats, int n, float share, float *scratch);
+RLVR_API double rlvr_min_k_pp(const rlvr_token_stats *stats, int n, float share, float *scratch);
+/* Chance that one of `seen` is above one of `unseen`, equals by half: the area under the ROC curve. NaN is left out. */
+RLVR_API double rlvr_auc(const double *seen, int64_t n, const double *unseen, int64_t m);
+/* ROUGE-L (Lin 2004): F1 of the longest common subsequence of words. -1: out of memory. */
+RLVR_API double rlvr_rouge_l(rlvr_ctx *ctx, const char *a, size_t n, const char *b, size_t m);
+
+/* What a model knows of a task's prompt. The beginning and the end that all prompts of the call share are no evidence: they
+   are given, and what stands between counts. Of that, the first part is given and the rest is asked for (Wu et al. 2025). */
+typedef struct rlvr_known {
+    double  logprob, min_k, min_k_pp;    /* of the tokens between: mean, Min-K%, Min-K%++; NaN where there are none */
+    int     n_tokens, n_rest;            /* tokens between; of them asked for */
+    bool    exact;                       /* the greedy completion is the rest, token by token */
+    double  rouge_l;                     /* of the completion and the rest */
+} rlvr_known;
+typedef struct rlvr_known_desc {
+    float min_k;                         /* share of Min-K%; 0: 0.2 */
+    float prefix;                        /* share of the tokens between that is given; 0: 0.6 */
+    bool  no_likelihood, no_completion;  /* leave a measure out; its fields are then NaN, or false and -1 */
+} rlvr_known_desc;
+/* known (n). Prompts are read as plain text, without a chat template: as a corpus would hold them. */
+RLVR_API rlvr_result rlvr_tasks_known(rlvr_model *m, const rlvr_task *tasks, int64_t n, const rlvr_known_desc *d, rlvr_known *known);
+
+RLVR_API bool rlvr_known_by_heart(const rlvr_known *k);      /* exact, of a rest of at least 8 tokens */
+
+/* Is the list's own order more likely than others (Oren et al. 2023)? A model that never read the list in this order has no
+   preference, so that p_value is uniform. Prompts (and answers) stand in as many shards as the context needs. */
+typedef struct rlvr_order_report {
+    double logprob, shuffled;            /* mean per token, in the list's order, over the shuffles */
+    double p_value;                      /* (1 + shuffles at least as likely) / (1 + shuffles) */
+    int    n_shards, n_permutations;
+    int64_t n_tokens, n_left_out;        /* tokens; tasks longer than half a context */
+} rlvr_order_report;
+RLVR_API rlvr_result rlvr_order_test(rlvr_model *m, const rlvr_task *tasks, int64_t n, int permutations /* 0: 99 */, uint64_t seed,
+                                     rlvr_order_report *report);
+
+/* A twin of a task: the same with other numbers. `prompt` is the task's with every number replaced by one of as many digits;
+   the function fills twin, which is the task with that prompt: its answer, a prompt of its own if it likes; false: this task has no twin. Strings
+   must live until the next call. */
+typedef bool (*rlvr_twin_fn)(void *user, const rlvr_task *task, const char *prompt, uint64_t seed, rlvr_task *twin);
+/* The text with every run of at most 18 digits replaced by another of as many, allocated from ctx. Equal ones stay equal,
+   different ones different; what begins with 0 stays. */
+RLVR_API char *rlvr_renumber(rlvr_ctx *ctx, const char *text, uint64_t seed);
+
+typedef struct rlvr_twin_report {
+    int64_t n, n_without;                /* tasks with and without a twin */
+    double accuracy, twins;              /* pass@1 of the tasks that have twins, and of those */
+    double drop, drop_low, drop_high;    /* accuracy - twins, 95 % interval by bootstrap over the pairs */
+} rlvr_twin_report;
+/* fn NULL: twins of procedural tasks are made by their family (rlvr_make_task), at the same level. */
+RLVR_API rlvr_result rlvr_twin_test(rlvr_model *m, const rlvr_task *tasks, int64_t n, const rlvr_eval_desc *d, rlvr_twin_fn fn, void *user,
+                                    rlvr_twin_report *report);
 
 /* ---- reports ---- */
 
@@ -21587,6 +21680,8 @@ struct rlvr_trainer {
     rlvr_memory plan;
     rlvr_tasks *asked;                             /* copies of this step's tasks, where a generator made them */
     rlvr_task *batch;                              /* (prompts_per_step) */
+    rlvr_task_set *held_out;                       /* NULL: none */
+    int64_t passed_over;                           /* held-out tasks that this step's generator has made */
     rlvr_rollouts *rollouts;
     rlvr__store store;                             /* decoding's; with one_forward also training's */
     rlvr__store train;                             /* training's own, otherwise */
@@ -21603,7 +21698,7 @@ struct rlvr_trainer {
     float *token_weight, *token_logprob;           /* of rlvr_train_tokens() */
     int64_t cap_token_weight, cap_token_logprob;
     /* everything that a checkpoint holds besides weights and moments */
-    int64_t step, updates, num_tokens, n_skipped, cursor;
+    int64_t step, updates, num_tokens, n_skipped, cursor, n_held_out;
     int64_t log_bytes[2];                          /* lengths of metrics.jsonl and completions.jsonl at the last step's end */
     FILE *log[2];
 };
@@ -21841,8 +21936,9 @@ static rlvr_result rlvr__next_tasks(rlvr_trainer *t)
     rlvr_ctx *ctx = t->ctx;
     int n = t->desc.prompts_per_step;
     if (t->desc.task_fn) rlvr__tasks_clear(t->asked);
-    for (int i = 0; i < n; i++) {
-        int64_t index = t->cursor + i;
+    t->passed_over = 0;
+    for (int i = 0, in_a_row = 0; i < n; i++) {
+        int64_t index = t->cursor + t->passed_over + i;
         if (t->desc.tasks) {
             int64_t count = rlvr_tasks_count(t->desc.tasks);
             t->batch[i] = *rlvr_tasks_get(t->desc.tasks, rlvr__shuffled(t->desc.seed, index / count, index % count, count));
@@ -21853,6 +21949,13 @@ static rlvr_result rlvr__next_tasks(rlvr_trainer *t)
         rlvr_result r = t->desc.task_fn(t->desc.task_user, (uint64_t)index, &task);
         if (r != RLVR_OK) return rlvr__fail(ctx, r, "task_fn: task %lld: %s", (long long)index, rlvr_result_text(r));
         if (!task.line) task.line = index + 1;
+        int64_t held = t->held_out ? rlvr_task_set_find(t->held_out, &task) : -1;
+        if (held == -2) return RLVR_ERROR_MEMORY;
+        if (held >= 0 && ++in_a_row > 1000)
+            return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "task_fn: 1000 tasks in a row up to %lld are held out (the last is line %lld of rlvr_trainer_desc.held_out); "
+                              "let it make others", (long long)index, (long long)rlvr_tasks_get(t->desc.held_out, held)->line);
+        if (held >= 0) { t->passed_over++; i--; continue; }
+        in_a_row = 0;
         if (rlvr_tasks_add(t->asked, &task) != RLVR_OK) return RLVR_ERROR_MEMORY;
     }
     if (t->desc.task_fn) memcpy(t->batch, rlvr_tasks_get(t->asked, 0), (size_t)n * sizeof *t->batch);
@@ -22065,7 +22168,8 @@ rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
     r = rlvr__step_learn(t, n_signal, m);
     if (r != RLVR_OK) return r;
 
-    t->cursor += t->desc.prompts_per_step;
+    t->cursor += t->desc.prompts_per_step + t->passed_over;
+    m->n_held_out = t->n_held_out += t->passed_over;
     m->step = ++t->step;
     m->num_tokens = t->num_tokens;
     m->n_skipped = t->n_skipped;
@@ -22199,7 +22303,7 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
         {"optim.lr", (double)d->optim.lr, 0, 1e3}, {"optim.beta1", (double)d->optim.beta1, 0, 0.999999}, {"optim.beta2", (double)d->optim.beta2, 0, 0.9999999},
         {"optim.eps", (double)d->optim.eps, 1e-30, 1}, {"optim.weight_decay", (double)d->optim.weight_decay, 0, 1e3},
         {"optim.schedule", (double)d->optim.schedule, 0, RLVR_LR_LINEAR}, {"optim.warmup_steps", (double)d->optim.warmup_steps, 0, INT_MAX},
-        {"save_every", (double)d->save_every, 0, INT_MAX}};
+        {"save_every", (double)d->save_every, 0, INT_MAX}, {"gate", (double)d->gate, 0, RLVR_GATE_COUNT - 1}};
     for (size_t i = 0; i < sizeof field / sizeof *field; i++)
         if (!(field[i].value >= field[i].low && field[i].value <= field[i].high))
             return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.%s: %g is not within %g .. %g", field[i].name, field[i].value,
@@ -22247,6 +22351,7 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
     p->kv_cache = kv;
     p->activations = act;
     p->scratch = scratch + g.bytes + z->tokens * 52 + (z->rollouts + 64) * (z->max_context * 8 + 256) + z->judge_bytes;
+    if (t->desc.held_out) p->scratch += rlvr_tasks_count(t->desc.held_out) * 32 + 65536;
     p->total = p->weights + p->gradients + p->optimizer + p->reference + p->kv_cache + p->activations + p->scratch;
     p->limit = t->desc.memory_limit;
     return p->total <= p->limit ? RLVR_OK : RLVR_ERROR_MEMORY;
@@ -22384,6 +22489,48 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
 
 static rlvr_result rlvr__logs_open(rlvr_trainer *t);
 
+/* Held-out tasks by their prompts; a list that holds one of them is refused. */
+static rlvr_result rlvr__hold_out(rlvr_trainer *t)
+{
+    int64_t n = t->desc.tasks ? rlvr_tasks_count(t->desc.tasks) : 0;
+    t->held_out = rlvr_task_set_new(t->ctx, t->desc.held_out);
+    if (!t->held_out) return RLVR_ERROR_MEMORY;
+    for (int64_t i = 0; i < n; i++) {
+        const rlvr_task *task = rlvr_tasks_get(t->desc.tasks, i);
+        int64_t held = rlvr_task_set_find(t->held_out, task);
+        if (held == -2) return RLVR_ERROR_MEMORY;
+        if (held >= 0)
+            return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.held_out: line %lld of the tasks has the prompt of held-out line %lld; "
+                              "take it out of one of them", (long long)task->line, (long long)rlvr_tasks_get(t->desc.held_out, held)->line);
+    }
+    return RLVR_OK;
+}
+
+/* Which tasks of the list does the model know by heart? */
+static rlvr_result rlvr__gate_tasks(rlvr_trainer *t)
+{
+    int64_t n = rlvr_tasks_count(t->desc.tasks), by_heart = 0;
+    rlvr_known_desc d;
+    char lines[160] = "";
+    memset(&d, 0, sizeof d);
+    d.no_likelihood = true;
+    rlvr_known *known = RLVR__NEW(t->ctx, rlvr_known, n);
+    rlvr_result r = known ? rlvr_tasks_known(t->m, rlvr_tasks_get(t->desc.tasks, 0), n, &d, known) : RLVR_ERROR_MEMORY;
+    for (int64_t i = 0; r == RLVR_OK && i < n; i++) {
+        size_t used = strlen(lines);
+        if (!rlvr_known_by_heart(&known[i])) continue;
+        if (by_heart++ < 5) snprintf(lines + used, sizeof lines - used, "%s%lld", used ? ", " : "", (long long)rlvr_tasks_get(t->desc.tasks, i)->line);
+    }
+    rlvr__free(t->ctx, known);
+    if (r != RLVR_OK || !by_heart) return r;
+    if (t->desc.gate == RLVR_GATE_REFUSE)
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.gate: the model completes %lld of %lld prompts word for word from their first 60 %% "
+                          "(lines %s%s): take them out", (long long)by_heart, (long long)n, lines, by_heart > 5 ? ", ..." : "");
+    rlvr__log(t->ctx, RLVR_LOG_WARN, "rlvr_trainer_desc.gate: the model completes %lld of %lld prompts word for word from their first 60 %% (lines %s%s)",
+              (long long)by_heart, (long long)n, lines, by_heart > 5 ? ", ..." : "");
+    return RLVR_OK;
+}
+
 rlvr_trainer *rlvr_trainer_open(rlvr_model *m, const rlvr_trainer_desc *desc)
 {
     rlvr_ctx *ctx = m->ctx;
@@ -22398,6 +22545,8 @@ rlvr_trainer *rlvr_trainer_open(rlvr_model *m, const rlvr_trainer_desc *desc)
         r = rlvr__plan(t, &sizes, &t->plan);
         if (r != RLVR_OK) rlvr__plan_refused(t, &t->plan);
     }
+    if (r == RLVR_OK && t->desc.held_out) r = rlvr__hold_out(t);
+    if (r == RLVR_OK && t->desc.gate && t->desc.tasks) r = rlvr__gate_tasks(t);
     if (r == RLVR_OK) r = rlvr__trainer_alloc(t, &sizes);
     if (r == RLVR_OK && t->desc.out_dir) r = rlvr__logs_open(t);
     if (r != RLVR_OK) { rlvr_trainer_close(t); return NULL; }
@@ -22416,6 +22565,7 @@ void rlvr_trainer_close(rlvr_trainer *t)
     rlvr__forest_free(ctx, &t->forest);
     rlvr_rollouts_free(t->rollouts);
     rlvr_tasks_free(t->asked);
+    rlvr_task_set_free(t->held_out);
     for (int b = 0; b < t->n_trained; b++) {
         rlvr__free(ctx, t->trained[b].moment1);
         rlvr__free(ctx, t->trained[b].moment2);
@@ -22483,6 +22633,7 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
         }
     }
     if (m->judge_tokens) rlvr__buf_addf(b, ",\"judge/num_tokens\":%lld", (long long)m->judge_tokens);
+    if (m->n_held_out) rlvr__buf_addf(b, ",\"held_out\":%lld", (long long)m->n_held_out);
     rlvr__buf_addf(b, "}\n");
 }
 
@@ -22550,7 +22701,8 @@ static void rlvr__state_shape(const rlvr_trainer *t, int64_t *s)      /* what mu
 
 static int64_t *rlvr__state_field(rlvr_trainer *t, int i)
 {
-    int64_t *field[] = {&t->step, &t->updates, &t->num_tokens, &t->n_skipped, &t->cursor, &t->log_bytes[0], &t->log_bytes[1]};
+    int64_t *field[] = {&t->step, &t->updates, &t->num_tokens, &t->n_skipped, &t->cursor, &t->log_bytes[0], &t->log_bytes[1],
+                        &t->n_held_out};
     return i < (int)(sizeof field / sizeof *field) ? field[i] : NULL;
 }
 
@@ -23328,6 +23480,758 @@ static rlvr_result rlvr__corrections_second(rlvr_rollouts *r, const rlvr_reward_
     }
     rlvr_rollouts_free(x);
     return result;
+}
+
+/* ============================================================================================
+   20c CONTAMINATION                                                          >>contamination
+   ============================================================================================ */
+
+/* ---- words and their n-grams ---- */
+
+static uint64_t rlvr__mix64(uint64_t h)      /* MurmurHash3's finish: every bit of h reaches every bit of the result */
+{
+    h = (h ^ h >> 33) * 0xff51afd7ed558ccdu;
+    h = (h ^ h >> 33) * 0xc4ceb9fe1a85ec53u;
+    return h ^ h >> 33;
+}
+
+static uint64_t rlvr__hash_bytes(const char *text, size_t n)
+{
+    uint64_t h = 14695981039346656037u;
+    for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)text[i]) * 1099511628211u;
+    return rlvr__mix64(h);
+}
+
+static bool rlvr__stands_alone(uint32_t c)      /* scripts that write no spaces: each character is a word */
+{
+    return (c >= 0x2e80 && c <= 0xa4cf) || (c >= 0xf900 && c <= 0xfaff) || c >= 0x20000;
+}
+
+/* The next word of a text that rlvr__key() has made, as a hash. False: there is none. */
+static bool rlvr__next_word(const char **at, const char *end, uint64_t *hash)
+{
+    const char *p = *at, *begin;
+    uint32_t c = 0;
+    int used = 0;
+    for (; p < end; p += used) {
+        used = rlvr__utf8_read(p, (size_t)(end - p), &c);
+        if (c == RLVR__NOT_UTF8 || !(rlvr__class_of(c) == RLVR__SPACE || rlvr__is_prose_mark(c) || rlvr__is_invisible(c))) break;
+    }
+    if (p >= end) { *at = end; return false; }
+    begin = p;
+    p += used;
+    if (rlvr__is_word_char(c) && !rlvr__stands_alone(c))
+        for (; p < end; p += used) {
+            used = rlvr__utf8_read(p, (size_t)(end - p), &c);
+            if (!(rlvr__is_word_char(c) || rlvr__mark_class(c)) || rlvr__stands_alone(c)) break;
+        }
+    *hash = rlvr__hash_bytes(begin, (size_t)(p - begin));
+    *at = p;
+    return true;
+}
+
+static const rlvr__key_options rlvr__word_key = {true, true, false, false}, rlvr__prompt_key = {true, true, true, true};
+
+struct rlvr_ngrams {
+    rlvr_ctx *ctx;
+    int n, level;                    /* words of a gram; grams whose hash ends in `level` zero bits are held */
+    int64_t count, most, slots;      /* slots: a power of two, more than half of them empty */
+    uint64_t *slot;                  /* hashes, 0: empty */
+    uint64_t *ring;                  /* (n) hashes of the last words */
+    rlvr__buf key;
+};
+
+rlvr_ngrams *rlvr_ngrams_new(rlvr_ctx *ctx, int n, int64_t max_grams)
+{
+    if (n < 0 || n > 1024 || max_grams < 0 || max_grams > (int64_t)1 << 36) {
+        rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_ngrams_new: n is %d, not 0 .. 1024, or max_grams %lld, not 0 .. 2^36", n, (long long)max_grams);
+        return NULL;
+    }
+    rlvr_ngrams *g = RLVR__NEW(ctx, rlvr_ngrams, 1);
+    if (!g) return NULL;
+    g->ctx = g->key.ctx = ctx;
+    g->n = n ? n : 13;
+    g->most = max_grams ? RLVR__MAX(max_grams, (int64_t)16) : (int64_t)1 << 22;
+    g->slots = 64;
+    g->slot = RLVR__NEW(ctx, uint64_t, g->slots);
+    g->ring = RLVR__NEW(ctx, uint64_t, g->n);
+    if (g->slot && g->ring) return g;
+    rlvr_ngrams_free(g);
+    return NULL;
+}
+
+void rlvr_ngrams_free(rlvr_ngrams *g)
+{
+    if (!g) return;
+    rlvr__free(g->ctx, g->slot);
+    rlvr__free(g->ctx, g->ring);
+    rlvr__buf_free(&g->key);
+    rlvr__free(g->ctx, g);
+}
+
+int64_t rlvr_ngrams_count(const rlvr_ngrams *g) { return g->count; }
+
+static bool rlvr__ngrams_holds(const rlvr_ngrams *g, uint64_t h) { return (h & (((uint64_t)1 << g->level) - 1)) == 0; }
+
+static uint64_t *rlvr__ngrams_slot(uint64_t *slot, int64_t slots, uint64_t h)      /* where h is, or would be */
+{
+    uint64_t i = (h >> 20) & (uint64_t)(slots - 1);
+    while (slot[i] && slot[i] != h) i = (i + 1) & (uint64_t)(slots - 1);
+    return &slot[i];
+}
+
+/* A table of `slots` with what is held at the present level. */
+static rlvr_result rlvr__ngrams_rebuild(rlvr_ngrams *g, int64_t slots)
+{
+    uint64_t *slot = RLVR__NEW(g->ctx, uint64_t, slots);
+    if (!slot) return RLVR_ERROR_MEMORY;
+    g->count = 0;
+    for (int64_t i = 0; i < g->slots; i++) {
+        if (!g->slot[i] || !rlvr__ngrams_holds(g, g->slot[i])) continue;
+        *rlvr__ngrams_slot(slot, slots, g->slot[i]) = g->slot[i];
+        g->count++;
+    }
+    rlvr__free(g->ctx, g->slot);
+    g->slot = slot;
+    g->slots = slots;
+    return RLVR_OK;
+}
+
+static rlvr_result rlvr__ngrams_insert(rlvr_ngrams *g, uint64_t h)
+{
+    if (!rlvr__ngrams_holds(g, h) || *rlvr__ngrams_slot(g->slot, g->slots, h) == h) return RLVR_OK;
+    while (g->count >= g->most) {      /* forget every second one */
+        if (!g->level) rlvr__log(g->ctx, RLVR_LOG_WARN, "rlvr_ngrams: more than %lld n-grams; shares are estimated from a part of them from here on", (long long)g->most);
+        g->level++;
+        if (rlvr__ngrams_rebuild(g, g->slots) != RLVR_OK) return RLVR_ERROR_MEMORY;
+        if (!rlvr__ngrams_holds(g, h)) return RLVR_OK;
+    }
+    if (2 * (g->count + 1) > g->slots && rlvr__ngrams_rebuild(g, 2 * g->slots) != RLVR_OK) return RLVR_ERROR_MEMORY;
+    *rlvr__ngrams_slot(g->slot, g->slots, h) = h;
+    g->count++;
+    return RLVR_OK;
+}
+
+/* Walks a text's n-grams by a rolling hash: adds them, or counts those that are held here and those that are in the set. */
+static rlvr_result rlvr__ngrams_walk(rlvr_ngrams *g, const char *text, size_t len, bool add, int64_t *looked_up, int64_t *found)
+{
+    const uint64_t base = 0x9e3779b97f4a7c15u;
+    uint64_t power = 1, rolling = 0, word = 0;
+    int64_t n = 0;
+    for (int i = 0; i < g->n; i++) power *= base;
+    g->key.len = 0;
+    rlvr__key(&g->key, text, len, &rlvr__word_key);
+    if (g->key.failed) { g->key.failed = false; return RLVR_ERROR_MEMORY; }
+    const char *at = g->key.data, *end = at ? at + g->key.len : at;
+    bool more = at && rlvr__next_word(&at, end, &word);
+    while (more) {
+        uint64_t *old = &g->ring[n % g->n];
+        rolling = rolling * base + word - (n >= g->n ? *old * power : 0);
+        *old = word;
+        n++;
+        more = rlvr__next_word(&at, end, &word);
+        if (n < g->n && more) continue;      /* a shorter text is one gram */
+        uint64_t h = rlvr__mix64(rolling ^ (uint64_t)RLVR__MIN(n, (int64_t)g->n));
+        if (!h) h = (uint64_t)1 << 63;
+        if (add) {
+            if (rlvr__ngrams_insert(g, h) != RLVR_OK) return RLVR_ERROR_MEMORY;
+        } else if (rlvr__ngrams_holds(g, h)) {
+            ++*looked_up;
+            *found += *rlvr__ngrams_slot(g->slot, g->slots, h) == h;
+        }
+    }
+    return RLVR_OK;
+}
+
+rlvr_result rlvr_ngrams_add(rlvr_ngrams *g, const char *text, size_t len) { return rlvr__ngrams_walk(g, text, len, true, NULL, NULL); }
+
+double rlvr_ngrams_share(rlvr_ngrams *g, const char *text, size_t len, int64_t *n_grams)
+{
+    int64_t looked_up = 0, found = 0;
+    rlvr_result r = rlvr__ngrams_walk(g, text, len, false, &looked_up, &found);
+    if (n_grams) *n_grams = looked_up;
+    return r != RLVR_OK ? NAN : looked_up ? (double)found / (double)looked_up : 0;
+}
+
+/* The text of a task: its prompt, or its messages' contents, a line each. */
+static void rlvr__task_words(rlvr__buf *b, const rlvr_task *task)
+{
+    b->len = 0;
+    if (task->prompt) rlvr__buf_add(b, task->prompt, strlen(task->prompt));
+    for (int i = 0; !task->prompt && i < task->n_messages; i++) {
+        if (i) rlvr__buf_add(b, "\n", 1);
+        rlvr__buf_add(b, task->messages[i].content, strlen(task->messages[i].content));
+    }
+}
+
+rlvr_result rlvr_tasks_overlap(rlvr_ngrams *g, const rlvr_task *tasks, int64_t n, double *share)
+{
+    rlvr__buf text = {g->ctx, NULL, 0, 0, false};
+    rlvr_result r = RLVR_OK;
+    for (int64_t i = 0; r == RLVR_OK && i < n; i++) {
+        rlvr__task_words(&text, &tasks[i]);
+        if (text.failed) { r = RLVR_ERROR_MEMORY; break; }
+        if (!share) { r = rlvr_ngrams_add(g, text.data ? text.data : "", text.len); continue; }
+        share[i] = rlvr_ngrams_share(g, text.data ? text.data : "", text.len, NULL);
+        if (share[i] != share[i]) r = RLVR_ERROR_MEMORY;
+    }
+    rlvr__buf_free(&text);
+    return r;
+}
+
+/* ---- tasks by their prompts ---- */
+
+struct rlvr_task_set {
+    rlvr_ctx *ctx;
+    const rlvr_tasks *tasks;
+    int64_t slots;                   /* a power of two */
+    int32_t *slot;                   /* a task's number + 1; 0: empty */
+    uint64_t *hash;                  /* of each task */
+    rlvr__buf text, key, other;
+};
+
+static bool rlvr__task_key(rlvr_task_set *s, const rlvr_task *task, rlvr__buf *key)
+{
+    rlvr__task_words(&s->text, task);
+    key->len = 0;
+    rlvr__key(key, s->text.data ? s->text.data : "", s->text.len, &rlvr__prompt_key);
+    bool ok = !s->text.failed && !key->failed;
+    s->text.failed = key->failed = false;
+    return ok;
+}
+
+/* -1: none; -2: out of memory. Hashes only find; the keys' bytes decide. */
+static int64_t rlvr__task_set_look(rlvr_task_set *s, const rlvr_task *task, uint64_t *hash, int64_t *free_slot)
+{
+    if (!rlvr__task_key(s, task, &s->key)) return -2;
+    *hash = rlvr__hash_bytes(s->key.data ? s->key.data : "", s->key.len);
+    int64_t i = (int64_t)(*hash & (uint64_t)(s->slots - 1));
+    for (; s->slot[i]; i = (i + 1) & (s->slots - 1)) {
+        int64_t k = s->slot[i] - 1;
+        if (s->hash[k] != *hash) continue;
+        if (!rlvr__task_key(s, rlvr_tasks_get(s->tasks, k), &s->other)) return -2;
+        if (s->key.len == s->other.len && (!s->key.len || memcmp(s->key.data, s->other.data, s->key.len) == 0)) return k;
+    }
+    *free_slot = i;
+    return -1;
+}
+
+rlvr_task_set *rlvr_task_set_new(rlvr_ctx *ctx, const rlvr_tasks *tasks)
+{
+    int64_t n = rlvr_tasks_count(tasks), at = 0;
+    if (n > INT32_MAX / 4) {
+        rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_task_set_new: %lld tasks are more than %d", (long long)n, INT32_MAX / 4);
+        return NULL;
+    }
+    rlvr_task_set *s = RLVR__NEW(ctx, rlvr_task_set, 1);
+    if (!s) return NULL;
+    s->ctx = s->text.ctx = s->key.ctx = s->other.ctx = ctx;
+    s->tasks = tasks;
+    for (s->slots = 16; s->slots < 2 * n;) s->slots *= 2;
+    s->slot = RLVR__NEW(ctx, int32_t, s->slots);
+    s->hash = RLVR__NEW(ctx, uint64_t, n + 1);
+    bool ok = s->slot && s->hash;
+    for (int64_t i = 0; ok && i < n; i++) {
+        int64_t there = rlvr__task_set_look(s, rlvr_tasks_get(tasks, i), &s->hash[i], &at);
+        ok = there != -2;
+        if (there == -1) s->slot[at] = (int32_t)i + 1;
+    }
+    if (ok) return s;
+    rlvr_task_set_free(s);
+    return NULL;
+}
+
+int64_t rlvr_task_set_find(rlvr_task_set *s, const rlvr_task *task)
+{
+    uint64_t hash;
+    int64_t at;
+    return rlvr__task_set_look(s, task, &hash, &at);
+}
+
+void rlvr_task_set_free(rlvr_task_set *s)
+{
+    if (!s) return;
+    rlvr__free(s->ctx, s->slot);
+    rlvr__free(s->ctx, s->hash);
+    rlvr__buf_free(&s->text);
+    rlvr__buf_free(&s->key);
+    rlvr__buf_free(&s->other);
+    rlvr__free(s->ctx, s);
+}
+
+/* ---- what likelihoods say ---- */
+
+static int rlvr__compare_floats(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+static double rlvr__lowest_mean(float *x, int n, float share)
+{
+    double sum = 0;
+    int k = RLVR__MAX(1, (int)((double)(share > 0 ? share : 0.2f) * n + 1e-6));
+    if (n < 1) return NAN;
+    qsort(x, (size_t)n, sizeof *x, rlvr__compare_floats);
+    k = RLVR__MIN(k, n);
+    for (int i = 0; i < k; i++) sum += (double)x[i];
+    return sum / k;
+}
+
+double rlvr_min_k(const rlvr_token_stats *stats, int n, float share, float *scratch)
+{
+    for (int i = 0; i < n; i++) scratch[i] = stats[i].logprob;
+    return rlvr__lowest_mean(scratch, n, share);
+}
+
+double rlvr_min_k_pp(const rlvr_token_stats *stats, int n, float share, float *scratch)
+{
+    for (int i = 0; i < n; i++) scratch[i] = (stats[i].logprob - stats[i].mean) / RLVR__MAX(stats[i].std, 1e-6f);
+    return rlvr__lowest_mean(scratch, n, share);
+}
+
+double rlvr_auc(const double *seen, int64_t n, const double *unseen, int64_t m)
+{
+    double above = 0, pairs = 0;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < m; j++) {
+            if (seen[i] != seen[i] || unseen[j] != unseen[j]) continue;
+            above += seen[i] > unseen[j] ? 1.0 : seen[i] == unseen[j] ? 0.5 : 0.0;
+            pairs += 1;
+        }
+    return pairs > 0 ? above / pairs : NAN;
+}
+
+/* ---- what the model goes on with ---- */
+
+static uint64_t *rlvr__words_of(rlvr_ctx *ctx, const char *text, size_t len, int *n)      /* hashes, allocated; NULL: no memory */
+{
+    rlvr__buf key = {ctx, NULL, 0, 0, false};
+    rlvr__key(&key, text, len, &rlvr__word_key);
+    uint64_t *words = key.failed ? NULL : RLVR__NEW(ctx, uint64_t, key.len + 1);
+    const char *at = key.data;
+    *n = 0;
+    while (words && at && rlvr__next_word(&at, key.data + key.len, &words[*n])) ++*n;
+    rlvr__buf_free(&key);
+    return words;
+}
+
+double rlvr_rouge_l(rlvr_ctx *ctx, const char *a, size_t n, const char *b, size_t m)
+{
+    int n_a = 0, n_b = 0;
+    uint64_t *x = rlvr__words_of(ctx, a, n, &n_a), *y = rlvr__words_of(ctx, b, m, &n_b);
+    int *row = RLVR__NEW(ctx, int, n_b + 1);      /* longest common subsequence of x[0..i] and y[0..j] */
+    double f = -1;
+    if (x && y && row) {
+        for (int i = 0; i < n_a; i++)
+            for (int j = 0, diagonal = 0; j < n_b; j++) {
+                int above = row[j + 1];
+                row[j + 1] = x[i] == y[j] ? diagonal + 1 : RLVR__MAX(above, row[j]);
+                diagonal = above;
+            }
+        f = n_a + n_b ? 2.0 * row[n_b] / (n_a + n_b) : 1;
+    }
+    rlvr__free(ctx, x);
+    rlvr__free(ctx, y);
+    rlvr__free(ctx, row);
+    return f;
+}
+
+/* The prompts of a call as tokens, one after the other, and what stands between their common beginning and end. */
+typedef struct rlvr__prompts { int *tokens, *begin; int64_t n, cap; int prefix, suffix, longest; } rlvr__prompts;
+
+static void rlvr__prompts_free(rlvr_ctx *ctx, rlvr__prompts *p)
+{
+    rlvr__free(ctx, p->tokens);
+    rlvr__free(ctx, p->begin);
+}
+
+static rlvr_result rlvr__prompts_add(rlvr_model *m, rlvr__prompts *p, const rlvr__buf *text)
+{
+    int *tokens = NULL, used = p->begin[p->n], n = rlvr_tokenize(m, text->data ? text->data : "", text->len, false, &tokens);
+    if (n < 0) return RLVR_ERROR_ARGUMENT;
+    if (used + (int64_t)n > p->cap) {
+        int64_t cap = 2 * (used + (int64_t)n) + 256;
+        int *more = cap <= INT_MAX ? RLVR__NEW(m->ctx, int, cap) : NULL;
+        if (!more) { rlvr__free(m->ctx, tokens); return RLVR_ERROR_MEMORY; }
+        if (used) memcpy(more, p->tokens, (size_t)used * sizeof(int));
+        rlvr__free(m->ctx, p->tokens);
+        p->tokens = more;
+        p->cap = cap;
+    }
+    if (n) memcpy(p->tokens + used, tokens, (size_t)n * sizeof(int));
+    rlvr__free(m->ctx, tokens);
+    p->begin[++p->n] = used + n;
+    p->longest = RLVR__MAX(p->longest, n);
+    return RLVR_OK;
+}
+
+static void rlvr__prompts_common(rlvr__prompts *p)
+{
+    int shortest = INT_MAX;
+    for (int64_t i = 0; i < p->n; i++) shortest = RLVR__MIN(shortest, p->begin[i + 1] - p->begin[i]);
+    if (p->n < 2) return;
+    p->prefix = p->suffix = shortest;
+    for (int64_t i = 1; i < p->n; i++) {
+        int same = 0;
+        while (same < p->prefix && p->tokens[p->begin[i] + same] == p->tokens[same]) same++;
+        p->prefix = same;
+    }
+    for (int64_t i = 1; i < p->n; i++) {
+        int same = 0;
+        while (same < p->suffix && p->tokens[p->begin[i + 1] - 1 - same] == p->tokens[p->begin[1] - 1 - same]) same++;
+        p->suffix = same;
+    }
+    p->suffix = RLVR__MIN(p->suffix, shortest - p->prefix);
+}
+
+static rlvr_result rlvr__prompts_read(rlvr_model *m, const rlvr_task *tasks, int64_t n, rlvr__prompts *p)
+{
+    rlvr__buf text = {m->ctx, NULL, 0, 0, false};
+    rlvr_result r = RLVR_OK;
+    memset(p, 0, sizeof *p);
+    p->begin = RLVR__NEW(m->ctx, int, n + 1);
+    if (!p->begin) return RLVR_ERROR_MEMORY;
+    for (int64_t i = 0; r == RLVR_OK && i < n; i++) {
+        rlvr__task_words(&text, &tasks[i]);
+        r = text.failed ? RLVR_ERROR_MEMORY : rlvr__prompts_add(m, p, &text);
+    }
+    rlvr__buf_free(&text);
+    if (r == RLVR_OK) rlvr__prompts_common(p);
+    return r;
+}
+
+/* Tokens of prompt i that count: from *first to before *end, within the model's context. */
+static const int *rlvr__prompts_between(const rlvr_model *m, const rlvr__prompts *p, int64_t i, int *first, int *end)
+{
+    *first = p->prefix;
+    *end = RLVR__MIN(p->begin[i + 1] - p->begin[i] - p->suffix, m->info.n_ctx - 1);
+    *end = RLVR__MAX(*end, *first);
+    return p->tokens + p->begin[i];
+}
+
+static rlvr_result rlvr__known_likelihood(rlvr_model *m, const rlvr__prompts *p, float share, rlvr_known *known)
+{
+    rlvr_token_stats *stats = RLVR__NEW(m->ctx, rlvr_token_stats, p->longest + 1);
+    float *scratch = RLVR__NEW(m->ctx, float, p->longest + 1);
+    rlvr_result r = stats && scratch ? RLVR_OK : RLVR_ERROR_MEMORY;
+    for (int64_t i = 0; r == RLVR_OK && i < p->n; i++) {
+        int first, end;
+        const int *tokens = rlvr__prompts_between(m, p, i, &first, &end);
+        int from = RLVR__MAX(first, 1), n = end - from;      /* a text's first token has no probability */
+        if (n < 1) continue;
+        r = rlvr_token_statistics(m, tokens, end, stats);
+        double sum = 0;
+        for (int k = from; k < end; k++) sum += (double)stats[k - 1].logprob;
+        known[i].logprob = sum / n;
+        known[i].min_k = rlvr_min_k(stats + from - 1, n, share, scratch);
+        known[i].min_k_pp = rlvr_min_k_pp(stats + from - 1, n, share, scratch);
+    }
+    rlvr__free(m->ctx, stats);
+    rlvr__free(m->ctx, scratch);
+    return r;
+}
+
+enum { RLVR__KNOWN_PIECE = 256, RLVR__BY_HEART = 8 };      /* prompts completed at once; tokens that nobody guesses */
+
+bool rlvr_known_by_heart(const rlvr_known *k) { return k->exact && k->n_rest >= RLVR__BY_HEART; }
+
+/* Completes prompts at .. at + n - 1 greedily from their first part and compares with what stands there. */
+static rlvr_result rlvr__known_piece(rlvr_model *m, const rlvr_task *tasks, const rlvr__prompts *p, float prefix, int64_t at, int n,
+                                     rlvr_rollouts *rollouts, rlvr_known *known)
+{
+    rlvr__given given[RLVR__KNOWN_PIECE];
+    rlvr_task asked[RLVR__KNOWN_PIECE];
+    int64_t of[RLVR__KNOWN_PIECE];
+    rlvr_sampling s;
+    int count = 0;
+    memset(&s, 0, sizeof s);
+    s.greedy = true;
+    s.max_tokens = 1;
+    for (int64_t i = at; i < at + n; i++) {
+        int first, end;
+        const int *tokens = rlvr__prompts_between(m, p, i, &first, &end);
+        int shown = first + (int)ceil((double)prefix * (end - first) - 1e-6);
+        if (shown < 1 || end - shown < 1) continue;
+        known[i].n_rest = end - shown;
+        rlvr__given g = {tokens, shown, end - shown, (uint32_t)i, 0, 0};
+        s.max_tokens = RLVR__MAX(s.max_tokens, g.max_tokens);
+        of[count] = i;
+        asked[count] = tasks[i];
+        given[count++] = g;
+    }
+    if (!count) return RLVR_OK;
+    rollouts->given = given;
+    rlvr_result r = rlvr__rollouts_layout(rollouts, asked, count, 1, &s, 0);
+    if (r == RLVR_OK) r = rlvr__rollouts_run(rollouts);
+    rollouts->given = NULL;
+    for (int k = 0; r == RLVR_OK && k < count; k++) {
+        const rlvr_rollout *o = &rollouts->items[k];
+        const int *rest = given[k].tokens + given[k].n;
+        size_t len;
+        char *text = rlvr_detokenize(m, rest, given[k].max_tokens, false, &len);
+        if (!text) return RLVR_ERROR_MEMORY;
+        known[of[k]].exact = o->n_tokens == given[k].max_tokens && memcmp(o->tokens, rest, (size_t)o->n_tokens * sizeof(int)) == 0;
+        known[of[k]].rouge_l = rlvr_rouge_l(m->ctx, o->text, o->text_len, text, len);
+        if (known[of[k]].rouge_l < 0) r = RLVR_ERROR_MEMORY;
+        rlvr__free(m->ctx, text);
+    }
+    return r;
+}
+
+rlvr_result rlvr_tasks_known(rlvr_model *m, const rlvr_task *tasks, int64_t n, const rlvr_known_desc *d, rlvr_known *known)
+{
+    rlvr__prompts p;
+    rlvr_known_desc set;
+    memset(&set, 0, sizeof set);
+    if (d) set = *d;
+    if (set.prefix == 0) set.prefix = 0.6f;
+    if (n < 0 || (n && !tasks) || !(set.prefix > 0 && set.prefix < 1) || !(set.min_k >= 0 && set.min_k <= 1))
+        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_tasks_known: no tasks, or rlvr_known_desc.prefix %g is not within 0 and 1, or .min_k %g not within 0 .. 1",
+                          (double)set.prefix, (double)set.min_k);
+    rlvr_result r = rlvr__prompts_read(m, tasks, n, &p);
+    for (int64_t i = 0; r == RLVR_OK && i < n; i++) {
+        int first, end;
+        rlvr_known none = {NAN, NAN, NAN, 0, 0, false, -1};
+        rlvr__prompts_between(m, &p, i, &first, &end);
+        none.n_tokens = end - first;
+        known[i] = none;
+    }
+    if (r == RLVR_OK && !set.no_likelihood) r = rlvr__known_likelihood(m, &p, set.min_k, known);
+    rlvr_rollouts *rollouts = r == RLVR_OK && !set.no_completion ? rlvr__rollouts_new(m) : NULL;
+    if (r == RLVR_OK && !set.no_completion && !rollouts) r = RLVR_ERROR_MEMORY;
+    for (int64_t at = 0; r == RLVR_OK && rollouts && at < n; at += RLVR__KNOWN_PIECE)
+        r = rlvr__known_piece(m, tasks, &p, set.prefix, at, (int)RLVR__MIN(n - at, (int64_t)RLVR__KNOWN_PIECE), rollouts, known);
+    rlvr_rollouts_free(rollouts);
+    rlvr__prompts_free(m->ctx, &p);
+    return r;
+}
+
+/* ---- the order of a list ---- */
+
+enum { RLVR__ORDER_STREAM = 0x6f726472 };
+
+/* Log-probability of items order[0 .. n-1] (numbers from `from` on) in a row behind one start token. */
+static rlvr_result rlvr__order_score(rlvr_model *m, const rlvr__prompts *p, int start, int64_t from, const int *order, int n, int *tokens, float *logprob,
+                                     double *sum)
+{
+    int used = 0;
+    tokens[used++] = start;
+    for (int k = 0; k < n; k++) {
+        int64_t i = from + order[k];
+        int len = p->begin[i + 1] - p->begin[i];
+        memcpy(tokens + used, p->tokens + p->begin[i], (size_t)len * sizeof(int));
+        used += len;
+    }
+    rlvr_result r = used > 1 ? rlvr_score(m, tokens, used, NULL, logprob) : RLVR_OK;
+    for (int k = 0; r == RLVR_OK && k + 1 < used; k++) *sum += (double)logprob[k];
+    return r;
+}
+
+static void rlvr__order_shuffle(uint64_t seed, int permutation, int shard, int *order, int n)
+{
+    for (int i = 0; i < n; i++) order[i] = i;
+    for (int i = n - 1; i > 0 && permutation; i--) {      /* 0: the list's own order */
+        uint32_t random = rlvr__random(seed, RLVR__ORDER_STREAM, (uint32_t)permutation, (uint32_t)shard, (uint32_t)i);
+        int k = (int)((uint64_t)random * (uint64_t)(i + 1) >> 32), t = order[i];
+        order[i] = order[k];
+        order[k] = t;
+    }
+}
+
+static rlvr_result rlvr__order_read(rlvr_model *m, const rlvr_task *tasks, int64_t n, rlvr__prompts *p, rlvr_order_report *report)
+{
+    rlvr__buf text = {m->ctx, NULL, 0, 0, false};
+    rlvr_result r = (p->begin = RLVR__NEW(m->ctx, int, n + 1)) != NULL ? RLVR_OK : RLVR_ERROR_MEMORY;
+    for (int64_t i = 0; r == RLVR_OK && i < n; i++) {
+        rlvr__task_words(&text, &tasks[i]);
+        if (tasks[i].answer) {
+            rlvr__buf_add(&text, " ", 1);
+            rlvr__buf_add(&text, tasks[i].answer, strlen(tasks[i].answer));
+        }
+        rlvr__buf_add(&text, "\n", 1);
+        r = text.failed ? RLVR_ERROR_MEMORY : rlvr__prompts_add(m, p, &text);
+        if (r == RLVR_OK && p->begin[p->n] - p->begin[p->n - 1] > (m->info.n_ctx - 1) / 2) { p->n--; report->n_left_out++; }
+    }
+    rlvr__buf_free(&text);
+    return r;
+}
+
+rlvr_result rlvr_order_test(rlvr_model *m, const rlvr_task *tasks, int64_t n, int permutations, uint64_t seed, rlvr_order_report *report)
+{
+    rlvr__prompts p;
+    memset(&p, 0, sizeof p);
+    memset(report, 0, sizeof *report);
+    report->n_permutations = permutations = permutations ? permutations : 99;
+    if (n < 2 || !tasks || permutations < 1 || permutations > 1 << 20)
+        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_order_test: %lld tasks and %d permutations; it takes 2 tasks and 1 permutation at least", (long long)n,
+                          permutations);
+    rlvr_result r = rlvr__order_read(m, tasks, n, &p, report);
+    int *order = RLVR__NEW(m->ctx, int, n), *tokens = RLVR__NEW(m->ctx, int, m->info.n_ctx), start = rlvr_token_eos(m);
+    float *logprob = RLVR__NEW(m->ctx, float, m->info.n_ctx);
+    double *sum = RLVR__NEW(m->ctx, double, permutations + 1);
+    if (r == RLVR_OK && !(order && tokens && logprob && sum)) r = RLVR_ERROR_MEMORY;
+    for (int64_t from = 0, end; r == RLVR_OK && from < p.n; from = end) {
+        for (end = from + 1; end < p.n && p.begin[end + 1] - p.begin[from] < m->info.n_ctx; end++) {}
+        for (int k = 0; r == RLVR_OK && k <= permutations; k++) {
+            rlvr__order_shuffle(seed, k, report->n_shards, order, (int)(end - from));
+            r = rlvr__order_score(m, &p, start < 0 ? p.tokens[0] : start, from, order, (int)(end - from), tokens, logprob, &sum[k]);
+        }
+        report->n_shards++;
+        report->n_tokens += p.begin[end] - p.begin[from];
+    }
+    int above = 0;
+    for (int k = 1; r == RLVR_OK && k <= permutations; k++) {
+        above += sum[k] >= sum[0];
+        report->shuffled += sum[k] / permutations;
+    }
+    if (r == RLVR_OK) {
+        report->p_value = (1.0 + above) / (1.0 + permutations);
+        report->logprob = report->n_tokens ? sum[0] / (double)report->n_tokens : 0;
+        report->shuffled = report->n_tokens ? report->shuffled / (double)report->n_tokens : 0;
+    }
+    rlvr__free(m->ctx, order);
+    rlvr__free(m->ctx, tokens);
+    rlvr__free(m->ctx, logprob);
+    rlvr__free(m->ctx, sum);
+    rlvr__prompts_free(m->ctx, &p);
+    return r;
+}
+
+/* ---- twins ---- */
+
+/* x of d digits -> low + (x - low + offset) mod span: a rotation of the numbers with d digits, by an offset of the seed's. */
+char *rlvr_renumber(rlvr_ctx *ctx, const char *text, uint64_t seed)
+{
+    size_t len = strlen(text);
+    char *out = rlvr__strndup(ctx, text, len);
+    for (size_t i = 0; out && i < len; i++) {
+        size_t d = 0;
+        uint64_t x = 0, low = 1;
+        while (i + d < len && rlvr__is_digit(text[i + d])) d++;
+        if (d && d <= 18 && text[i] != '0') {
+            for (size_t k = 0; k < d; k++) { x = x * 10 + (uint64_t)(text[i + k] - '0'); low *= k ? 10 : 1; }
+            uint64_t span = 9 * low, a = rlvr__random(seed, 0x7477696e, (uint32_t)d, 0, 0), b = rlvr__random(seed, 0x7477696e, (uint32_t)d, 1, 0);
+            x = low + (x - low + 1 + (a << 32 | b) % (span - 1)) % span;      /* never back to itself */
+            for (size_t k = d; k-- > 0; x /= 10) out[i + k] = (char)('0' + x % 10);
+        }
+        i += d ? d - 1 : 0;
+    }
+    return out;
+}
+
+/* Another task of the same family and level, with another prompt; false: the task is of none. */
+static bool rlvr__family_twin(rlvr_ctx *ctx, const rlvr_task *task, uint64_t seed, uint64_t index, rlvr_tasks *twins)
+{
+    rlvr__json *j = task->json ? rlvr__json_parse(ctx, "rlvr_task.json", task->json, strlen(task->json), task->line) : NULL;
+    const char *family = rlvr__json_str(rlvr__json_get(j, "family"), NULL);
+    rlvr_task_maker maker;
+    rlvr_task twin;
+    bool made = false, known = false;
+    memset(&maker, 0, sizeof maker);
+    maker.ctx = ctx;
+    maker.family = family;
+    maker.level = (int)rlvr__json_int(rlvr__json_get(j, "level"), 1);
+    maker.seed = seed;
+    for (int i = 0; family && rlvr_family_name(i); i++) known |= strcmp(rlvr_family_name(i), family) == 0;
+    for (int attempt = 0; known && task->prompt && !made && attempt < 8; attempt++) {
+        memset(&twin, 0, sizeof twin);
+        if (rlvr_make_task(&maker, index * 8 + (uint64_t)attempt, &twin) != RLVR_OK) break;
+        twin.raw = task->raw;
+        if (strcmp(twin.prompt, task->prompt)) made = rlvr_tasks_add(twins, &twin) == RLVR_OK;
+    }
+    rlvr_task_maker_free(&maker);
+    rlvr__json_free(ctx, j);
+    return made;
+}
+
+static bool rlvr__twin_of(rlvr_ctx *ctx, const rlvr_task *task, uint64_t seed, int64_t i, rlvr_twin_fn fn, void *user, rlvr_tasks *twins)
+{
+    rlvr__buf text = {ctx, NULL, 0, 0, false};
+    rlvr_task twin = *task;
+    if (!fn) return rlvr__family_twin(ctx, task, seed, (uint64_t)i, twins);
+    rlvr__task_words(&text, task);
+    char *prompt = text.failed ? NULL : rlvr_renumber(ctx, text.data ? text.data : "", seed + (uint64_t)i);
+    twin.messages = NULL;
+    twin.n_messages = 0;
+    twin.prompt = prompt;
+    bool made = prompt && fn(user, task, prompt, seed + (uint64_t)i, &twin) && rlvr_tasks_add(twins, &twin) == RLVR_OK;
+    rlvr__free(ctx, prompt);
+    rlvr__buf_free(&text);
+    return made;
+}
+
+/* Share of each task's samples that pass; -1 where none could be graded. */
+static rlvr_result rlvr__pass_rates(rlvr_model *m, const rlvr_tasks *tasks, const rlvr_eval_desc *d, double *rate)
+{
+    int n = d->n ? d->n : 1;
+    int64_t piece = RLVR__MAX(1, RLVR__EVAL_ROLLOUTS / n), count = rlvr_tasks_count(tasks);
+    rlvr_sampling s = d->sampling;
+    rlvr_rollouts *rollouts = NULL;
+    rlvr_result r = RLVR_OK;
+    if (!s.seed) s.seed = d->seed;
+    s.greedy |= d->greedy;
+    for (int64_t at = 0; r == RLVR_OK && at < count; at += piece) {
+        int now = (int)RLVR__MIN(piece, count - at);
+        s.first_prompt = d->sampling.first_prompt + (uint32_t)at;
+        r = rlvr_sample(m, rlvr_tasks_get(tasks, at), now, n, &s, &rollouts);
+        if (r == RLVR_OK) r = rlvr_grade_rollouts(rollouts, &d->reward);
+        for (int t = 0; r == RLVR_OK && t < now; t++) {
+            int graded = 0, right = 0;
+            for (int i = t * n; i < (t + 1) * n; i++) {
+                graded += rollouts->items[i].graded == RLVR_OK;
+                right += rlvr__is_right(&rollouts->items[i]);
+            }
+            rate[at + t] = graded ? (double)right / graded : -1;
+        }
+    }
+    rlvr_rollouts_free(rollouts);
+    return r;
+}
+
+rlvr_result rlvr_twin_test(rlvr_model *m, const rlvr_task *tasks, int64_t n, const rlvr_eval_desc *d, rlvr_twin_fn fn, void *user,
+                           rlvr_twin_report *report)
+{
+    rlvr_ctx *ctx = m->ctx;
+    int resamples = d->bootstrap > 0 ? d->bootstrap : 1000;
+    memset(report, 0, sizeof *report);
+    if (n < 1 || !tasks) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_twin_test: there are no tasks");
+    rlvr_result r = rlvr__reward_desc_check(ctx, "rlvr_eval_desc", &d->reward);
+    if (r != RLVR_OK) return r;
+    rlvr_tasks *own = rlvr_tasks_new(ctx), *twins = rlvr_tasks_new(ctx);
+    r = own && twins ? RLVR_OK : RLVR_ERROR_MEMORY;
+    for (int64_t i = 0; r == RLVR_OK && i < n; i++) {
+        if (!rlvr__twin_of(ctx, &tasks[i], d->seed, i, fn, user, twins)) report->n_without++;
+        else r = rlvr_tasks_add(own, &tasks[i]);
+    }
+    int64_t pairs = rlvr_tasks_count(own);
+    if (r == RLVR_OK && !pairs)
+        r = rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_twin_test: not one of %lld tasks has a twin; give a function, or tasks of rlvr_make_task()", (long long)n);
+    double *value = RLVR__NEW(ctx, double, 3 * pairs + 1), *means = RLVR__NEW(ctx, double, resamples);
+    if (r == RLVR_OK && !(value && means)) r = RLVR_ERROR_MEMORY;
+    if (r == RLVR_OK) r = rlvr__pass_rates(m, own, d, value);
+    if (r == RLVR_OK) r = rlvr__pass_rates(m, twins, d, value + pairs);
+    for (int64_t i = 0; r == RLVR_OK && i < pairs; i++) {      /* the drop, moved into 0 .. 1 */
+        bool both = value[i] >= 0 && value[pairs + i] >= 0;
+        report->n += both;
+        report->accuracy += both ? value[i] : 0;
+        report->twins += both ? value[pairs + i] : 0;
+        value[i] = both ? (value[i] - value[pairs + i] + 1) / 2 : -1;
+    }
+    if (r == RLVR_OK && !rlvr__bootstrap(value, pairs, value + 2 * pairs, means, resamples, d->seed, &report->drop, &report->drop_low, &report->drop_high))
+        r = rlvr__fail(ctx, RLVR_REWARD_ERROR, "rlvr_twin_test: no task could be graded together with its twin");
+    if (r == RLVR_OK) {
+        report->accuracy /= (double)report->n;
+        report->twins /= (double)report->n;
+        report->drop = 2 * report->drop - 1;
+        report->drop_low = 2 * report->drop_low - 1;
+        report->drop_high = 2 * report->drop_high - 1;
+    }
+    rlvr__free(ctx, value);
+    rlvr__free(ctx, means);
+    rlvr_tasks_free(own);
+    rlvr_tasks_free(twins);
+    return r;
 }
 
 /* ============================================================================================
