@@ -13,8 +13,10 @@ typedef struct args {
     long long seed;
     bool json, raw, greedy, decode, chat, special, params, certainty;
     rlvr_budget budget;
-    const char *marker, *second_round;
-    float borda_p;
+    const char *marker, *second_round, *against, *held_out;
+    float borda_p, min_k, prefix;
+    int ngram, permutations;
+    bool twins;
     rlvr_sampling sampling;
     rlvr_trainer_desc trainer;
     const char *words[256];  int n_words;
@@ -72,6 +74,16 @@ static const option eval_options[] = {
     {"marker", OPT_TEXT, AT(marker), "", "count self-correction: the answer before this word (Wait) and the last one"},
     {"second_round", OPT_TEXT, AT(second_round), "", "count self-correction by a second round that begins with this text"},
 };
+static const option contamination_options[] = {
+    {"tasks", OPT_TEXT, AT(tasks), "", "JSONL: the tasks that are looked at"},
+    {"against", OPT_TEXT, AT(against), "", "JSONL: the other set, as what was trained on, or what surely was not"},
+    {"ngram", OPT_INT, AT(ngram), "13", "words of an n-gram"},
+    {"min_k", OPT_FLOAT, AT(min_k), "0.2", "share of the least likely tokens in Min-K% and Min-K%++"},
+    {"prefix", OPT_FLOAT, AT(prefix), "0.6", "share of a prompt that is given, to see whether the model knows the rest"},
+    {"permutations", OPT_INT, AT(permutations), "99", "shuffles of the list's order"},
+    {"twins", OPT_FLAG, AT(twins), "", "also the accuracy on renumbered twins of procedural tasks (make-tasks)"},
+    {"n", OPT_INT, AT(n), "1", "... with this many samples of each"},
+};
 static const option sampling_options[] = {
     {"temperature", OPT_FLOAT, AT(sampling.temperature), "1", "divides the logits"},
     {"top_k", OPT_INT, AT(sampling.top_k), "0", "draw from the k most probable tokens; 0: off"},
@@ -87,6 +99,8 @@ static const option sampling_options[] = {
 static const option train_options[] = {
     {"steps", OPT_INT, AT(steps), "100", "steps"},
     {"out", OPT_TEXT, AT(out), "", "folder of metrics.jsonl, completions.jsonl, checkpoint and model/"},
+    {"held_out", OPT_TEXT, AT(held_out), "", "JSONL: tasks that must not be trained on; --tasks with one of them is refused"},
+    {"gate", OPT_CHOICE, AT(trainer.gate), "", "none|report|refuse"},
     {"resume", OPT_TEXT, AT(resume), "", "go on with the run in this folder; its options are those it was begun with"},
     {"prompts_per_step", OPT_INT, AT(trainer.prompts_per_step), "8", "prompts in a step"},
     {"group_size", OPT_INT, AT(trainer.group_size), "8", "rollouts of each"},
@@ -680,7 +694,8 @@ static rlvr_result run_training(rlvr_ctx *ctx, args *a)
     if (!find_reward(ctx, a, a->reward, &d->reward)) return RLVR_ERROR_ARGUMENT;
     rlvr_model *m = open_model(ctx, a->model);
     d->tasks = m ? open_tasks(ctx, a->tasks, a->raw) : NULL;
-    if (!d->tasks) return RLVR_ERROR_IO;
+    d->held_out = d->tasks && a->held_out ? open_tasks(ctx, a->held_out, a->raw) : NULL;
+    if (!d->tasks || (a->held_out && !d->held_out)) return RLVR_ERROR_IO;
     d->sampling = a->sampling;
     d->seed = (uint64_t)a->seed;
     d->out_dir = a->out;
@@ -1063,6 +1078,157 @@ static rlvr_result lint(rlvr_ctx *ctx, args *a)
     return !a->json || print_buf(&b) ? RLVR_OK : RLVR_ERROR_IO;
 }
 
+/* ---- contamination ---- */
+
+typedef struct known_set {           /* what a model knows of a list */
+    double logprob, min_k, min_k_pp, exact, by_heart, rouge_l;
+    double *min_k_of, *min_k_pp_of;  /* (n) */
+    int64_t n;
+} known_set;
+
+static rlvr_result measure_known(rlvr_model *m, const args *a, const rlvr_tasks *tasks, known_set *k)
+{
+    rlvr_ctx *ctx = rlvr_model_ctx(m);
+    rlvr_known_desc d;
+    int64_t likely = 0, completed = 0;
+    memset(&d, 0, sizeof d);
+    memset(k, 0, sizeof *k);
+    d.min_k = a->min_k;
+    d.prefix = a->prefix;
+    k->n = rlvr_tasks_count(tasks);
+    rlvr_known *known = RLVR__NEW(ctx, rlvr_known, k->n + 1);
+    k->min_k_of = RLVR__NEW(ctx, double, k->n + 1);
+    k->min_k_pp_of = RLVR__NEW(ctx, double, k->n + 1);
+    if (!known || !k->min_k_of || !k->min_k_pp_of) return RLVR_ERROR_MEMORY;
+    rlvr_result r = rlvr_tasks_known(m, rlvr_tasks_get(tasks, 0), k->n, &d, known);
+    for (int64_t i = 0; r == RLVR_OK && i < k->n; i++) {
+        k->min_k_of[i] = known[i].min_k;
+        k->min_k_pp_of[i] = known[i].min_k_pp;
+        if (known[i].min_k_pp == known[i].min_k_pp) {
+            likely++;
+            k->logprob += known[i].logprob;
+            k->min_k += known[i].min_k;
+            k->min_k_pp += known[i].min_k_pp;
+        }
+        if (!known[i].n_rest) continue;
+        completed++;
+        k->exact += known[i].exact;
+        k->by_heart += rlvr_known_by_heart(&known[i]);
+        k->rouge_l += known[i].rouge_l;
+    }
+    double each = likely ? 1.0 / (double)likely : 0, one = completed ? 1.0 / (double)completed : 0;
+    k->logprob *= each; k->min_k *= each; k->min_k_pp *= each;
+    k->exact *= one; k->rouge_l *= one;
+    rlvr_free(ctx, known);
+    return r;
+}
+
+static void put_known(rlvr__buf *b, const char *name, const known_set *k)
+{
+    rlvr__buf_addf(b, ",\"%s\":{\"n\":%lld,\"logprob\":%.9g,\"min_k\":%.9g,\"min_k++\":%.9g,\"exact\":%.9g,\"rouge_l\":%.9g,\"by_heart\":%.9g}", name,
+                   (long long)k->n, k->logprob, k->min_k, k->min_k_pp, k->exact, k->rouge_l, k->by_heart);
+}
+
+static void print_known(const char *name, const known_set *k)
+{
+    printf("%-10s log-probability %.3f   Min-K%% %.3f   Min-K%%++ %.3f   completed exactly %.1f %%, ROUGE-L %.3f, by heart %.0f of %lld\n", name, k->logprob, k->min_k,
+           k->min_k_pp, 100 * k->exact, k->rouge_l, k->by_heart, (long long)k->n);
+}
+
+/* Texts: prompts that are in both lists, and n-grams. Returns through b or prints. */
+static rlvr_result contamination_texts(rlvr_ctx *ctx, const args *a, const rlvr_tasks *tasks, const rlvr_tasks *against, rlvr__buf *b)
+{
+    int64_t n = rlvr_tasks_count(tasks), shared = 0, touched = 0, first = -1, other = -1;
+    double mean = 0, most = 0, *share = RLVR__NEW(ctx, double, n + 1);
+    rlvr_ngrams *g = rlvr_ngrams_new(ctx, a->ngram, 0);
+    rlvr_task_set *set = rlvr_task_set_new(ctx, against);
+    if (!g || !share || !set) return RLVR_ERROR_ARGUMENT;
+    rlvr_result r = rlvr_tasks_overlap(g, rlvr_tasks_get(against, 0), rlvr_tasks_count(against), NULL);
+    if (r == RLVR_OK) r = rlvr_tasks_overlap(g, rlvr_tasks_get(tasks, 0), n, share);
+    for (int64_t i = 0; r == RLVR_OK && i < n; i++) {
+        int64_t at = rlvr_task_set_find(set, rlvr_tasks_get(tasks, i));
+        if (at == -2) r = RLVR_ERROR_MEMORY;
+        if (at >= 0 && !shared++) { first = i; other = at; }
+        touched += share[i] > 0;
+        mean += share[i] / (double)n;
+        most = share[i] > most ? share[i] : most;
+    }
+    rlvr_ngrams_free(g);
+    rlvr_task_set_free(set);
+    rlvr_free(ctx, share);
+    if (r != RLVR_OK) return r;
+    if (a->json) {
+        rlvr__buf_addf(b, ",\"n_against\":%lld,\"shared_prompts\":%lld,\"ngram\":{\"n\":%d,\"tasks\":%lld,\"mean_share\":%.9g,\"max_share\":%.9g}",
+                       (long long)rlvr_tasks_count(against), (long long)shared, a->ngram ? a->ngram : 13, (long long)touched, mean, most);
+        return RLVR_OK;
+    }
+    printf("prompts    %lld of %lld are in the other list of %lld", (long long)shared, (long long)n, (long long)rlvr_tasks_count(against));
+    if (shared) printf("; the first is line %lld, there line %lld", (long long)rlvr_tasks_get(tasks, first)->line, (long long)rlvr_tasks_get(against, other)->line);
+    printf("\n%d-grams   %lld of %lld tasks share some; mean share %.1f %%, largest %.1f %%\n", a->ngram ? a->ngram : 13, (long long)touched, (long long)n, 100 * mean, 100 * most);
+    return RLVR_OK;
+}
+
+static rlvr_result contamination_model(rlvr_model *m, const args *a, const rlvr_tasks *tasks, const rlvr_tasks *against, rlvr__buf *b)
+{
+    known_set k, other;
+    rlvr_order_report order;
+    rlvr_result r = measure_known(m, a, tasks, &k);
+    if (r == RLVR_OK && against) r = measure_known(m, a, against, &other);
+    if (r != RLVR_OK) return r;
+    double auc = against ? rlvr_auc(k.min_k_of, k.n, other.min_k_of, other.n) : 0, auc_pp = against ? rlvr_auc(k.min_k_pp_of, k.n, other.min_k_pp_of, other.n) : 0;
+    if (a->json) {
+        put_known(b, "known", &k);
+        if (against) put_known(b, "known_against", &other);
+        if (against && auc == auc) rlvr__buf_addf(b, ",\"min_k_auc\":%.9g,\"min_k++_auc\":%.9g", auc, auc_pp);
+    } else {
+        print_known("tasks", &k);
+        if (against) print_known("against", &other);
+        if (against) printf("AUC        tasks over the other list: Min-K%% %.3f, Min-K%%++ %.3f (0.5: no difference)\n", auc, auc_pp);
+    }
+    if (rlvr_tasks_count(tasks) < 2) return RLVR_OK;
+    r = rlvr_order_test(m, rlvr_tasks_get(tasks, 0), rlvr_tasks_count(tasks), a->permutations, (uint64_t)a->seed, &order);
+    if (r != RLVR_OK) return r;
+    if (a->json) rlvr__buf_addf(b, ",\"order\":{\"p_value\":%.9g,\"logprob\":%.9g,\"shuffled\":%.9g,\"permutations\":%d,\"shards\":%d,\"left_out\":%lld}", order.p_value,
+                                order.logprob, order.shuffled, order.n_permutations, order.n_shards, (long long)order.n_left_out);
+    else printf("order      p %.3f that it is no likelier than %d shuffles: %.4f a token against %.4f\n", order.p_value, order.n_permutations, order.logprob, order.shuffled);
+    return RLVR_OK;
+}
+
+static rlvr_result contamination_twins(rlvr_model *m, const args *a, const rlvr_tasks *tasks, rlvr__buf *b)
+{
+    rlvr_eval_desc d;
+    rlvr_twin_report t;
+    memset(&d, 0, sizeof d);
+    d.reward.kind = RLVR_REWARD_PROC;
+    d.sampling = a->sampling;
+    d.n = a->n;
+    d.seed = (uint64_t)a->seed;
+    rlvr_result r = rlvr_twin_test(m, rlvr_tasks_get(tasks, 0), rlvr_tasks_count(tasks), &d, NULL, NULL, &t);
+    if (r != RLVR_OK) return r;
+    if (a->json) rlvr__buf_addf(b, ",\"twins\":{\"n\":%lld,\"accuracy\":%.9g,\"twins\":%.9g,\"drop\":%.9g,\"drop_low\":%.9g,\"drop_high\":%.9g}", (long long)t.n, t.accuracy,
+                                t.twins, t.drop, t.drop_low, t.drop_high);
+    else printf("twins      accuracy %.1f %% of %lld, %.1f %% of their twins: drop %.1f [%.1f, %.1f]\n", 100 * t.accuracy, (long long)t.n, 100 * t.twins, 100 * t.drop,
+                100 * t.drop_low, 100 * t.drop_high);
+    return RLVR_OK;
+}
+
+static rlvr_result contamination(rlvr_ctx *ctx, args *a)
+{
+    rlvr__buf b = {ctx, NULL, 0, 0, false};
+    if (!a->against && !a->model) { fprintf(stderr, "rlvr contamination: --against T2 or --model F is missing\n"); return RLVR_ERROR_ARGUMENT; }
+    rlvr_model *m = a->model ? open_model(ctx, a->model) : NULL;
+    rlvr_tasks *tasks = m || !a->model ? open_tasks(ctx, a->tasks, false) : NULL, *against = tasks && a->against ? open_tasks(ctx, a->against, false) : NULL;
+    if (!tasks || (a->against && !against)) return RLVR_ERROR_IO;
+    rlvr_result r = RLVR_OK;
+    if (a->json) rlvr__buf_addf(&b, "{\"n_tasks\":%lld", (long long)rlvr_tasks_count(tasks));
+    if (against) r = contamination_texts(ctx, a, tasks, against, &b);
+    if (r == RLVR_OK && m) r = contamination_model(m, a, tasks, against, &b);
+    if (r == RLVR_OK && m && a->twins) r = contamination_twins(m, a, tasks, &b);
+    if (r != RLVR_OK || !a->json) return r;
+    rlvr__buf_addf(&b, "}\n");
+    return print_buf(&b) ? RLVR_OK : RLVR_ERROR_IO;
+}
+
 /* ---- make-tasks ---- */
 
 static rlvr_result make_tasks(rlvr_ctx *ctx, args *a)
@@ -1146,6 +1312,8 @@ static const command commands[] = {
      {GROUP(grade_options), GROUP(reward_options), GROUP(model_options), GROUP(machine_options)}},
     {"lint-verifier", "--kind K --tasks T [--model F]", "what cheap answers would earn, and whether a model could learn here", lint,
      {GROUP(lint_options), GROUP(reward_options), GROUP(model_options), GROUP(sampling_options), GROUP(raw_options), GROUP(json_options), GROUP(machine_options)}},
+    {"contamination", "--tasks T [--against T2] [--model F]", "shared prompts and n-grams; what the model knows by heart", contamination,
+     {GROUP(contamination_options), GROUP(model_options), GROUP(sampling_options), GROUP(json_options), GROUP(machine_options)}},
     {"make-tasks", "FAMILY -n N", "JSONL tasks of a procedural family, of several (a,b), of all; list: their names; for --reward proc", make_tasks,
      {GROUP(make_tasks_options)}},
     {"plot", "--out F.svg NAME=metrics.jsonl ...", "curves of training runs", plot, {GROUP(plot_options)}},

@@ -22,7 +22,7 @@ check "a model is made" test -f $model/model.safetensors
 for i in 1 2 3 4 5 6 7 8; do echo "{\"prompt\":\"${i}2345>\",\"answer\":\"$((i > 5 ? i : 5))\",\"raw\":true}"; done >$dir/tasks.jsonl
 
 check "help" prints 'rlvr train' rlvr help
-for c in info tokenize generate score eval train advantage grade lint-verifier make-tasks plot; do check "$c --help" prints "rlvr $c" rlvr $c --help; done
+for c in info tokenize generate score eval train advantage grade lint-verifier contamination make-tasks plot; do check "$c --help" prints "rlvr $c" rlvr $c --help; done
 check "no such command" fails rlvr fly
 check "no such option" fails rlvr info --fly
 check "a value that is no number" fails rlvr eval --model $model --tasks $dir/tasks.jsonl --n many
@@ -68,6 +68,15 @@ check "score: one logprob for each token but the first" test "$(wc -l <$dir/scor
 check "score: the sampler's bits" same_logprobs $dir/a.jsonl $dir/scored.jsonl
 check "score: prompt and completion" prints '"n_prompt":6' rlvr score --model $model --raw <<<'{"prompt":"12345>","completion":"5"}'
 
+head -n 3 $dir/tasks.jsonl | sed 's/"prompt":"/"prompt":"  /' >$dir/held.jsonl      # the same prompts, spelt otherwise
+check "contamination of texts" prints '3 of 8 are in the other list of 3; the first is line 1, there line 1' rlvr contamination --tasks $dir/tasks.jsonl --against $dir/held.jsonl
+rlvr contamination --model $model --tasks $dir/tasks.jsonl --against $dir/held.jsonl --ngram 1 --permutations 9 --json >$dir/contamination.json 2>$dir/err
+check "contamination --json is JSON" is_json $dir/contamination.json
+check "contamination --json" prints '"shared_prompts":3,"ngram":\{"n":1,"tasks":[3-8],.*"known":\{.*"min_k\+\+_auc":.*"order":\{"p_value":' cat $dir/contamination.json
+check "contamination" prints 'AUC +tasks over' rlvr contamination --model $model --tasks $dir/tasks.jsonl --against $dir/held.jsonl
+check "contamination needs something to compare with" fails rlvr contamination --tasks $dir/tasks.jsonl
+check "train refuses held-out tasks" fails rlvr train --model $model --tasks $dir/tasks.jsonl --held_out $dir/held.jsonl --out $dir/held
+check "... and names both lines" says 'line 1 of the tasks has the prompt of held-out line 1' $dir/err
 check "eval" prints 'pass@k' rlvr eval --model $model --tasks $dir/tasks.jsonl --n 4 --max_tokens 3
 check "eval: lengths and intervals" prints 'length +right [0-9.]+ \([0-9]+\), wrong' rlvr eval --model $model --tasks $dir/tasks.jsonl --n 4 --max_tokens 3
 rlvr eval --model $model --tasks $dir/tasks.jsonl --n 4 --max_tokens 3 --certainty --n_wait 1 --max_think 2 --end_think '>' --marker Wait --second_round ' ' --json >$dir/eval.json 2>$dir/err
