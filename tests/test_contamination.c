@@ -177,7 +177,7 @@ static void test_by_hand(void)
 
 /* ---- a model that has read a planted set ---- */
 
-enum { VOCAB = 257, TEXT = 24, PLANTED = 24, READ_BATCH = 24 };
+enum { VOCAB = 257, TEXT = 34, PLANTED = 24, READ_BATCH = 24 };
 
 /* A text of the language: "key " and letters of which each follows from the one before in one of four ways. */
 static void make_text(uint64_t seed, uint32_t index, char *text)
@@ -278,7 +278,7 @@ static void check_figures(rlvr_model *m, const rlvr_tasks *list)
     for (int i = 0; i < n; i++) tokens[i] = (unsigned char)text[i];
     CHECK(known[3].n_tokens == n - prefix - suffix && known[3].n_rest == known[3].n_tokens - (int)ceil(0.6 * known[3].n_tokens - 1e-6));
     rlvr_logits(m, tokens, n, logits);
-    double z[128], sum = 0, lowest = 1e30;
+    double z[128], sum = 0;
     for (int i = prefix; i < n - suffix; i++) {
         const float *row = logits + (i - 1) * VOCAB;
         double total = 0, mean = 0, square = 0;
@@ -298,10 +298,8 @@ static void check_figures(rlvr_model *m, const rlvr_tasks *list)
         int at = prefix;
         for (int i = prefix; i < n - suffix; i++) if (z[i] < z[at]) at = i;
         lows += z[at] / k;
-        lowest = z[at];
         z[at] = 1e30;
     }
-    CHECK(lowest < 0);
     CHECK_LE(fabs(known[3].logprob - sum / known[3].n_tokens), 1e-5);
     CHECK_LE(fabs(known[3].min_k_pp - lows), 1e-3 * fabs(lows));
     /* the greedy completion, token by token */
@@ -319,7 +317,7 @@ static void check_figures(rlvr_model *m, const rlvr_tasks *list)
 static void test_planted(void)
 {
     rlvr_ctx *ctx = open_ctx(1);
-    int steps = quick() ? 40 : 240;
+    int steps = quick() ? 40 : 300;
     double loss[2];
     rlvr_model *dirty = read_texts(ctx, steps, 7, &loss[0]), *clean = read_texts(ctx, steps, 0, &loss[1]);
     rlvr_tasks *seen = make_list(ctx, 7, PLANTED), *unseen = make_list(ctx, 8, PLANTED);
@@ -331,8 +329,9 @@ static void test_planted(void)
     REPORT("clean:   (loss %.2f) AUC of Min-K%%++ %.3f, of Min-K%% %.3f, of the log-probability %.3f; completed exactly %.2f and %.2f", loss[1], c.auc_pp, c.auc,
            c.auc_logprob, c.exact[0], c.exact[1]);
     CHECK(c.auc_pp > 0.35 && c.auc_pp < 0.65 && c.auc > 0.3 && c.auc < 0.7 && c.exact[0] < 0.2 && c.by_heart[0] == 0);
+    CHECK(d.auc_pp > 0.65);
     if (!quick()) {
-        CHECK(d.auc_pp > 0.85 && d.auc > 0.8 && d.exact[0] > 0.4 && d.exact[1] < 0.1 && d.rouge[0] > d.rouge[1] + 0.3);
+        CHECK(d.auc_pp > 0.85 && d.auc > 0.8 && d.exact[0] > 0.4 && d.exact[1] < 0.1 && d.by_heart[0] == d.exact[0] && d.rouge[0] > d.rouge[1] + 0.3);
     }
     rlvr_known_desc half;
     rlvr_known known[PLANTED];
@@ -342,7 +341,7 @@ static void test_planted(void)
     half.no_completion = false;
     half.no_likelihood = true;
     half.prefix = 0.25f;
-    CHECK(rlvr_tasks_known(dirty, rlvr_tasks_get(seen, 0), PLANTED, &half, known) == RLVR_OK && isnan(known[0].logprob) && known[0].n_rest == 12);
+    CHECK(rlvr_tasks_known(dirty, rlvr_tasks_get(seen, 0), PLANTED, &half, known) == RLVR_OK && isnan(known[0].logprob) && known[0].n_rest == 19);
     CHECK(rlvr_tasks_known(dirty, rlvr_tasks_get(seen, 0), 1, &half, known) == RLVR_OK && known[0].n_tokens == TEXT);      /* alone, nothing is common */
     half.prefix = 1;
     CHECK(rlvr_tasks_known(dirty, rlvr_tasks_get(seen, 0), 2, &half, known) == RLVR_ERROR_ARGUMENT && strstr(rlvr_last_error(ctx), "prefix"));
@@ -354,27 +353,32 @@ static void test_planted(void)
     td.reward.kind = RLVR_REWARD_EXACT;
     td.prompts_per_step = 2;
     td.group_size = 2;
-    td.max_prompt_tokens = 32;
+    td.max_prompt_tokens = 64;
     td.sampling.max_tokens = 2;
     td.gate = RLVR_GATE_REFUSE;
     rlvr_trainer *t = rlvr_trainer_open(clean, &td);
     CHECK(t != NULL);
     rlvr_trainer_close(t);
-    /* by heart is a rest of eight tokens: at 60 % of 16 letters only 6 are asked for, so longer texts are planted below */
+    bool by_heart = d.by_heart[0] > 0;
+    n_errors_logged = n_warnings_logged = 0;
     t = rlvr_trainer_open(dirty, &td);
-    CHECK(t != NULL);
+    CHECK(!t == by_heart && n_errors_logged == by_heart && (t || (strstr(rlvr_last_error(ctx), "rlvr_trainer_desc.gate") && strstr(rlvr_last_error(ctx), "lines "))));
+    rlvr_trainer_close(t);
+    td.gate = RLVR_GATE_REPORT;
+    t = rlvr_trainer_open(dirty, &td);
+    CHECK(t && n_warnings_logged == by_heart && (!by_heart || strstr(last_warning, "word for word")));
     rlvr_trainer_close(t);
     td.gate = (rlvr_gate)7;
     CHECK(rlvr_trainer_open(clean, &td) == NULL && strstr(rlvr_last_error(ctx), "rlvr_trainer_desc.gate"));
     rlvr_close(ctx);
 }
 
-/* ---- by heart, and the order of a list: a model that reads one list again and again, in its order ---- */
+/* ---- the order of a list: a model that reads one list again and again, in its order ---- */
 
 static rlvr_model *read_in_order(rlvr_ctx *ctx, rlvr_tasks *list, int steps, double *loss)
 {
     static const char *const special[] = {"<|end|>"};
-    const rlvr_model_desc shape = {VOCAB, 160, 32, 2, 2, 2, 16, 64, 0, 0, true, 0.05f, 4};
+    const rlvr_model_desc shape = {VOCAB, 224, 32, 2, 2, 2, 16, 64, 0, 0, true, 0.05f, 4};
     rlvr_trainer_desc d;
     rlvr_metrics metrics;
     int tokens[1024], offset[2] = {0, 0}, at = 0;
@@ -430,44 +434,13 @@ static void test_order(void)
     rlvr_tasks *many = make_list(ctx, 23, 12);
     rlvr_task t = *rlvr_tasks_get(many, 0);
     char text[120];
-    memset(text, 'a', 119);
-    text[119] = 0;
+    memset(text, 'a', 115);
+    text[115] = 0;
     t.prompt = text;
     rlvr_tasks_add(many, &t);
-    CHECK(rlvr_order_test(m, rlvr_tasks_get(many, 0), 13, 3, 1, &o) == RLVR_OK && o.n_left_out == 1 && o.n_shards == 3 && o.n_tokens == 12 * (TEXT + 3));
+    CHECK(rlvr_order_test(m, rlvr_tasks_get(many, 0), 13, 3, 1, &o) == RLVR_OK && o.n_left_out == 1 && o.n_shards == 2 && o.n_tokens == 12 * (TEXT + 3));
     CHECK(rlvr_order_test(m, rlvr_tasks_get(many, 0), 1, 3, 1, &o) == RLVR_ERROR_ARGUMENT && rlvr_order_test(m, rlvr_tasks_get(many, 0), 5, -1, 1, &o) == RLVR_ERROR_ARGUMENT);
 
-    /* at a quarter of each prompt twelve letters are asked for; a list of these is refused by the gate, with a warning or an error */
-    rlvr_tasks *halves = rlvr_tasks_new(ctx);      /* two prompts in one: 40 % of them are enough for "by heart" */
-    for (int i = 0; i + 1 < 5; i += 2) {
-        char both[2 * TEXT + 8];
-        rlvr_task h = *rlvr_tasks_get(list, i);
-        snprintf(both, sizeof both, "%s x\n%s", rlvr_tasks_get(list, i)->prompt, rlvr_tasks_get(list, i + 1)->prompt);
-        h.prompt = both;
-        h.line = 10 + i;
-        rlvr_tasks_add(halves, &h);
-    }
-    rlvr_trainer_desc td;
-    memset(&td, 0, sizeof td);
-    td.tasks = halves;
-    td.reward.kind = RLVR_REWARD_EXACT;
-    td.prompts_per_step = 2;
-    td.group_size = 2;
-    td.max_prompt_tokens = 64;
-    td.sampling.max_tokens = 2;
-    rlvr_known known[2];
-    CHECK(rlvr_tasks_known(m, rlvr_tasks_get(halves, 0), 2, NULL, known) == RLVR_OK);
-    bool by_heart = rlvr_known_by_heart(&known[0]) || rlvr_known_by_heart(&known[1]);
-    if (!quick()) CHECK(by_heart);
-    n_warnings_logged = 0;
-    td.gate = RLVR_GATE_REPORT;
-    rlvr_trainer *trainer = rlvr_trainer_open(m, &td);
-    CHECK(trainer != NULL && n_warnings_logged == by_heart);
-    rlvr_trainer_close(trainer);
-    td.gate = RLVR_GATE_REFUSE;
-    trainer = rlvr_trainer_open(m, &td);
-    CHECK(!trainer == by_heart && (!by_heart || (strstr(rlvr_last_error(ctx), "rlvr_trainer_desc.gate") && strstr(rlvr_last_error(ctx), "lines 1"))));
-    rlvr_trainer_close(trainer);
     rlvr_close(ctx);
 }
 
