@@ -826,7 +826,8 @@ typedef struct rlvr_known_desc {
     float prefix;                        /* share of the tokens between that is given; 0: 0.6 */
     bool  no_likelihood, no_completion;  /* leave a measure out; its fields are then NaN, or false and -1 */
 } rlvr_known_desc;
-/* known (n). Prompts are read as plain text, without a chat template: as a corpus would hold them. */
+/* known (n). Prompts are read as plain text, without a chat template: as a corpus would hold them. Two lists are compared by
+   one call on both, so that the same is left out of either. */
 RLVR_API rlvr_result rlvr_tasks_known(rlvr_model *m, const rlvr_task *tasks, int64_t n, const rlvr_known_desc *d, rlvr_known *known);
 
 RLVR_API bool rlvr_known_by_heart(const rlvr_known *k);      /* exact, of a rest of at least 8 tokens */

@@ -1083,56 +1083,72 @@ static rlvr_result lint(rlvr_ctx *ctx, args *a)
 typedef struct known_set {           /* what a model knows of a list */
     double logprob, min_k, min_k_pp, exact, by_heart, rouge_l;
     double *min_k_of, *min_k_pp_of;  /* (n) */
-    int64_t n;
+    int64_t n, likely, completed;    /* prompts; those with a likelihood; those with a rest to complete */
 } known_set;
 
-static rlvr_result measure_known(rlvr_model *m, const args *a, const rlvr_tasks *tasks, known_set *k)
+/* Sums up what is known of one list. */
+static rlvr_result sum_known(rlvr_ctx *ctx, const rlvr_known *known, int64_t n, known_set *k)
 {
-    rlvr_ctx *ctx = rlvr_model_ctx(m);
-    rlvr_known_desc d;
-    int64_t likely = 0, completed = 0;
-    memset(&d, 0, sizeof d);
     memset(k, 0, sizeof *k);
-    d.min_k = a->min_k;
-    d.prefix = a->prefix;
-    k->n = rlvr_tasks_count(tasks);
-    rlvr_known *known = RLVR__NEW(ctx, rlvr_known, k->n + 1);
-    k->min_k_of = RLVR__NEW(ctx, double, k->n + 1);
-    k->min_k_pp_of = RLVR__NEW(ctx, double, k->n + 1);
-    if (!known || !k->min_k_of || !k->min_k_pp_of) return RLVR_ERROR_MEMORY;
-    rlvr_result r = rlvr_tasks_known(m, rlvr_tasks_get(tasks, 0), k->n, &d, known);
-    for (int64_t i = 0; r == RLVR_OK && i < k->n; i++) {
+    k->n = n;
+    k->min_k_of = RLVR__NEW(ctx, double, n + 1);
+    k->min_k_pp_of = RLVR__NEW(ctx, double, n + 1);
+    if (!k->min_k_of || !k->min_k_pp_of) return RLVR_ERROR_MEMORY;
+    for (int64_t i = 0; i < n; i++) {
         k->min_k_of[i] = known[i].min_k;
         k->min_k_pp_of[i] = known[i].min_k_pp;
         if (known[i].min_k_pp == known[i].min_k_pp) {
-            likely++;
+            k->likely++;
             k->logprob += known[i].logprob;
             k->min_k += known[i].min_k;
             k->min_k_pp += known[i].min_k_pp;
         }
         if (!known[i].n_rest) continue;
-        completed++;
+        k->completed++;
         k->exact += known[i].exact;
         k->by_heart += rlvr_known_by_heart(&known[i]);
         k->rouge_l += known[i].rouge_l;
     }
-    double each = likely ? 1.0 / (double)likely : 0, one = completed ? 1.0 / (double)completed : 0;
+    double each = k->likely ? 1.0 / (double)k->likely : 0, one = k->completed ? 1.0 / (double)k->completed : 0;
     k->logprob *= each; k->min_k *= each; k->min_k_pp *= each;
     k->exact *= one; k->rouge_l *= one;
+    return RLVR_OK;
+}
+
+/* Both lists in one call: what their prompts have in common counts for neither. */
+static rlvr_result measure_known(rlvr_model *m, const args *a, const rlvr_tasks *tasks, const rlvr_tasks *against, known_set *k, known_set *other)
+{
+    rlvr_ctx *ctx = rlvr_model_ctx(m);
+    rlvr_known_desc d;
+    int64_t n = rlvr_tasks_count(tasks), m2 = rlvr_tasks_count(against);
+    rlvr_task *all = RLVR__NEW(ctx, rlvr_task, n + m2 + 1);
+    rlvr_known *known = RLVR__NEW(ctx, rlvr_known, n + m2 + 1);
+    if (!all || !known) return RLVR_ERROR_MEMORY;
+    memset(&d, 0, sizeof d);
+    d.min_k = a->min_k;
+    d.prefix = a->prefix;
+    for (int64_t i = 0; i < n + m2; i++) all[i] = i < n ? *rlvr_tasks_get(tasks, i) : *rlvr_tasks_get(against, i - n);
+    rlvr_result r = rlvr_tasks_known(m, all, n + m2, &d, known);
+    if (r == RLVR_OK) r = sum_known(ctx, known, n, k);
+    if (r == RLVR_OK && m2) r = sum_known(ctx, known + n, m2, other);
+    rlvr_free(ctx, all);
     rlvr_free(ctx, known);
     return r;
 }
 
 static void put_known(rlvr__buf *b, const char *name, const known_set *k)
 {
-    rlvr__buf_addf(b, ",\"%s\":{\"n\":%lld,\"logprob\":%.9g,\"min_k\":%.9g,\"min_k++\":%.9g,\"exact\":%.9g,\"rouge_l\":%.9g,\"by_heart\":%.9g}", name,
-                   (long long)k->n, k->logprob, k->min_k, k->min_k_pp, k->exact, k->rouge_l, k->by_heart);
+    rlvr__buf_addf(b, ",\"%s\":{\"n\":%lld,\"n_likelihood\":%lld,\"n_completed\":%lld", name, (long long)k->n, (long long)k->likely, (long long)k->completed);
+    if (k->likely) rlvr__buf_addf(b, ",\"logprob\":%.9g,\"min_k\":%.9g,\"min_k++\":%.9g", k->logprob, k->min_k, k->min_k_pp);
+    if (k->completed) rlvr__buf_addf(b, ",\"exact\":%.9g,\"rouge_l\":%.9g,\"by_heart\":%.9g", k->exact, k->rouge_l, k->by_heart);
+    rlvr__buf_addf(b, "}");
 }
 
 static void print_known(const char *name, const known_set *k)
 {
-    printf("%-10s log-probability %.3f   Min-K%% %.3f   Min-K%%++ %.3f   completed exactly %.1f %%, ROUGE-L %.3f, by heart %.0f of %lld\n", name, k->logprob, k->min_k,
-           k->min_k_pp, 100 * k->exact, k->rouge_l, k->by_heart, (long long)k->n);
+    if (k->likely) printf("%-10s log-probability %.3f   Min-K%% %.3f   Min-K%%++ %.3f   of %lld prompts\n", name, k->logprob, k->min_k, k->min_k_pp, (long long)k->likely);
+    if (k->completed) printf("%-10s completed exactly %.1f %%, ROUGE-L %.3f, %.0f of %lld by heart\n", name, 100 * k->exact, k->rouge_l, k->by_heart, (long long)k->completed);
+    if (!k->likely && !k->completed) printf("%-10s nothing is left to look at between what all prompts begin and end with\n", name);
 }
 
 /* Texts: prompts that are in both lists, and n-grams. Returns through b or prints. */
@@ -1172,8 +1188,7 @@ static rlvr_result contamination_model(rlvr_model *m, const args *a, const rlvr_
 {
     known_set k, other;
     rlvr_order_report order;
-    rlvr_result r = measure_known(m, a, tasks, &k);
-    if (r == RLVR_OK && against) r = measure_known(m, a, against, &other);
+    rlvr_result r = measure_known(m, a, tasks, against, &k, &other);
     if (r != RLVR_OK) return r;
     double auc = against ? rlvr_auc(k.min_k_of, k.n, other.min_k_of, other.n) : 0, auc_pp = against ? rlvr_auc(k.min_k_pp_of, k.n, other.min_k_pp_of, other.n) : 0;
     if (a->json) {
@@ -1183,7 +1198,7 @@ static rlvr_result contamination_model(rlvr_model *m, const args *a, const rlvr_
     } else {
         print_known("tasks", &k);
         if (against) print_known("against", &other);
-        if (against) printf("AUC        tasks over the other list: Min-K%% %.3f, Min-K%%++ %.3f (0.5: no difference)\n", auc, auc_pp);
+        if (against && auc_pp == auc_pp) printf("AUC        tasks over the other list: Min-K%% %.3f, Min-K%%++ %.3f (0.5: no difference)\n", auc, auc_pp);
     }
     if (rlvr_tasks_count(tasks) < 2) return RLVR_OK;
     r = rlvr_order_test(m, rlvr_tasks_get(tasks, 0), rlvr_tasks_count(tasks), a->permutations, (uint64_t)a->seed, &order);

@@ -68,15 +68,16 @@ check "score: one logprob for each token but the first" test "$(wc -l <$dir/scor
 check "score: the sampler's bits" same_logprobs $dir/a.jsonl $dir/scored.jsonl
 check "score: prompt and completion" prints '"n_prompt":6' rlvr score --model $model --raw <<<'{"prompt":"12345>","completion":"5"}'
 
-head -n 3 $dir/tasks.jsonl | sed 's/"prompt":"/"prompt":"  /' >$dir/held.jsonl      # the same prompts, spelt otherwise
-check "contamination of texts" prints '3 of 8 are in the other list of 3; the first is line 1, there line 1' rlvr contamination --tasks $dir/tasks.jsonl --against $dir/held.jsonl
-rlvr contamination --model $model --tasks $dir/tasks.jsonl --against $dir/held.jsonl --ngram 1 --permutations 9 --json >$dir/contamination.json 2>$dir/err
+for i in 1 2 3 4 5 6; do echo "{\"prompt\":\"say $((i * 7919 % 997)) $((i * 104729 % 99991)) now\",\"answer\":\"1\",\"raw\":true}"; done >$dir/known.jsonl
+head -n 2 $dir/known.jsonl | sed 's/say/  SAY/' >$dir/held.jsonl      # the same prompts, spelt otherwise
+check "contamination of texts" prints '2 of 6 are in the other list of 2; the first is line 1, there line 1' rlvr contamination --tasks $dir/known.jsonl --against $dir/held.jsonl
+rlvr contamination --model $model --tasks $dir/known.jsonl --against $dir/held.jsonl --ngram 2 --permutations 4 --json >$dir/contamination.json 2>$dir/err
 check "contamination --json is JSON" is_json $dir/contamination.json
-check "contamination --json" prints '"shared_prompts":3,"ngram":\{"n":1,"tasks":[3-8],.*"known":\{.*"min_k\+\+_auc":.*"order":\{"p_value":' cat $dir/contamination.json
-check "contamination" prints 'AUC +tasks over' rlvr contamination --model $model --tasks $dir/tasks.jsonl --against $dir/held.jsonl
-check "contamination needs something to compare with" fails rlvr contamination --tasks $dir/tasks.jsonl
-check "train refuses held-out tasks" fails rlvr train --model $model --tasks $dir/tasks.jsonl --held_out $dir/held.jsonl --out $dir/held
-check "... and names both lines" says 'line 1 of the tasks has the prompt of held-out line 1' $dir/err
+check "contamination --json" prints '"shared_prompts":2,"ngram":\{"n":2,"tasks":2,.*"known":\{"n":6,"n_likelihood":6,"n_completed":6,.*"min_k\+\+_auc":.*"order":\{"p_value":' cat $dir/contamination.json
+check "contamination" prints 'AUC +tasks over' rlvr contamination --model $model --tasks $dir/known.jsonl --against $dir/held.jsonl --permutations 1
+check "contamination needs something to compare with" fails rlvr contamination --tasks $dir/known.jsonl
+check "train refuses held-out tasks, naming both lines" says 'line 1 of the tasks has the prompt of held-out line 1' \
+    <(rlvr train --model $model --tasks $dir/known.jsonl --held_out $dir/held.jsonl --out $dir/held 2>&1)
 check "eval" prints 'pass@k' rlvr eval --model $model --tasks $dir/tasks.jsonl --n 4 --max_tokens 3
 check "eval: lengths and intervals" prints 'length +right [0-9.]+ \([0-9]+\), wrong' rlvr eval --model $model --tasks $dir/tasks.jsonl --n 4 --max_tokens 3
 rlvr eval --model $model --tasks $dir/tasks.jsonl --n 4 --max_tokens 3 --certainty --n_wait 1 --max_think 2 --end_think '>' --marker Wait --second_round ' ' --json >$dir/eval.json 2>$dir/err
