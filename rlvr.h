@@ -21953,8 +21953,8 @@ static rlvr_result rlvr__next_tasks(rlvr_trainer *t)
         int64_t held = t->held_out ? rlvr_task_set_find(t->held_out, &task) : -1;
         if (held == -2) return RLVR_ERROR_MEMORY;
         if (held >= 0 && ++in_a_row > 1000)
-            return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "task_fn: 1000 tasks in a row up to %lld are held out (the last is line %lld of rlvr_trainer_desc.held_out); "
-                              "let it make others", (long long)index, (long long)rlvr_tasks_get(t->desc.held_out, held)->line);
+            return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "task_fn: 1000 tasks in a row up to %lld are held out (the last is line %lld of "
+                              "rlvr_trainer_desc.held_out); let it make others", (long long)index, (long long)rlvr_tasks_get(t->desc.held_out, held)->line);
         if (held >= 0) { t->passed_over++; i--; continue; }
         in_a_row = 0;
         if (rlvr_tasks_add(t->asked, &task) != RLVR_OK) return RLVR_ERROR_MEMORY;
@@ -22501,8 +22501,8 @@ static rlvr_result rlvr__hold_out(rlvr_trainer *t)
         int64_t held = rlvr_task_set_find(t->held_out, task);
         if (held == -2) return RLVR_ERROR_MEMORY;
         if (held >= 0)
-            return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.held_out: line %lld of the tasks has the prompt of held-out line %lld; "
-                              "take it out of one of them", (long long)task->line, (long long)rlvr_tasks_get(t->desc.held_out, held)->line);
+            return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.held_out: line %lld of the tasks has the prompt of held-out "
+                              "line %lld; take it out of one of them", (long long)task->line, (long long)rlvr_tasks_get(t->desc.held_out, held)->line);
     }
     return RLVR_OK;
 }
@@ -22512,23 +22512,24 @@ static rlvr_result rlvr__gate_tasks(rlvr_trainer *t)
 {
     int64_t n = rlvr_tasks_count(t->desc.tasks), by_heart = 0;
     rlvr_known_desc d;
-    char lines[160] = "";
+    char text[512], lines[160] = "";
     memset(&d, 0, sizeof d);
     d.no_likelihood = true;
     rlvr_known *known = RLVR__NEW(t->ctx, rlvr_known, n);
     rlvr_result r = known ? rlvr_tasks_known(t->m, rlvr_tasks_get(t->desc.tasks, 0), n, &d, known) : RLVR_ERROR_MEMORY;
     for (int64_t i = 0; r == RLVR_OK && i < n; i++) {
         size_t used = strlen(lines);
+        long long line = (long long)rlvr_tasks_get(t->desc.tasks, i)->line;
         if (!rlvr_known_by_heart(&known[i])) continue;
-        if (by_heart++ < 5) snprintf(lines + used, sizeof lines - used, "%s%lld", used ? ", " : "", (long long)rlvr_tasks_get(t->desc.tasks, i)->line);
+        if (by_heart++ < 5) snprintf(lines + used, sizeof lines - used, "%s%lld", used ? ", " : "", line);
     }
     rlvr__free(t->ctx, known);
     if (r != RLVR_OK || !by_heart) return r;
-    if (t->desc.gate == RLVR_GATE_REFUSE)
-        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.gate: the model completes %lld of %lld prompts word for word from their first 60 %% "
-                          "(lines %s%s): take them out", (long long)by_heart, (long long)n, lines, by_heart > 5 ? ", ..." : "");
-    rlvr__log(t->ctx, RLVR_LOG_WARN, "rlvr_trainer_desc.gate: the model completes %lld of %lld prompts word for word from their first 60 %% (lines %s%s)",
-              (long long)by_heart, (long long)n, lines, by_heart > 5 ? ", ..." : "");
+    snprintf(text, sizeof text, "rlvr_trainer_desc.gate: the model completes %lld of %lld prompts word for word from their first 60 %% (lines %s%s); "
+             "take them out, or expect what it learns on them to be no more than recall", (long long)by_heart, (long long)n, lines,
+             by_heart > 5 ? ", ..." : "");
+    if (t->desc.gate == RLVR_GATE_REFUSE) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s", text);
+    rlvr__log(t->ctx, RLVR_LOG_WARN, "%s", text);
     return RLVR_OK;
 }
 
@@ -23058,7 +23059,12 @@ rlvr_result rlvr_rollouts_answers(rlvr_rollouts *r, const rlvr_reward_desc *rewa
 
 /* ---- what the distributions say ---- */
 
-typedef struct rlvr__stats_args { const int *tokens; int n; rlvr_token_stats *out; const rlvr__dist *dist; const float *logits; int64_t first, V; } rlvr__stats_args;
+typedef struct rlvr__stats_args {
+    const int *tokens; int n;
+    rlvr_token_stats *out;
+    const rlvr__dist *dist; const float *logits;      /* of the chunk that begins at token `first` */
+    int64_t first, V;
+} rlvr__stats_args;
 
 /* One row: sums in the vocabulary's order, in double. */
 static void rlvr__stats_row(const float *z, int64_t V, const rlvr__dist *d, int target, rlvr_token_stats *out)
@@ -23170,7 +23176,9 @@ static rlvr_result rlvr__forcing_open(rlvr__forcing *f, rlvr_model *m, const rlv
     whole.max_tokens = most;
     f->ctx = m->ctx;
     f->s = *s;
-    if (s->on_text) return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_sampling.on_text: not with a budget or a second round, which take tokens back; leave it NULL");
+    if (s->on_text)
+        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_sampling.on_text: not with a budget or a second round, which take tokens back; "
+                          "leave it NULL");
     if (!*out) *out = rlvr__rollouts_new(m);
     f->out = *out;
     f->turn = rlvr__rollouts_new(m);
@@ -23315,7 +23323,8 @@ static rlvr_result rlvr__forcing_texts(rlvr__forcing *f, rlvr_model *m, const rl
     f->n_end = f->n_wait < 0 ? -1 : rlvr_tokenize(m, end, strlen(end), true, &f->end);
     if (f->n_wait < 0 || f->n_end < 0) return RLVR_ERROR_ARGUMENT;
     if (f->n_wait == 0 || f->n_end == 0)
-        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_budget.%s: an empty text; leave it NULL for the default", f->n_wait ? "end_think" : "wait");
+        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_budget.%s: an empty text; leave it NULL for the default",
+                          f->n_wait ? "end_think" : "wait");
     return RLVR_OK;
 }
 
@@ -23602,7 +23611,8 @@ static rlvr_result rlvr__ngrams_insert(rlvr_ngrams *g, uint64_t h)
 {
     if (!rlvr__ngrams_holds(g, h) || *rlvr__ngrams_slot(g->slot, g->slots, h) == h) return RLVR_OK;
     while (g->count >= g->most) {      /* forget every second one */
-        if (!g->level) rlvr__log(g->ctx, RLVR_LOG_WARN, "rlvr_ngrams: more than %lld n-grams; shares are estimated from a part of them from here on", (long long)g->most);
+        if (!g->level) rlvr__log(g->ctx, RLVR_LOG_WARN, "rlvr_ngrams: more than %lld n-grams; shares are estimated from a part of them from "
+                                 "here on; raise max_grams", (long long)g->most);
         g->level++;
         if (rlvr__ngrams_rebuild(g, g->slots) != RLVR_OK) return RLVR_ERROR_MEMORY;
         if (!rlvr__ngrams_holds(g, h)) return RLVR_OK;
@@ -23988,8 +23998,8 @@ rlvr_result rlvr_tasks_known(rlvr_model *m, const rlvr_task *tasks, int64_t n, c
     if (d) set = *d;
     if (set.prefix == 0) set.prefix = 0.6f;
     if (n < 0 || (n && !tasks) || !(set.prefix > 0 && set.prefix < 1) || !(set.min_k >= 0 && set.min_k <= 1))
-        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_tasks_known: no tasks, or rlvr_known_desc.prefix %g is not within 0 and 1, or .min_k %g not within 0 .. 1",
-                          (double)set.prefix, (double)set.min_k);
+        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_tasks_known: there are no tasks, or rlvr_known_desc.prefix (%g) is not within 0 and "
+                          "1, or .min_k (%g) not within 0 .. 1", (double)set.prefix, (double)set.min_k);
     rlvr_result r = rlvr__prompts_read(m, tasks, n, &p);
     for (int64_t i = 0; r == RLVR_OK && i < n; i++) {
         int first, end;
@@ -24013,8 +24023,8 @@ rlvr_result rlvr_tasks_known(rlvr_model *m, const rlvr_task *tasks, int64_t n, c
 enum { RLVR__ORDER_STREAM = 0x6f726472 };
 
 /* Log-probability of items order[0 .. n-1] (numbers from `from` on) in a row behind one start token. */
-static rlvr_result rlvr__order_score(rlvr_model *m, const rlvr__prompts *p, int start, int64_t from, const int *order, int n, int *tokens, float *logprob,
-                                     double *sum)
+static rlvr_result rlvr__order_score(rlvr_model *m, const rlvr__prompts *p, int start, int64_t from, const int *order, int n, int *tokens,
+                                     float *logprob, double *sum)
 {
     int used = 0;
     tokens[used++] = start;
@@ -24065,8 +24075,8 @@ rlvr_result rlvr_order_test(rlvr_model *m, const rlvr_task *tasks, int64_t n, in
     memset(report, 0, sizeof *report);
     report->n_permutations = permutations = permutations ? permutations : 99;
     if (n < 2 || !tasks || permutations < 1 || permutations > 1 << 20)
-        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_order_test: %lld tasks and %d permutations; it takes 2 tasks and 1 permutation at least", (long long)n,
-                          permutations);
+        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_order_test: %lld tasks and %d permutations; it takes 2 tasks and 1 permutation at "
+                          "least", (long long)n, permutations);
     rlvr_result r = rlvr__order_read(m, tasks, n, &p, report);
     int *order = RLVR__NEW(m->ctx, int, n), *tokens = RLVR__NEW(m->ctx, int, m->info.n_ctx), start = rlvr_token_eos(m);
     float *logprob = RLVR__NEW(m->ctx, float, m->info.n_ctx);
@@ -24207,7 +24217,8 @@ rlvr_result rlvr_twin_test(rlvr_model *m, const rlvr_task *tasks, int64_t n, con
     }
     int64_t pairs = rlvr_tasks_count(own);
     if (r == RLVR_OK && !pairs)
-        r = rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_twin_test: not one of %lld tasks has a twin; give a function, or tasks of rlvr_make_task()", (long long)n);
+        r = rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_twin_test: not one of %lld tasks has a twin; give a function, or tasks of rlvr_make_task()",
+                       (long long)n);
     double *value = RLVR__NEW(ctx, double, 3 * pairs + 1), *means = RLVR__NEW(ctx, double, resamples);
     if (r == RLVR_OK && !(value && means)) r = RLVR_ERROR_MEMORY;
     if (r == RLVR_OK) r = rlvr__pass_rates(m, own, d, value);
@@ -24219,7 +24230,8 @@ rlvr_result rlvr_twin_test(rlvr_model *m, const rlvr_task *tasks, int64_t n, con
         report->twins += both ? value[pairs + i] : 0;
         value[i] = both ? (value[i] - value[pairs + i] + 1) / 2 : -1;
     }
-    if (r == RLVR_OK && !rlvr__bootstrap(value, pairs, value + 2 * pairs, means, resamples, d->seed, &report->drop, &report->drop_low, &report->drop_high))
+    if (r == RLVR_OK && !rlvr__bootstrap(value, pairs, value + 2 * pairs, means, resamples, d->seed, &report->drop, &report->drop_low,
+                                         &report->drop_high))
         r = rlvr__fail(ctx, RLVR_REWARD_ERROR, "rlvr_twin_test: no task could be graded together with its twin");
     if (r == RLVR_OK) {
         report->accuracy /= (double)report->n;
@@ -24364,8 +24376,8 @@ static rlvr_result rlvr__eval_piece(rlvr__eval *e, const rlvr_eval_desc *d, cons
     float *score = e->scores[RLVR__EVAL_SCORE];
     for (int t = 0; r == RLVR_OK && score && t < rollouts->n_tasks; t++) {
         r = d->score(d->score_user, rlvr_rollouts_get(rollouts, t * report->n), report->n, score + t * report->n);
-        if (r != RLVR_OK) rlvr__fail(ctx, r, "rlvr_eval_desc.score: it failed on the task of line %lld: %s", (long long)rollouts->items[t * report->n].task->line,
-                                     rlvr_result_text(r));
+        long long line = (long long)rollouts->items[t * report->n].task->line;
+        if (r != RLVR_OK) rlvr__fail(ctx, r, "rlvr_eval_desc.score: it failed on the task of line %lld: %s", line, rlvr_result_text(r));
     }
     if (r == RLVR_OK && e->scores[RLVR__EVAL_CERTAINTY]) r = rlvr_self_certainty(rollouts, e->scores[RLVR__EVAL_CERTAINTY]);
     if (r == RLVR_OK && d->marker) r = rlvr__corrections_within(rollouts, &d->reward, d->marker, &report->within);
@@ -24414,7 +24426,8 @@ static void rlvr__eval_interval(const rlvr__eval *e, const rlvr__resampling *b, 
 static void rlvr__eval_chosen(const rlvr__eval *e, const rlvr__resampling *b, int kind, rlvr_at_k *at, rlvr_chosen *of)
 {
     for (int i = 0; i < RLVR_MAX_K; i++)
-        rlvr__eval_interval(e, b, e->at_k[kind] && i < e->report->n_k ? e->at_k[kind] + i * e->n_tasks : NULL, &at->mean[i], &at->low[i], &at->high[i]);
+        rlvr__eval_interval(e, b, e->at_k[kind] && i < e->report->n_k ? e->at_k[kind] + i * e->n_tasks : NULL, &at->mean[i], &at->low[i],
+                            &at->high[i]);
     if (!of) return;
     rlvr__eval_interval(e, b, e->vote[kind], &of->vote, &of->vote_low, &of->vote_high);
     rlvr__eval_interval(e, b, e->borda[kind], &of->borda, &of->borda_low, &of->borda_high);

@@ -1,5 +1,5 @@
-/* Sections 20 and 21: pass@k against every subset, majority votes, the bootstrap's coverage, a whole evaluation against one
-   recomputed from the same rollouts, and the chart. */
+/* Sections 20, 20b, 20d and 21: pass@k, maj@k and best-of-k against every subset, the bootstrap's coverage, budget forcing against
+   a loop over single tokens, whole evaluations against ones recomputed from the same rollouts, and the chart. */
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"
@@ -874,6 +874,12 @@ static void test_memory(void)
         rlvr_ctx *ctx = rlvr_open(&desc);
         rlvr_model *m = digit_model(ctx);
         d.reward.user = ctx;
+        d.bootstrap = 20;
+        d.self_certainty = true;
+        d.budget.n_wait = 1;
+        d.budget.max_think = 3;
+        d.marker = "0";
+        d.second_round = " or ";
         CHECK(m != NULL);
         r.left = k;
         rlvr_result e = rlvr_eval(m, tasks + 1, 3, &d, &report);
