@@ -177,7 +177,7 @@ static void test_by_hand(void)
 
 /* ---- a model that has read a planted set ---- */
 
-enum { VOCAB = 257, TEXT = 34, PLANTED = 24, READ_BATCH = 24 };
+enum { VOCAB = 257, TEXT = 34, PLANTED = 24, READ_BATCH = 24, LOOKED = 160 };
 
 /* A text of the language: "key " and letters of which each follows from the one before in one of four ways. */
 static void make_text(uint64_t seed, uint32_t index, char *text)
@@ -245,25 +245,25 @@ typedef struct finding { double auc, auc_pp, auc_logprob, exact[2], by_heart[2],
 
 static finding look(rlvr_model *m, const rlvr_tasks *seen, const rlvr_tasks *unseen)
 {
-    rlvr_known known[2][PLANTED];
-    double x[3][2][PLANTED];
+    static rlvr_known known[2][LOOKED];
+    static double x[3][2][LOOKED];
+    int64_t n[2] = {rlvr_tasks_count(seen), rlvr_tasks_count(unseen)};
     finding f;
     memset(&f, 0, sizeof f);
     for (int k = 0; k < 2; k++) {
-        const rlvr_tasks *list = k ? unseen : seen;
-        CHECK(rlvr_tasks_known(m, rlvr_tasks_get(list, 0), PLANTED, NULL, known[k]) == RLVR_OK);
-        for (int i = 0; i < PLANTED; i++) {
+        CHECK(rlvr_tasks_known(m, rlvr_tasks_get(k ? unseen : seen, 0), n[k], NULL, known[k]) == RLVR_OK);
+        for (int64_t i = 0; i < n[k]; i++) {
             x[0][k][i] = known[k][i].min_k;
             x[1][k][i] = known[k][i].min_k_pp;
             x[2][k][i] = known[k][i].logprob;
-            f.exact[k] += (double)known[k][i].exact / PLANTED;
-            f.by_heart[k] += (double)rlvr_known_by_heart(&known[k][i]) / PLANTED;
-            f.rouge[k] += known[k][i].rouge_l / PLANTED;
+            f.exact[k] += (double)known[k][i].exact / (double)n[k];
+            f.by_heart[k] += (double)rlvr_known_by_heart(&known[k][i]) / (double)n[k];
+            f.rouge[k] += known[k][i].rouge_l / (double)n[k];
         }
     }
-    f.auc = rlvr_auc(x[0][0], PLANTED, x[0][1], PLANTED);
-    f.auc_pp = rlvr_auc(x[1][0], PLANTED, x[1][1], PLANTED);
-    f.auc_logprob = rlvr_auc(x[2][0], PLANTED, x[2][1], PLANTED);
+    f.auc = rlvr_auc(x[0][0], n[0], x[0][1], n[1]);
+    f.auc_pp = rlvr_auc(x[1][0], n[0], x[1][1], n[1]);
+    f.auc_logprob = rlvr_auc(x[2][0], n[0], x[2][1], n[1]);
     return f;
 }
 
@@ -320,15 +320,15 @@ static void test_planted(void)
     int steps = quick() ? 40 : 300;
     double loss[2];
     rlvr_model *dirty = read_texts(ctx, steps, 7, &loss[0]), *clean = read_texts(ctx, steps, 0, &loss[1]);
-    rlvr_tasks *seen = make_list(ctx, 7, PLANTED), *unseen = make_list(ctx, 8, PLANTED);
+    rlvr_tasks *seen = make_list(ctx, 7, PLANTED), *more = make_list(ctx, 7, LOOKED), *unseen = make_list(ctx, 8, LOOKED);
     if (!CHECK(dirty && clean)) { rlvr_close(ctx); return; }
-    finding d = look(dirty, seen, unseen), c = look(clean, seen, unseen);
+    finding d = look(dirty, seen, unseen), c = look(clean, more, unseen);      /* the clean model has read none of either */
     check_figures(dirty, seen);
     REPORT("planted: after %d steps (loss %.2f) AUC of Min-K%%++ %.3f, of Min-K%% %.3f, of the log-probability %.3f; completed exactly %.2f of the seen, %.2f of others",
            steps, loss[0], d.auc_pp, d.auc, d.auc_logprob, d.exact[0], d.exact[1]);
     REPORT("clean:   (loss %.2f) AUC of Min-K%%++ %.3f, of Min-K%% %.3f, of the log-probability %.3f; completed exactly %.2f and %.2f", loss[1], c.auc_pp, c.auc,
            c.auc_logprob, c.exact[0], c.exact[1]);
-    CHECK(c.auc_pp > 0.35 && c.auc_pp < 0.65 && c.auc > 0.3 && c.auc < 0.7 && c.exact[0] < 0.2 && c.by_heart[0] == 0);
+    CHECK(c.auc_pp > 0.4 && c.auc_pp < 0.6 && c.auc > 0.4 && c.auc < 0.6 && c.exact[0] < 0.05 && c.by_heart[0] == 0);      /* the deviation of an AUC here is 0.03 */
     CHECK(d.auc_pp > 0.65);
     if (!quick()) {
         CHECK(d.auc_pp > 0.85 && d.auc > 0.8 && d.exact[0] > 0.4 && d.exact[1] < 0.1 && d.by_heart[0] == d.exact[0] && d.rouge[0] > d.rouge[1] + 0.3);
