@@ -570,6 +570,95 @@ RLVR_API float rlvr_adapt_kl(float coef, double kl, double target, double n, dou
 /* The entropy coefficient for the next step: up by delta while entropy is below target, else down, never below 0 (Skywork-OR1). */
 RLVR_API float rlvr_adapt_entropy(float coef, double entropy, double target, float delta);
 
+/* ---- preferences ---- */
+
+/* Losses on what is preferred and what is not. c, r: the scores of the chosen and the rejected completion of a prompt, a score
+   being logprob - ref_logprob of the whole completion, or of its tokens' mean; s: sigmoid, x = beta (c - r), a = beta c, b = beta r. */
+#define RLVR_PREFERENCES(X)                                                                        \
+    X(RLVR_PREFER_DPO,      "dpo")         /* -log s(x - gamma): Rafailov et al. 2023; gamma: Amini et al. 2024; smoothed: cDPO */ \
+    X(RLVR_PREFER_IPO,      "ipo")         /* (c - r - 1 / (2 beta))^2 of token means: Azar et al. 2024 */        \
+    X(RLVR_PREFER_ORPO,     "orpo")        /* -beta log s(log odds(c) - log odds(r)), and nll: Hong et al. 2024 */ \
+    X(RLVR_PREFER_SIMPO,    "simpo")       /* dpo of token means without a reference: Meng et al. 2024 */         \
+    X(RLVR_PREFER_KTO,      "kto")         /* of single ones: 1 - s(+-(beta score - beta z)): Ethayarajh et al. 2024 */ \
+    X(RLVR_PREFER_HINGE,    "hinge")       /* max(0, 1 - x): SLiC, Zhao et al. 2023 */                            \
+    X(RLVR_PREFER_ROBUST,   "robust")      /* dpo, unbiased where label_smoothing of the pairs are swapped: Chowdhury et al. 2024 */ \
+    X(RLVR_PREFER_EXO,      "exo")         /* KL((s(x), s(-x)) || (1 - e, e)), e: label_smoothing: Ji et al. 2024 */ \
+    X(RLVR_PREFER_NCA,      "nca")         /* -log s(a) - log s(-a) / 2 - log s(-b) / 2: Chen et al. 2024 */      \
+    X(RLVR_PREFER_BCO,      "bco")         /* -log s(a) - log s(-b): Jung et al. 2024, without its shift */       \
+    X(RLVR_PREFER_SPPO,     "sppo")        /* (c - 1 / (2 beta))^2 + (r + 1 / (2 beta))^2: Wu et al. 2024, hard */ \
+    X(RLVR_PREFER_APO_ZERO, "apo_zero")    /* 1 - s(a) + s(b): D'Oosterlinck et al. 2024 */                       \
+    X(RLVR_PREFER_APO_DOWN, "apo_down")    /* s(a) + 1 - s(x), likewise */                                        \
+    X(RLVR_PREFER_DISCOPOP, "discopop")    /* -(1 - m) log s(x) + m exp(-x), m = s(x / 0.05): Lu et al. 2024 */   \
+    X(RLVR_PREFER_IMPLICIT_PRM, "implicit_prm")    /* of single ones: cross-entropy of s(+-beta score): Yuan et al. 2024, PRIME */
+
+typedef enum rlvr_preference_kind {
+    RLVR_PREFER_NONE,
+#define RLVR__X(kind, name) kind,
+    RLVR_PREFERENCES(RLVR__X)
+#undef RLVR__X
+    RLVR_PREFER_COUNT
+} rlvr_preference_kind;
+
+/* A completion's score: the sum over its tokens or their mean. Default: the mean for ipo, orpo, simpo, else the sum. */
+typedef enum rlvr_score_length { RLVR_SCORE_DEFAULT, RLVR_SCORE_SUM, RLVR_SCORE_MEAN, RLVR_SCORE_COUNT } rlvr_score_length;
+
+typedef struct rlvr_preference_desc {
+    rlvr_preference_kind kind;
+    float beta;                          /* 0: 0.1; simpo 2, implicit_prm 0.05 */
+    float gamma;                         /* margin that x must have: dpo, simpo */
+    float label_smoothing;               /* share of pairs held to be the wrong way round: dpo, simpo, robust, exo (0: 0.001) */
+    rlvr_score_length length;
+    bool  precomputed_ref;               /* the preferences carry it: a trainer keeps no reference weights */
+    bool  no_reference;                  /* the score is logprob alone; dpo with it and nll_coef 1 is CPO (Xu et al. 2024) */
+    float nll_coef;                      /* adds -nll_coef times the mean logprob of chosen tokens (RPO, Pang et al. 2024); orpo: 0: 1 */
+    float desirable_weight, undesirable_weight;    /* of kto and implicit_prm; 0: 1 */
+    bool  zero_baseline;                 /* kto: z is 0 instead of the divergence on mismatched completions */
+} rlvr_preference_desc;
+
+/* Sequence-level arrays of n completions: of pair i, 2i is the chosen one and 2i + 1 the rejected one; kto and implicit_prm take
+   single ones with `desirable`. */
+typedef struct rlvr_preference_batch {
+    int n;
+    const double *logprob;               /* (n) sums over a completion's tokens */
+    const double *ref_logprob;           /* (n) the same of the reference model; NULL where there is none */
+    const int    *length;                /* (n) tokens */
+    const unsigned char *desirable;      /* (n) of kto and implicit_prm */
+    const double *mismatch_logprob, *mismatch_ref_logprob;    /* (n_mismatch) of kto: prompts with completions of other prompts */
+    int n_mismatch;
+    int64_t n_total, n_chosen_tokens_total;    /* of the whole batch, where this is a part of it; 0: of this call. kto's mismatched
+                                            ones are always the whole batch's */
+} rlvr_preference_batch;
+
+typedef struct rlvr_preference_stats {   /* means are over this call's completions */
+    double loss, preference_loss, nll;   /* nll: -mean logprob of chosen tokens, without its coefficient */
+    double reward_chosen, reward_rejected, margin;    /* rewards/chosen, /rejected, /margins */
+    double accuracy;                     /* rewards/accuracies: chosen above rejected; of single ones: on the right side of the baseline */
+    double logp_chosen, logp_rejected;   /* logps/chosen, logps/rejected: sums; orpo, simpo: token means */
+    double kl;                           /* kto: z, the baseline */
+    double log_odds_ratio, log_odds_chosen;    /* orpo: means of log s(.) and of the log odds ratio */
+    int    n_chosen, n_rejected;
+} rlvr_preference_stats;
+
+/* The loss, averaged over pairs (single ones), and dloss/dlogprob (n) of each completion's sum: that of each of its tokens. reward
+   (n) or NULL: beta times the score, which is a sum but for orpo and simpo (as TRL logs it). A non-finite input is
+   RLVR_ERROR_NUMERIC and writes zeros; fields that do not go together are RLVR_ERROR_ARGUMENT. */
+RLVR_API rlvr_result rlvr_preference_loss(const rlvr_preference_desc *d, const rlvr_preference_batch *b, double *dlogprob, double *reward,
+                                          rlvr_preference_stats *stats);
+/* What is wrong with the fields of d (b NULL: with those alone); NULL: nothing. Static text. */
+RLVR_API const char *rlvr_preference_problem(const rlvr_preference_desc *d, const rlvr_preference_batch *b);
+RLVR_API const char *rlvr_preference_name(rlvr_preference_kind kind);    /* NULL: there is none */
+RLVR_API rlvr_preference_kind rlvr_preference_find(const char *name);    /* RLVR_PREFER_NONE: there is none such */
+
+/* Token rewards of an implicit process reward model (Yuan et al. 2024): reward[i] = beta (logprob[i] - ref_logprob[i]), n of
+   them; beta 0: 0.05. The model is trained with RLVR_PREFER_IMPLICIT_PRM, right completions being the desirable ones. */
+RLVR_API void rlvr_implicit_reward(float beta, const float *logprob, const float *ref_logprob, int n, float *reward);
+/* PRIME's advantages (Cui et al. 2025) for `token_advantage`: from token i of a rollout on, the discounted sum of its token
+   rewards, each less the mean over the group's other rollouts of their mean token reward, plus its outcome less the mean of
+   theirs. n_groups groups of group_size rollouts, rollout s having tokens offset[s] .. offset[s+1]-1. outcome (rollouts) may
+   be NULL; not finite: that rollout is in no mean and has advantages of 0. gamma 0: 1. Groups without a second rollout: 0. */
+RLVR_API void rlvr_prime_advantage(int n_groups, int group_size, const int *offset, const float *token_reward, const float *outcome,
+                                   float gamma, float *advantage);
+
 /* ---- optimizer ---- */
 
 typedef enum rlvr_schedule { RLVR_LR_CONSTANT, RLVR_LR_COSINE, RLVR_LR_LINEAR } rlvr_schedule;
@@ -609,6 +698,8 @@ typedef struct rlvr_metrics {        /* names follow TRL's */
     int64_t num_tokens;              /* prompt and completion tokens so far */
     bool    skipped;                 /* no signal, or a non-finite gradient: nothing was moved */
     int64_t n_skipped;
+    rlvr_preference_stats preference;    /* rlvr_train_preferences() */
+    int     n_selected;              /* rlvr_train_best(): rollouts that were learned */
 } rlvr_metrics;
 
 typedef struct rlvr_trainer_desc {
@@ -622,6 +713,7 @@ typedef struct rlvr_trainer_desc {
     rlvr_advantage_desc advantage;
     rlvr_loss_desc loss;
     rlvr_optim_desc optim;
+    rlvr_preference_desc preference; /* of rlvr_train_preferences(); kind none: it is not called. prompts_per_step of them at once */
     int   epochs;                    /* passes over each batch of rollouts; 0: 1 */
     int   minibatches;               /* updates in each pass; 0: 1 */
     int   max_prompt_tokens;         /* 0: 256; a longer prompt is refused */
@@ -660,6 +752,52 @@ RLVR_API rlvr_result   rlvr_train_tokens(rlvr_trainer *t, const int *tokens, con
    (a sequence's first token has none: its weight is ignored) and writes each token's logprob. */
 RLVR_API rlvr_result   rlvr_grad_tokens(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq,
                                         const float *weight, float *logprob);
+
+/* ---- training on preferences and on chosen rollouts ---- */
+
+/* A prompt's tokens with a preferred completion and one that is not. Of kto and implicit_prm either may be missing (NULL, 0): each
+   that is there is an example of its own. */
+typedef struct rlvr_preference {
+    const int *prompt;    int n_prompt;
+    const int *chosen;    int n_chosen;
+    const int *rejected;  int n_rejected;
+    double ref_chosen, ref_rejected;     /* read with precomputed_ref: rlvr_preferences_reference() */
+    int64_t line;                        /* where it came from, for messages */
+} rlvr_preference;
+
+typedef struct rlvr_preferences rlvr_preferences;
+/* Lines {"prompt":"...","chosen":"...","rejected":"..."} or, for single ones, {"prompt":"...","completion":"...","label":true}.
+   "messages" may stand for "prompt", "raw":true leaves the chat template out, as in tasks. Completions get the model's ending
+   token. NULL on the first bad line (rlvr_last_error names file, line and fix). Lives in m's context until freed. */
+RLVR_API rlvr_preferences *rlvr_preferences_load_jsonl(rlvr_model *m, const char *path);
+RLVR_API int64_t rlvr_preferences_count(const rlvr_preferences *p);
+RLVR_API const rlvr_preference *rlvr_preferences_get(const rlvr_preferences *p, int64_t i);   /* an array of them from i on; lives in p */
+RLVR_API void    rlvr_preferences_free(rlvr_preferences *p);
+/* Fills out (n) with number first .. first + n - 1 of epochs that are shuffled anew each: a function of its arguments alone, so
+   that a resumed run goes on with what comes next (first: rlvr_trainer_steps() * n). The tokens stay p's. */
+RLVR_API void    rlvr_preferences_batch(const rlvr_preferences *p, uint64_t seed, int64_t first, int n, rlvr_preference *out);
+/* Preferences from graded rollouts: of each group the best against the worst, where they differ; with single, every graded rollout
+   by itself, a reward of at least 0.5 being desirable. Fills out (rlvr_rollouts_count()), returns how many. Tokens stay r's. */
+RLVR_API int     rlvr_preferences_from_rollouts(rlvr_rollouts *r, bool single, rlvr_preference *out);
+
+/* One update on n preferences by trainer_desc.preference. A prompt that neighbours share runs once; its tokens are not learned.
+   The reference is the model as it was when the trainer was opened, unless precomputed_ref. A loss without any gradient moves
+   nothing (metrics.skipped). */
+RLVR_API rlvr_result rlvr_train_preferences(rlvr_trainer *t, const rlvr_preference *p, int n, rlvr_metrics *m);
+/* Log-probabilities of n preferences' completions by m, into ref_chosen and ref_rejected. */
+RLVR_API rlvr_result rlvr_preferences_reference(rlvr_model *m, rlvr_preference *p, int n);
+
+/* Which graded rollouts rlvr_train_best() learns from. All zero: of each prompt the best one, if it is right (STaR, Zelikman et
+   al. 2022). per_prompt -1: all right ones (expert iteration); any: whatever the reward (RAFT, Dong et al. 2023). */
+typedef struct rlvr_best_desc {
+    int   per_prompt;                    /* 0: 1; -1: all that qualify. Of equal rewards the first */
+    bool  any;                           /* also those below min_reward */
+    float min_reward;                    /* 0: 0.5 */
+    bool  keep_equal;                    /* the same completion of a prompt counts each time it was drawn */
+} rlvr_best_desc;
+/* Supervised update (mean cross-entropy of completion tokens) on the best rollouts of each group. d NULL: all zero. No rollout that
+   qualifies moves nothing (metrics.skipped); metrics.n_selected counts them. r may be the trainer's own or of rlvr_sample(). */
+RLVR_API rlvr_result rlvr_train_best(rlvr_trainer *t, rlvr_rollouts *r, const rlvr_best_desc *d, rlvr_metrics *m);
 
 /* ---- evaluation ---- */
 
@@ -21408,6 +21546,410 @@ float rlvr_adapt_kl(float coef, double kl, double target, double n, double horiz
 float rlvr_adapt_entropy(float coef, double entropy, double target, float delta)
 {
     return RLVR__MAX(0.0f, entropy < target ? coef + delta : coef - delta);
+}
+/* ============================================================================================
+   17b. PREFERENCES                                                               >>preferences
+   ============================================================================================ */
+
+/* To add a loss: its row in RLVR_PREFERENCES, its function here, its row in the table below. */
+typedef struct rlvr__prefer_row rlvr__prefer_row;
+typedef struct rlvr__prefer {        /* a call's settings, defaults filled in */
+    const rlvr_preference_desc *d;
+    const rlvr__prefer_row *row;
+    double beta, gamma, smoothing, baseline;
+    bool mean, reference;
+} rlvr__prefer;
+
+/* The loss of a pair and its slopes by the two scores, or of a single completion (slope: chosen). */
+typedef struct rlvr__prefer_loss { double value, chosen, rejected; } rlvr__prefer_loss;
+typedef rlvr__prefer_loss (*rlvr__prefer_pair_fn)(const rlvr__prefer *p, double c, double r);
+typedef rlvr__prefer_loss (*rlvr__prefer_one_fn)(const rlvr__prefer *p, double score, bool desirable);
+
+static double rlvr__sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
+static double rlvr__log_sigmoid(double x) { return x >= 0 ? -log1p(exp(-x)) : x - log1p(exp(x)); }
+
+/* A loss of x = beta (c - r) - gamma alone. */
+static rlvr__prefer_loss rlvr__prefer_of_margin(const rlvr__prefer *p, double value, double slope)
+{
+    rlvr__prefer_loss l = {value, p->beta * slope, -p->beta * slope};
+    return l;
+}
+
+/* -(1 - e) log s(x) - e log s(-x): with e the chance that the label is wrong (cDPO). */
+static rlvr__prefer_loss rlvr__prefer_dpo(const rlvr__prefer *p, double c, double r)
+{
+    double x = p->beta * (c - r) - p->gamma, e = p->smoothing;
+    return rlvr__prefer_of_margin(p, -(1 - e) * rlvr__log_sigmoid(x) - e * rlvr__log_sigmoid(-x), rlvr__sigmoid(x) - (1 - e));
+}
+
+static rlvr__prefer_loss rlvr__prefer_ipo(const rlvr__prefer *p, double c, double r)
+{
+    double off = c - r - 1 / (2 * p->beta);
+    rlvr__prefer_loss l = {off * off, 2 * off, -2 * off};
+    return l;
+}
+
+/* Odds of a text: q / (1 - q) with q the geometric mean of its tokens' probabilities. At q = 1 they have no bound, so the mean
+   log-probability is held at -1e-6, its slope being the one there. */
+static double rlvr__prefer_log_odds(double mean, double *slope)
+{
+    double held = RLVR__MIN(mean, -1e-6);
+    *slope = -1 / expm1(held);
+    return held - log(-expm1(held));
+}
+
+static rlvr__prefer_loss rlvr__prefer_orpo(const rlvr__prefer *p, double c, double r)
+{
+    double slope_c, slope_r, x = rlvr__prefer_log_odds(c, &slope_c) - rlvr__prefer_log_odds(r, &slope_r), push = -p->beta * rlvr__sigmoid(-x);
+    rlvr__prefer_loss l = {-p->beta * rlvr__log_sigmoid(x), push * slope_c, -push * slope_r};
+    return l;
+}
+
+static rlvr__prefer_loss rlvr__prefer_hinge(const rlvr__prefer *p, double c, double r)
+{
+    double x = p->beta * (c - r);
+    return rlvr__prefer_of_margin(p, x < 1 ? 1 - x : 0, x < 1 ? -1 : 0);
+}
+
+/* (-(1 - e) log s(x) + e log s(-x)) / (1 - 2e). */
+static rlvr__prefer_loss rlvr__prefer_robust(const rlvr__prefer *p, double c, double r)
+{
+    double x = p->beta * (c - r), e = p->smoothing, share = 1 / (1 - 2 * e);
+    return rlvr__prefer_of_margin(p, share * (e * rlvr__log_sigmoid(-x) - (1 - e) * rlvr__log_sigmoid(x)),
+                                  -share * ((1 - e) * rlvr__sigmoid(-x) + e * rlvr__sigmoid(x)));
+}
+
+static rlvr__prefer_loss rlvr__prefer_exo(const rlvr__prefer *p, double c, double r)
+{
+    double x = p->beta * (c - r), e = p->smoothing, q = rlvr__sigmoid(x), other = rlvr__sigmoid(-x);
+    double of_q = rlvr__log_sigmoid(x) - log1p(-e), of_other = rlvr__log_sigmoid(-x) - log(e);
+    return rlvr__prefer_of_margin(p, q * of_q + other * of_other, q * other * (of_q - of_other));
+}
+
+static rlvr__prefer_loss rlvr__prefer_nca(const rlvr__prefer *p, double c, double r)
+{
+    double a = p->beta * c, b = p->beta * r;
+    rlvr__prefer_loss l = {-rlvr__log_sigmoid(a) - 0.5 * rlvr__log_sigmoid(-a) - 0.5 * rlvr__log_sigmoid(-b),
+                           p->beta * (0.5 * rlvr__sigmoid(a) - rlvr__sigmoid(-a)), 0.5 * p->beta * rlvr__sigmoid(b)};
+    return l;
+}
+
+static rlvr__prefer_loss rlvr__prefer_bco(const rlvr__prefer *p, double c, double r)
+{
+    double a = p->beta * c, b = p->beta * r;
+    rlvr__prefer_loss l = {-rlvr__log_sigmoid(a) - rlvr__log_sigmoid(-b), -p->beta * rlvr__sigmoid(-a), p->beta * rlvr__sigmoid(b)};
+    return l;
+}
+
+static rlvr__prefer_loss rlvr__prefer_sppo(const rlvr__prefer *p, double c, double r)
+{
+    double win = c - 0.5 / p->beta, lose = r + 0.5 / p->beta;
+    rlvr__prefer_loss l = {win * win + lose * lose, 2 * win, 2 * lose};
+    return l;
+}
+
+static double rlvr__sigmoid_slope(double x) { return rlvr__sigmoid(x) * rlvr__sigmoid(-x); }
+
+static rlvr__prefer_loss rlvr__prefer_apo_zero(const rlvr__prefer *p, double c, double r)
+{
+    double a = p->beta * c, b = p->beta * r;
+    rlvr__prefer_loss l = {rlvr__sigmoid(-a) + rlvr__sigmoid(b), -p->beta * rlvr__sigmoid_slope(a), p->beta * rlvr__sigmoid_slope(b)};
+    return l;
+}
+
+static rlvr__prefer_loss rlvr__prefer_apo_down(const rlvr__prefer *p, double c, double r)
+{
+    double a = p->beta * c, x = p->beta * (c - r), slope = p->beta * rlvr__sigmoid_slope(x);
+    rlvr__prefer_loss l = {rlvr__sigmoid(a) + rlvr__sigmoid(-x), p->beta * rlvr__sigmoid_slope(a) - slope, slope};
+    return l;
+}
+
+static rlvr__prefer_loss rlvr__prefer_discopop(const rlvr__prefer *p, double c, double r)
+{
+    double x = p->beta * (c - r), tau = 0.05, m = rlvr__sigmoid(x / tau), slope = rlvr__sigmoid_slope(x / tau) / tau, away = exp(-x);
+    return rlvr__prefer_of_margin(p, -(1 - m) * rlvr__log_sigmoid(x) + m * away,
+                                  -(1 - m) * rlvr__sigmoid(-x) + slope * (rlvr__log_sigmoid(x) + away) - m * away);
+}
+
+/* Weights of single completions by their label; 0 stands for 1. */
+static double rlvr__prefer_weight(const rlvr__prefer *p, bool desirable)
+{
+    float w = desirable ? p->d->desirable_weight : p->d->undesirable_weight;
+    return w == 0 ? 1 : (double)w;
+}
+
+/* Desirable: 1 - s(beta (score - z)); undesirable: 1 - s(beta (z - score)). Nothing goes through z. */
+static rlvr__prefer_loss rlvr__prefer_kto(const rlvr__prefer *p, double score, bool desirable)
+{
+    double sign = desirable ? 1 : -1, w = rlvr__prefer_weight(p, desirable), x = sign * p->beta * (score - p->baseline);
+    rlvr__prefer_loss l = {w * rlvr__sigmoid(-x), -w * sign * p->beta * rlvr__sigmoid_slope(x), 0};
+    return l;
+}
+
+static rlvr__prefer_loss rlvr__prefer_implicit_prm(const rlvr__prefer *p, double score, bool desirable)
+{
+    double sign = desirable ? 1 : -1, w = rlvr__prefer_weight(p, desirable), x = sign * p->beta * score;
+    rlvr__prefer_loss l = {-w * rlvr__log_sigmoid(x), -w * sign * p->beta * rlvr__sigmoid(-x), 0};
+    return l;
+}
+
+/* absolute: the loss looks at each score and not at their difference alone, so it means nothing without a reference. */
+struct rlvr__prefer_row {
+    rlvr_preference_kind kind;
+    rlvr__prefer_pair_fn pair;
+    rlvr__prefer_one_fn one;
+    double beta;
+    bool mean, reference, absolute, smooths;
+};
+
+static const rlvr__prefer_row rlvr__prefer_rows[] = {
+    /* kind                   pair                    one                        beta  mean   ref    abs    smooths */
+    {RLVR_PREFER_DPO,         rlvr__prefer_dpo,       NULL,                      0.1,  false, true,  false, true},
+    {RLVR_PREFER_IPO,         rlvr__prefer_ipo,       NULL,                      0.1,  true,  true,  false, false},
+    {RLVR_PREFER_ORPO,        rlvr__prefer_orpo,      NULL,                      0.1,  true,  false, false, false},
+    {RLVR_PREFER_SIMPO,       rlvr__prefer_dpo,       NULL,                      2.0,  true,  false, false, true},
+    {RLVR_PREFER_KTO,         NULL,                   rlvr__prefer_kto,          0.1,  false, true,  true,  false},
+    {RLVR_PREFER_HINGE,       rlvr__prefer_hinge,     NULL,                      0.1,  false, true,  false, false},
+    {RLVR_PREFER_ROBUST,      rlvr__prefer_robust,    NULL,                      0.1,  false, true,  false, true},
+    {RLVR_PREFER_EXO,         rlvr__prefer_exo,       NULL,                      0.1,  false, true,  false, true},
+    {RLVR_PREFER_NCA,         rlvr__prefer_nca,       NULL,                      0.1,  false, true,  true,  false},
+    {RLVR_PREFER_BCO,         rlvr__prefer_bco,       NULL,                      0.1,  false, true,  true,  false},
+    {RLVR_PREFER_SPPO,        rlvr__prefer_sppo,      NULL,                      0.1,  false, true,  true,  false},
+    {RLVR_PREFER_APO_ZERO,    rlvr__prefer_apo_zero,  NULL,                      0.1,  false, true,  true,  false},
+    {RLVR_PREFER_APO_DOWN,    rlvr__prefer_apo_down,  NULL,                      0.1,  false, true,  true,  false},
+    {RLVR_PREFER_DISCOPOP,    rlvr__prefer_discopop,  NULL,                      0.1,  false, true,  false, false},
+    {RLVR_PREFER_IMPLICIT_PRM, NULL,                  rlvr__prefer_implicit_prm, 0.05, false, true,  true,  false},
+};
+
+static const rlvr__prefer_row *rlvr__prefer_row_of(rlvr_preference_kind kind)
+{
+    for (size_t i = 0; i < sizeof rlvr__prefer_rows / sizeof *rlvr__prefer_rows; i++)
+        if (rlvr__prefer_rows[i].kind == kind) return &rlvr__prefer_rows[i];
+    return NULL;
+}
+
+static bool rlvr__prefer_needs_reference(const rlvr_preference_desc *d)
+{
+    const rlvr__prefer_row *row = rlvr__prefer_row_of(d->kind);
+    return row && row->reference && !d->no_reference;
+}
+
+/* kto and implicit_prm take completions one by one. */
+static bool rlvr__prefer_is_single(const rlvr_preference_desc *d)
+{
+    const rlvr__prefer_row *row = rlvr__prefer_row_of(d->kind);
+    return row && row->one;
+}
+
+const char *rlvr_preference_name(rlvr_preference_kind kind)
+{
+    static const char *const name[] = {
+        NULL,
+#define RLVR__X(kind, name) name,
+        RLVR_PREFERENCES(RLVR__X)
+#undef RLVR__X
+    };
+    return (unsigned)kind < RLVR_PREFER_COUNT ? name[kind] : NULL;
+}
+
+rlvr_preference_kind rlvr_preference_find(const char *name)
+{
+    for (int k = 1; name && k < RLVR_PREFER_COUNT; k++)
+        if (!strcmp(rlvr_preference_name((rlvr_preference_kind)k), name)) return (rlvr_preference_kind)k;
+    return RLVR_PREFER_NONE;
+}
+
+static rlvr__prefer rlvr__prefer_settings(const rlvr_preference_desc *d)
+{
+    rlvr__prefer p;
+    memset(&p, 0, sizeof p);
+    p.d = d;
+    p.row = rlvr__prefer_row_of(d->kind);
+    p.beta = d->beta == 0 ? p.row->beta : (double)d->beta;
+    p.gamma = (double)d->gamma;
+    p.smoothing = d->kind == RLVR_PREFER_EXO && d->label_smoothing == 0 ? 1e-3 : (double)d->label_smoothing;
+    p.mean = d->length == RLVR_SCORE_MEAN || (d->length == RLVR_SCORE_DEFAULT && p.row->mean);
+    p.reference = rlvr__prefer_needs_reference(d);
+    return p;
+}
+
+const char *rlvr_preference_problem(const rlvr_preference_desc *d, const rlvr_preference_batch *b)
+{
+    const rlvr__prefer_row *row = rlvr__prefer_row_of(d->kind);
+    bool margin = d->kind == RLVR_PREFER_DPO || d->kind == RLVR_PREFER_SIMPO;
+    if (!row) return "kind is no preference loss";
+    if ((unsigned)d->length >= RLVR_SCORE_COUNT) return "length is none there is";
+    if (!(d->beta >= 0) || !rlvr__finite((double)d->beta)) return "beta must be above 0";
+    if (d->gamma != 0 && !margin) return "gamma is the margin of dpo and simpo; this loss has none";
+    if (!rlvr__finite((double)d->gamma)) return "gamma is not finite";
+    if (d->label_smoothing != 0 && !row->smooths) return "label_smoothing goes with dpo, simpo, robust and exo";
+    if (!(d->label_smoothing >= 0) || !(d->label_smoothing < 0.5f))
+        return "label_smoothing must be below 0.5: at half of the labels wrong there is nothing to learn";
+    if (d->length == RLVR_SCORE_SUM && !row->reference)
+        return "orpo and simpo are losses of token means; without a reference, sums would only measure length";
+    if (d->length == RLVR_SCORE_MEAN && d->kind == RLVR_PREFER_IMPLICIT_PRM) return "implicit_prm sums its token rewards; length mean does not go with it";
+    if (d->no_reference && row->absolute) return "no_reference leaves this loss without a zero to compare each completion with; it goes with losses of the difference";
+    if (d->no_reference && d->precomputed_ref) return "no_reference and precomputed_ref exclude each other";
+    if (d->precomputed_ref && !row->reference) return "precomputed_ref: orpo and simpo have no reference";
+    if (!(d->nll_coef >= 0) && d->kind != RLVR_PREFER_ORPO) return "nll_coef must not be below 0";
+    if (!rlvr__finite((double)d->nll_coef)) return "nll_coef is not finite";
+    if (d->nll_coef > 0 && row->one) return "nll_coef goes with pairs; rlvr_train_tokens() learns single completions";
+    if ((d->desirable_weight != 0 || d->undesirable_weight != 0) && !row->one) return "desirable_weight and undesirable_weight go with kto and implicit_prm";
+    if (!(d->desirable_weight >= 0) || !(d->undesirable_weight >= 0)) return "desirable_weight and undesirable_weight must be above 0";
+    if (d->zero_baseline && d->kind != RLVR_PREFER_KTO) return "zero_baseline goes with kto; no other loss has a baseline";
+    if (d->kind == RLVR_PREFER_KTO && d->precomputed_ref && !d->zero_baseline)
+        return "kto's baseline is of completions that each update mismatches anew: with precomputed_ref set zero_baseline";
+    if (!b) return NULL;
+    if (b->n < 0) return "n is below 0";
+    if (!b->logprob || !b->length) return "logprob or length is missing";
+    if (!row->one && b->n % 2) return "n is odd; pairs are chosen, rejected, chosen, rejected";
+    if (rlvr__prefer_needs_reference(d) && !b->ref_logprob) return "ref_logprob is missing; or set no_reference";
+    if (row->one && !b->desirable) return "desirable is missing";
+    if (d->kind == RLVR_PREFER_KTO && !d->zero_baseline && (b->n_mismatch < 1 || !b->mismatch_logprob || !b->mismatch_ref_logprob))
+        return "kto needs mismatch_logprob and mismatch_ref_logprob for its baseline; or set zero_baseline";
+    for (int i = 0; i < b->n; i++)
+        if (b->length[i] < 1) return "length: every completion needs a token";
+    return NULL;
+}
+
+/* ---- the loss of a batch ---- */
+
+typedef struct rlvr__prefer_sums { rlvr_preference_stats *stats; double share, nll_share; int right; } rlvr__prefer_sums;
+
+static double rlvr__prefer_score(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, bool mean)
+{
+    double s = b->logprob[i] - (p->reference ? b->ref_logprob[i] : 0);
+    return mean ? s / b->length[i] : s;
+}
+
+/* What is measured of completion i. Returns its reward. */
+static double rlvr__prefer_measure(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, bool chosen, double *reward, rlvr_preference_stats *s)
+{
+    double own = p->beta * rlvr__prefer_score(p, b, i, !p->row->reference), logp = b->logprob[i] / (p->row->reference ? 1 : b->length[i]);
+    if (reward) reward[i] = own;
+    *(chosen ? &s->reward_chosen : &s->reward_rejected) += own;
+    *(chosen ? &s->logp_chosen : &s->logp_rejected) += logp;
+    *(chosen ? &s->n_chosen : &s->n_rejected) += 1;
+    return own;
+}
+
+static bool rlvr__prefer_pair(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, double *dlogprob, double *reward, rlvr__prefer_sums *sums)
+{
+    rlvr_preference_stats *s = sums->stats;
+    double c = rlvr__prefer_score(p, b, i, p->mean), r = rlvr__prefer_score(p, b, i + 1, p->mean), slope;
+    rlvr__prefer_loss l = p->row->pair(p, c, r);
+    double nll = p->d->kind == RLVR_PREFER_ORPO && p->d->nll_coef == 0 ? 1 : RLVR__MAX(0, (double)p->d->nll_coef);
+    s->preference_loss += sums->share * l.value;
+    s->nll -= sums->nll_share * b->logprob[i];
+    s->loss += sums->share * l.value - nll * sums->nll_share * b->logprob[i];
+    dlogprob[i] = sums->share * l.chosen / (p->mean ? b->length[i] : 1) - nll * sums->nll_share;
+    dlogprob[i + 1] = sums->share * l.rejected / (p->mean ? b->length[i + 1] : 1);
+    sums->right += rlvr__prefer_measure(p, b, i, true, reward, s) > rlvr__prefer_measure(p, b, i + 1, false, reward, s);
+    if (p->d->kind == RLVR_PREFER_ORPO) {
+        double odds = rlvr__prefer_log_odds(c, &slope) - rlvr__prefer_log_odds(r, &slope);
+        s->log_odds_chosen += odds;
+        s->log_odds_ratio += rlvr__log_sigmoid(odds);
+    }
+    return rlvr__finite(c) && rlvr__finite(r) && rlvr__finite(l.value) && rlvr__finite(dlogprob[i]) && rlvr__finite(dlogprob[i + 1]);
+}
+
+static bool rlvr__prefer_one(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, double *dlogprob, double *reward, rlvr__prefer_sums *sums)
+{
+    bool desirable = b->desirable[i] != 0;
+    double score = rlvr__prefer_score(p, b, i, p->mean);
+    rlvr__prefer_loss l = p->row->one(p, score, desirable);
+    sums->stats->preference_loss += sums->share * l.value;
+    sums->stats->loss += sums->share * l.value;
+    dlogprob[i] = sums->share * l.chosen / (p->mean ? b->length[i] : 1);
+    rlvr__prefer_measure(p, b, i, desirable, reward, sums->stats);
+    sums->right += desirable ? score > p->baseline : score < p->baseline;
+    return rlvr__finite(score) && rlvr__finite(l.value) && rlvr__finite(dlogprob[i]);
+}
+
+/* kto's z: the divergence from the reference where a prompt got the completion of another one, never below 0. */
+static double rlvr__prefer_baseline(const rlvr__prefer *p, const rlvr_preference_batch *b)
+{
+    double sum = 0;
+    if (p->d->kind != RLVR_PREFER_KTO || p->d->zero_baseline) return 0;
+    for (int i = 0; i < b->n_mismatch; i++) sum += b->mismatch_logprob[i] - b->mismatch_ref_logprob[i];
+    return rlvr__finite(sum) ? RLVR__MAX(0.0, sum / b->n_mismatch) : sum;
+}
+
+rlvr_result rlvr_preference_loss(const rlvr_preference_desc *d, const rlvr_preference_batch *b, double *dlogprob, double *reward,
+                                 rlvr_preference_stats *stats)
+{
+    rlvr_preference_stats local, *s = stats ? stats : &local;
+    rlvr__prefer_sums sums = {s, 0, 0, 0};
+    memset(s, 0, sizeof *s);
+    for (int i = 0; i < b->n; i++) dlogprob[i] = 0;
+    if (rlvr_preference_problem(d, b)) return RLVR_ERROR_ARGUMENT;
+    if (b->n == 0) return RLVR_OK;
+    rlvr__prefer p = rlvr__prefer_settings(d);
+    int step = p.row->one ? 1 : 2, n = b->n / step;
+    int64_t tokens = 0;
+    bool ok = true;
+    for (int i = 0; i < b->n && step == 2; i += 2) tokens += b->length[i];
+    p.baseline = s->kl = rlvr__prefer_baseline(&p, b);
+    ok = rlvr__finite(p.baseline);
+    sums.share = 1.0 / (double)(b->n_total > 0 ? b->n_total / step : n);
+    sums.nll_share = step == 2 ? 1.0 / (double)(b->n_chosen_tokens_total > 0 ? b->n_chosen_tokens_total : tokens) : 0;
+    for (int i = 0; i < b->n && ok; i += step)
+        ok = step == 2 ? rlvr__prefer_pair(&p, b, i, dlogprob, reward, &sums) : rlvr__prefer_one(&p, b, i, dlogprob, reward, &sums);
+    if (!ok) {
+        memset(s, 0, sizeof *s);
+        for (int i = 0; i < b->n; i++) dlogprob[i] = 0;
+        for (int i = 0; i < b->n && reward; i++) reward[i] = 0;
+        return RLVR_ERROR_NUMERIC;
+    }
+    s->reward_chosen /= RLVR__MAX(1, s->n_chosen);
+    s->reward_rejected /= RLVR__MAX(1, s->n_rejected);
+    s->logp_chosen /= RLVR__MAX(1, s->n_chosen);
+    s->logp_rejected /= RLVR__MAX(1, s->n_rejected);
+    s->log_odds_chosen /= n;
+    s->log_odds_ratio /= n;
+    s->accuracy = (double)sums.right / n;
+    s->margin = s->n_chosen && s->n_rejected ? s->reward_chosen - s->reward_rejected : 0;
+    return RLVR_OK;
+}
+
+/* ---- implicit process rewards ---- */
+
+void rlvr_implicit_reward(float beta, const float *logprob, const float *ref_logprob, int n, float *reward)
+{
+    double b = beta == 0 ? (double)0.05f : (double)beta;
+    for (int i = 0; i < n; i++) reward[i] = (float)(b * ((double)logprob[i] - (double)ref_logprob[i]));
+}
+
+static bool rlvr__prime_in(const int *offset, const float *outcome, int s)
+{
+    return offset[s + 1] > offset[s] && (!outcome || rlvr__finite((double)outcome[s]));
+}
+
+/* The baselines are sums over the other rollouts themselves, not the whole sum less the own part: so equal rewards give exactly
+   0 where the mean of equal numbers is exact. */
+void rlvr_prime_advantage(int n_groups, int group_size, const int *offset, const float *token_reward, const float *outcome, float gamma,
+                          float *advantage)
+{
+    double discount = gamma == 0 ? 1 : (double)gamma;
+    for (int s = 0; s < n_groups * group_size; s++) {
+        int first = s / group_size * group_size, others = 0;
+        double process = 0, result = 0, sum = 0;
+        bool equal = true;
+        for (int o = first; o < first + group_size; o++) {
+            double mean = 0;
+            if (o == s || !rlvr__prime_in(offset, outcome, o)) continue;
+            for (int i = offset[o]; i < offset[o + 1]; i++) mean += (double)token_reward[i];
+            process += mean / (offset[o + 1] - offset[o]);
+            if (outcome) { result += (double)outcome[o]; equal &= outcome[o] == outcome[s]; }
+            others++;
+        }
+        bool in = others > 0 && rlvr__prime_in(offset, outcome, s);
+        double own = in && outcome && !equal ? (double)outcome[s] - result / others : 0;
+        for (int i = offset[s + 1] - 1; i >= offset[s]; i--) {
+            sum = in ? (double)token_reward[i] - process / others + discount * sum : 0;
+            advantage[i] = (float)(sum + own);
+        }
+    }
 }
 
 /* ============================================================================================
