@@ -57,7 +57,7 @@
      8 SIMD and GEMM >>gemm            9 Ops >>ops                     10 JSON, tasks >>json
     11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer   13 Model >>model
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
-    17 Losses >>losses                18 Optimizer >>schedule          19 Trainer >>trainer
+    17 Losses >>losses >>preferences  18 Optimizer >>schedule          19 Trainer >>trainer >>preference-training
     20 Evaluation >>eval              21 Reports >>reports
     Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math (>>arith
     >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape,
@@ -21547,6 +21547,7 @@ float rlvr_adapt_entropy(float coef, double entropy, double target, float delta)
 {
     return RLVR__MAX(0.0f, entropy < target ? coef + delta : coef - delta);
 }
+
 /* ============================================================================================
    17b. PREFERENCES                                                               >>preferences
    ============================================================================================ */
@@ -22025,6 +22026,13 @@ struct rlvr_trainer {
     unsigned char *mask, *right;                   /* right: (rollouts) */
     float *token_weight, *token_logprob;           /* of rlvr_train_tokens() */
     int64_t cap_token_weight, cap_token_logprob;
+    /* completions of rlvr_train_preferences() and rlvr_train_best(): each one's text, weight, and sums of log-probabilities */
+    struct rlvr__given *given;
+    double *given_sum;
+    float  *given_weight;
+    int    *given_length;
+    unsigned char *given_label;
+    int64_t cap_given, cap_given_sum, cap_given_weight, cap_given_length, cap_given_label;
     /* everything that a checkpoint holds besides weights and moments */
     int64_t step, updates, num_tokens, n_skipped, cursor;
     int64_t log_bytes[2];                          /* lengths of metrics.jsonl and completions.jsonl at the last step's end */
@@ -22341,7 +22349,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         end = whole ? last : rlvr__micro_end(t, from, last);
         rlvr__forest_groups(t, from, end, decoded && whole);
         if (!t->forest.n_targets) continue;
-        if (t->reference) {
+        if (t->desc.loss.kl_coef != 0) {
             float *policy_weights = t->m->weights;
             t->m->weights = t->reference;
             rlvr__forest_forward(t);
@@ -22631,6 +22639,8 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
     if (!problem && d->loss.correction != RLVR_IS_NONE) problem = "correction is for rollouts of another policy; the trainer's are its own";
     if (!problem && d->advantage.kind == RLVR_ADV_REMAX && !d->advantage.fn) problem = "advantage remax needs greedy completions, which the trainer does not make";
     if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.loss: %s", problem);
+    problem = d->preference.kind ? rlvr_preference_problem(&d->preference, NULL) : NULL;
+    if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.preference: %s", problem);
     if (d->tasks && d->task_fn) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc: set tasks or task_fn, not both");
     if (d->tasks && rlvr_tasks_count(d->tasks) == 0) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.tasks: the list is empty");
     if ((d->tasks || d->task_fn) && rlvr__reward_desc_check(ctx, "rlvr_trainer_desc", &d->reward) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
@@ -22647,6 +22657,11 @@ typedef struct rlvr__sizes {
     bool sampling;                        /* it samples at all */
     int64_t decode_slots, decode_rows, train_slots, train_rows, max_context, head_rows, rollouts, tokens, group_rows, judge_bytes;
 } rlvr__sizes;
+
+static bool rlvr__keeps_reference(const rlvr_trainer_desc *d)
+{
+    return d->loss.kl_coef != 0 || (rlvr__prefer_needs_reference(&d->preference) && !d->preference.precomputed_ref);
+}
 
 static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory *p)
 {
@@ -22666,10 +22681,11 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
     p->weights = floats + (int64_t)m->info.n_ctx * m->info.head_dim * (int64_t)sizeof(float);
     p->gradients = floats;
     p->optimizer = 2 * floats;
-    p->reference = t->desc.loss.kl_coef != 0 ? floats : 0;
+    p->reference = rlvr__keeps_reference(&t->desc) ? floats : 0;
     p->kv_cache = kv;
     p->activations = act;
     p->scratch = scratch + g.bytes + z->tokens * 52 + (z->rollouts + 64) * (z->max_context * 8 + 256) + z->judge_bytes;
+    if (t->desc.preference.kind) p->scratch += 4 * (int64_t)t->desc.prompts_per_step * 96 + 4 * z->train_slots;
     p->total = p->weights + p->gradients + p->optimizer + p->reference + p->kv_cache + p->activations + p->scratch;
     p->limit = t->desc.memory_limit;
     return p->total <= p->limit ? RLVR_OK : RLVR_ERROR_MEMORY;
@@ -22767,7 +22783,7 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     int64_t rows = t->plan.one_forward ? z->decode_slots : z->train_slots;
     int64_t targets = RLVR__MAX(z->tokens, rows), lists = (z->rollouts + t->desc.prompts_per_step + 1) * z->max_context;
     rlvr_result r = RLVR_OK;
-    if (!z->sampling) lists = rows;
+    if (!z->sampling) lists = 2 * rows;
     if (z->sampling) r = rlvr__store_init(&t->store, m, z->decode_slots, z->decode_rows, z->max_context, z->head_rows, t->plan.one_forward, false);
     if (r == RLVR_OK && !t->plan.one_forward)
         r = rlvr__store_init(&t->train, m, z->train_slots, z->train_rows, z->max_context, z->head_rows, true, false);
@@ -22781,7 +22797,7 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     t->target_logprob = RLVR__NEW(ctx, float, targets);
     t->row_entropy = RLVR__NEW(ctx, float, targets);
     if (!t->dist || !t->target_value || !t->target_logprob || !t->row_entropy) return RLVR_ERROR_MEMORY;
-    if (t->desc.loss.kl_coef != 0) {
+    if (rlvr__keeps_reference(&t->desc)) {
         if (!(t->reference = RLVR__NEW(ctx, float, m->n_floats))) return RLVR_ERROR_MEMORY;
         memcpy(t->reference, m->weights, (size_t)m->n_floats * sizeof(float));
     }
@@ -22844,7 +22860,8 @@ void rlvr_trainer_close(rlvr_trainer *t)
         rlvr__free(ctx, t->trained[b].moment2);
     }
     void *arrays[] = {t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
-                      t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->token_weight, t->token_logprob};
+                      t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->token_weight, t->token_logprob,
+                      t->given, t->given_sum, t->given_weight, t->given_length, t->given_label};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(ctx, arrays[i]);
     rlvr__free(ctx, t);
 }
@@ -22877,6 +22894,18 @@ static rlvr_result rlvr__log_write(rlvr_trainer *t, int i, const rlvr__buf *b)
     return RLVR_OK;
 }
 
+static void rlvr__put_preference(rlvr__buf *b, const rlvr_preference_stats *s)
+{
+    struct { const char *name; double value; } field[] = {
+        {"rewards/chosen", s->reward_chosen}, {"rewards/rejected", s->reward_rejected}, {"rewards/accuracies", s->accuracy},
+        {"rewards/margins", s->margin}, {"logps/chosen", s->logp_chosen}, {"logps/rejected", s->logp_rejected}, {"nll_loss", s->nll},
+        {"kl", s->kl}, {"log_odds_ratio", s->log_odds_ratio}, {"log_odds_chosen", s->log_odds_chosen}};
+    for (size_t i = 0; i < sizeof field / sizeof *field && s->n_chosen + s->n_rejected > 0; i++) {
+        rlvr__buf_addf(b, ",\"%s\":", field[i].name);
+        rlvr__json_put_digits(b, field[i].value, 9);
+    }
+}
+
 static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts)
 {
     struct { const char *name; double value; } field[] = {
@@ -22905,6 +22934,8 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
             rlvr__json_put_digits(b, of[i].value, 9);
         }
     }
+    rlvr__put_preference(b, &m->preference);
+    if (m->n_selected) rlvr__buf_addf(b, ",\"best/n_selected\":%d", m->n_selected);
     if (m->judge_tokens) rlvr__buf_addf(b, ",\"judge/num_tokens\":%lld", (long long)m->judge_tokens);
     rlvr__buf_addf(b, "}\n");
 }
@@ -23061,6 +23092,504 @@ rlvr_result rlvr_trainer_resume(rlvr_trainer *t, const char *path)
                            strerror(errno));
     return r;
 }
+/* ============================================================================================
+   19b. TRAINING ON PREFERENCES                                              >>preference-training
+   ============================================================================================ */
+
+/* Given completions: of preferences, and the best of rollouts. Their loss gives every token of a completion the same weight, so a
+   completion is one number on the way in (weight) and one on the way out (sum of its log-probabilities). */
+typedef struct rlvr__given {
+    const int *prompt, *tokens;
+    int n_prompt, n_tokens;
+    int64_t line;                        /* for messages */
+    const char *name;                    /* "chosen", "rejected", "completion" */
+} rlvr__given;
+
+static bool rlvr__given_same_prompt(const rlvr__given *a, const rlvr__given *b)
+{
+    if (a->n_prompt != b->n_prompt) return false;
+    return a->prompt == b->prompt || !memcmp(a->prompt, b->prompt, (size_t)a->n_prompt * sizeof(int));
+}
+
+/* A completion must fit one pass by itself, with its prompt. */
+static rlvr_result rlvr__given_check(rlvr_trainer *t, const rlvr__given *g)
+{
+    int64_t rows = (int64_t)g->n_prompt + g->n_tokens - 1, most = RLVR__MIN((int64_t)t->m->info.n_ctx, rlvr__train_store(t)->n_slots);
+    if (g->n_prompt < 1 || g->n_tokens < 1)
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "preference of line %lld: %s has %d tokens, its prompt %d; both need one at least",
+                          (long long)g->line, g->name, g->n_tokens, g->n_prompt);
+    if (rows > most || rows + g->n_prompt > t->forest.cap_lists)
+        return rlvr__fail(t->ctx, RLVR_ERROR_CONTEXT, "preference of line %lld: prompt and %s have %lld tokens; one pass takes %lld (micro_tokens, n_ctx); "
+                          "shorten them", (long long)g->line, g->name, (long long)rows + 1, (long long)most + 1);
+    for (int part = 0; part < 2; part++)
+        for (int i = 0; i < (part ? g->n_tokens : g->n_prompt); i++) {
+            int token = part ? g->tokens[i] : g->prompt[i];
+            if (token < 0 || token >= t->m->info.n_vocab)
+                return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "preference of line %lld: token %d of its %s is not in the vocabulary",
+                                  (long long)g->line, token, part ? g->name : "prompt");
+        }
+    return RLVR_OK;
+}
+
+/* Packs completions [first, end) of one prompt: the prompt's rows, the first tokens (drawn from its last row), then each one's own. */
+static void rlvr__forest_given_group(rlvr__forest *p, const rlvr__given *g, int first, int end)
+{
+    int n_prompt = g[first].n_prompt;
+    p->tree_begin[p->n_trees++] = (int)p->n_rows;
+    int *prompt = rlvr__forest_list(p, NULL, 0, n_prompt);
+    for (int k = 0; k < n_prompt; k++) rlvr__forest_row(p, prompt, k, g[first].prompt[k], -1);
+    for (int i = first; i < end; i++) rlvr__forest_target(p, prompt[n_prompt - 1], 0, g[i].tokens[0], i);
+    for (int i = first; i < end; i++) {
+        if (g[i].n_tokens < 2) continue;
+        int *list = rlvr__forest_list(p, prompt, n_prompt, g[i].n_tokens - 1);
+        for (int k = 0; k + 1 < g[i].n_tokens; k++) {
+            rlvr__forest_row(p, list, n_prompt + k, g[i].tokens[k], -1);
+            rlvr__forest_target(p, list[n_prompt + k], k + 1, g[i].tokens[k + 1], i);
+        }
+    }
+}
+
+/* Packs completions from `first` on while they fit one pass; neighbours with one prompt share its rows. Returns the next one. */
+static int rlvr__forest_given(rlvr_trainer *t, const rlvr__given *g, int first, int n)
+{
+    rlvr__forest *p = &t->forest;
+    int64_t room = rlvr__train_store(t)->n_slots, rows = 0, lists = 0, targets = 0;
+    int at = first, end;
+    rlvr__forest_reset(p);
+    for (; at < n; at = end) {
+        for (end = at; end < n; end++) {
+            bool fresh = end == at;
+            if (!fresh && !rlvr__given_same_prompt(&g[at], &g[end])) break;
+            int64_t more = g[end].n_tokens - 1, head = fresh ? g[end].n_prompt : 0, list = more ? g[end].n_prompt + more : 0;
+            if (rows + head + more > room || lists + head + list > p->cap_lists || targets + g[end].n_tokens > p->cap_targets) break;
+            rows += head + more;
+            lists += head + list;
+            targets += g[end].n_tokens;
+        }
+        if (end == at) break;
+        rlvr__forest_given_group(p, g, at, end);
+    }
+    p->tree_begin[p->n_trees] = (int)p->n_rows;
+    return at;
+}
+
+static void rlvr__given_policy(rlvr__policy *policy)
+{
+    memset(policy, 0, sizeof *policy);
+    rlvr__sampling_defaults(&policy->sampling);
+}
+
+/* Pass by pass: forward; sums of log-probabilities, where wanted; with weight also the gradient of sum_i weight[i] sum[i]. Returns
+   whether one pass took them all, whose activations are then still there. */
+static bool rlvr__given_pass(rlvr_trainer *t, const rlvr__given *g, int n, const float *weight, double *sum)
+{
+    rlvr__policy policy;
+    bool one = true;
+    rlvr__given_policy(&policy);
+    for (int i = 0; i < n && sum; i++) sum[i] = 0;
+    for (int at = 0; at < n;) {
+        one = at == 0;
+        at = rlvr__forest_given(t, g, at, n);
+        rlvr__forest_forward(t);
+        if (sum) {
+            rlvr__head h = rlvr__forest_head(&t->forest);
+            rlvr__head_logprobs(rlvr__train_store(t), &h, &policy, t->dist, t->target_value, NULL);
+            for (int64_t i = 0; i < t->forest.n_targets; i++) sum[t->forest.source[i]] += (double)t->target_value[i];
+        }
+        if (weight) rlvr__forest_backward(t, &policy, weight, NULL, false, NULL);
+    }
+    return one;
+}
+
+/* The gradient alone, where all are still packed and their activations there (forwarded), else with another forward. */
+static void rlvr__given_gradient(rlvr_trainer *t, const rlvr__given *g, int n, const float *weight, bool forwarded)
+{
+    rlvr__policy policy;
+    rlvr__given_policy(&policy);
+    rlvr__zero_gradients(t);
+    if (forwarded) rlvr__forest_backward(t, &policy, weight, NULL, false, NULL);
+    else rlvr__given_pass(t, g, n, weight, NULL);
+}
+
+/* The sums by the reference model, whose weights take the policy's place for the pass. */
+static void rlvr__given_reference(rlvr_trainer *t, const rlvr__given *g, int n, double *sum)
+{
+    float *policy_weights = t->m->weights;
+    t->m->weights = t->reference;
+    rlvr__given_pass(t, g, n, NULL, sum);
+    t->m->weights = policy_weights;
+}
+
+static bool rlvr__given_reserve(rlvr_trainer *t, int64_t n)
+{
+    return RLVR__RESERVE(t, given, cap_given, n) && RLVR__RESERVE(t, given_sum, cap_given_sum, 3 * n) && RLVR__RESERVE(t, given_length, cap_given_length, n) &&
+           RLVR__RESERVE(t, given_weight, cap_given_weight, n) && RLVR__RESERVE(t, given_label, cap_given_label, n);
+}
+
+/* The update itself, its end and its line in the log; nothing moves where no weight differs from 0. */
+static rlvr_result rlvr__given_apply(rlvr_trainer *t, int n, bool forwarded, double start, rlvr_metrics *m)
+{
+    bool any = false;
+    for (int i = 0; i < n; i++) any |= t->given_weight[i] != 0;
+    if (any) {
+        rlvr__given_gradient(t, t->given, n, t->given_weight, forwarded);
+        rlvr__apply(t, m);
+    } else {
+        m->skipped = true;
+        t->n_skipped++;
+        m->learning_rate = (double)rlvr_learning_rate(&t->desc.optim, t->updates);
+    }
+    for (int i = 0; i < n; i++)
+        t->num_tokens += t->given[i].n_tokens + (i && rlvr__given_same_prompt(&t->given[i - 1], &t->given[i]) ? 0 : t->given[i].n_prompt);
+    m->step = ++t->step;
+    m->num_tokens = t->num_tokens;
+    m->n_skipped = t->n_skipped;
+    m->step_time = m->train_time = rlvr__now() - start;
+    rlvr_result r = rlvr__log_step(t, m);
+    if (r == RLVR_OK && t->desc.out_dir && t->desc.save_every && t->step % t->desc.save_every == 0) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s/checkpoint", t->desc.out_dir);
+        r = rlvr_trainer_save(t, path);
+    }
+    return r;
+}
+
+/* ---- preferences ---- */
+
+static void rlvr__given_add(rlvr_trainer *t, int *n, const rlvr_preference *p, bool chosen, const char *name)
+{
+    rlvr__given *g = &t->given[*n];
+    g->prompt = p->prompt;
+    g->n_prompt = p->n_prompt;
+    g->tokens = chosen ? p->chosen : p->rejected;
+    g->n_tokens = chosen ? p->n_chosen : p->n_rejected;
+    g->line = p->line;
+    g->name = name;
+    t->given_label[*n] = chosen;
+    t->given_length[*n] = g->n_tokens;
+    t->given_sum[(*n)++] = chosen ? p->ref_chosen : p->ref_rejected;      /* until the reference's place is known */
+}
+
+/* The completions of n preferences in their order. Returns how many, or -1. */
+static int rlvr__given_of(rlvr_trainer *t, const rlvr_preference *p, int n, bool single)
+{
+    int count = 0;
+    for (int i = 0; i < n; i++)
+        for (int side = 0; side < 2; side++) {
+            if (single && (side ? !p[i].n_rejected : !p[i].n_chosen)) continue;
+            rlvr__given_add(t, &count, &p[i], !side, side ? "rejected" : "chosen");
+            if (rlvr__given_check(t, &t->given[count - 1]) != RLVR_OK) return -1;
+        }
+    return count;
+}
+
+/* Behind the n completions, for each one its prompt with the completion of the nearest one before it that has another prompt
+   (round the batch): of kto's baseline. */
+static rlvr_result rlvr__given_mismatch(rlvr_trainer *t, int n)
+{
+    for (int i = 0; i < n; i++) {
+        int other = 0;
+        for (int back = 1; back < n && !other; back++)
+            if (!rlvr__given_same_prompt(&t->given[i], &t->given[(i + n - back) % n])) other = back;
+        if (!other) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_preferences: kto's baseline needs completions of two prompts at least; "
+                                      "give it more at once or set preference.zero_baseline");
+        rlvr__given *g = &t->given[n + i];
+        *g = t->given[i];
+        g->tokens = t->given[(i + n - other) % n].tokens;
+        g->n_tokens = t->given[(i + n - other) % n].n_tokens;
+        g->name = "a mismatched completion";
+        rlvr_result r = rlvr__given_check(t, g);
+        if (r != RLVR_OK) return r;
+    }
+    return RLVR_OK;
+}
+
+rlvr_result rlvr_train_preferences(rlvr_trainer *t, const rlvr_preference *p, int n, rlvr_metrics *metrics)
+{
+    rlvr_metrics local, *m = metrics ? metrics : &local;
+    const rlvr_preference_desc *d = &t->desc.preference;
+    double start = rlvr__now();
+    bool single = rlvr__prefer_is_single(d), needs = rlvr__prefer_needs_reference(d);
+    bool mismatch = d->kind == RLVR_PREFER_KTO && !d->zero_baseline;
+    memset(m, 0, sizeof *m);
+    if (!d->kind) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_preferences: the trainer was opened without rlvr_trainer_desc.preference.kind");
+    if (n < 1 || n > INT_MAX / 8) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_preferences: n is %d; it must be above 0", n);
+    if (!rlvr__given_reserve(t, 4 * (int64_t)n)) return RLVR_ERROR_MEMORY;
+    int count = rlvr__given_of(t, p, n, single), all;
+    if (count < 0) return RLVR_ERROR_ARGUMENT;
+    if (!count) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_preferences: no preference has a completion");
+    rlvr_result r = mismatch ? rlvr__given_mismatch(t, count) : RLVR_OK;
+    if (r != RLVR_OK) return r;
+    all = mismatch ? 2 * count : count;
+
+    double *ref = t->given_sum, *policy = ref + all, *slope = policy + all;
+    if (needs && !d->precomputed_ref) rlvr__given_reference(t, t->given, all, ref);
+    bool forwarded = rlvr__given_pass(t, t->given, all, NULL, policy) && !mismatch;
+    rlvr_preference_batch b;
+    memset(&b, 0, sizeof b);
+    b.n = count;
+    b.logprob = policy;
+    b.ref_logprob = needs ? ref : NULL;
+    b.length = t->given_length;
+    b.desirable = t->given_label;
+    b.n_mismatch = mismatch ? count : 0;
+    b.mismatch_logprob = policy + count;
+    b.mismatch_ref_logprob = ref + count;
+    r = rlvr_preference_loss(d, &b, slope, NULL, &m->preference);
+    if (r == RLVR_ERROR_ARGUMENT) return rlvr__fail(t->ctx, r, "rlvr_train_preferences: %s", rlvr_preference_problem(d, &b));
+    if (r != RLVR_OK) rlvr__log(t->ctx, RLVR_LOG_WARN, "step %lld: a log-probability is not finite; nothing was moved", (long long)t->step + 1);
+    m->loss = m->preference.loss;
+    for (int i = 0; i < count; i++) t->given_weight[i] = (float)slope[i];
+    return rlvr__given_apply(t, count, forwarded, start, m);
+}
+
+rlvr_result rlvr_preferences_reference(rlvr_model *m, rlvr_preference *p, int n)
+{
+    rlvr_ctx *ctx = m->ctx;
+    rlvr_result r = RLVR_OK;
+    for (int i = 0; i < 2 * n && r == RLVR_OK; i++) {
+        rlvr_preference *x = &p[i / 2];
+        const int *tokens = i % 2 ? x->rejected : x->chosen;
+        int n_tokens = i % 2 ? x->n_rejected : x->n_chosen, all = x->n_prompt + n_tokens;
+        double sum = 0;
+        if (n_tokens < 1) continue;
+        if (x->n_prompt < 1) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "preference of line %lld: its prompt has no token", (long long)x->line);
+        int *joined = RLVR__NEW(ctx, int, all);
+        float *logprob = RLVR__NEW(ctx, float, all);
+        r = joined && logprob ? RLVR_OK : RLVR_ERROR_MEMORY;
+        if (r == RLVR_OK) {
+            memcpy(joined, x->prompt, (size_t)x->n_prompt * sizeof(int));
+            memcpy(joined + x->n_prompt, tokens, (size_t)n_tokens * sizeof(int));
+            r = rlvr_score(m, joined, all, NULL, logprob);
+        }
+        for (int k = x->n_prompt - 1; r == RLVR_OK && k + 1 < all; k++) sum += (double)logprob[k];
+        if (r == RLVR_OK) *(i % 2 ? &x->ref_rejected : &x->ref_chosen) = sum;
+        rlvr__free(ctx, joined);
+        rlvr__free(ctx, logprob);
+    }
+    return r;
+}
+
+static void rlvr__preference_of(const rlvr_rollout *chosen, const rlvr_rollout *rejected, rlvr_preference *out)
+{
+    const rlvr_rollout *any = chosen ? chosen : rejected;
+    memset(out, 0, sizeof *out);
+    out->prompt = any->prompt_tokens;
+    out->n_prompt = any->n_prompt;
+    out->line = any->task->line;
+    if (chosen) { out->chosen = chosen->tokens; out->n_chosen = chosen->n_tokens; }
+    if (rejected) { out->rejected = rejected->tokens; out->n_rejected = rejected->n_tokens; }
+}
+
+int rlvr_preferences_from_rollouts(rlvr_rollouts *r, bool single, rlvr_preference *out)
+{
+    int size = rlvr_rollouts_group_size(r), n = 0;
+    for (int first = 0; first < rlvr_rollouts_count(r); first += size) {
+        const rlvr_rollout *best = NULL, *worst = NULL;
+        for (int i = first; i < first + size; i++) {
+            const rlvr_rollout *o = rlvr_rollouts_get(r, i);
+            if (!rlvr__has_reward(o)) continue;
+            if (single) rlvr__preference_of(o->reward >= 0.5f ? o : NULL, o->reward >= 0.5f ? NULL : o, &out[n++]);
+            if (!best || o->reward > best->reward) best = o;
+            if (!worst || o->reward < worst->reward) worst = o;
+        }
+        if (!single && best && best->reward > worst->reward) rlvr__preference_of(best, worst, &out[n++]);
+    }
+    return n;
+}
+
+/* ---- the best of rollouts ---- */
+
+static bool rlvr__best_equal(const rlvr_rollout *a, const rlvr_rollout *b)
+{
+    return a->n_tokens == b->n_tokens && !memcmp(a->tokens, b->tokens, (size_t)a->n_tokens * sizeof(int));
+}
+
+/* The best rollout of a group that is not taken yet; -1: none qualifies. taken[i]: 1 used, so is what equals it. */
+static int rlvr__best_next(rlvr_rollouts *r, int first, const rlvr_best_desc *d, const unsigned char *taken)
+{
+    float least = d->min_reward == 0 ? 0.5f : d->min_reward;
+    int best = -1;
+    for (int i = first; i < first + rlvr_rollouts_group_size(r); i++) {
+        const rlvr_rollout *o = rlvr_rollouts_get(r, i);
+        bool in = rlvr__has_reward(o) && o->n_tokens > 0 && !taken[i - first] && (d->any || o->reward >= least);
+        if (in && (best < 0 || o->reward > rlvr_rollouts_get(r, best)->reward)) best = i;
+    }
+    return best;
+}
+
+rlvr_result rlvr_train_best(rlvr_trainer *t, rlvr_rollouts *r, const rlvr_best_desc *desc, rlvr_metrics *metrics)
+{
+    rlvr_metrics local, *m = metrics ? metrics : &local;
+    rlvr_best_desc d;
+    double start = rlvr__now(), sum = 0;
+    int size = rlvr_rollouts_group_size(r), n = 0, n_tokens = 0;
+    memset(m, 0, sizeof *m);
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    if (d.per_prompt < -1) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_best_desc.per_prompt: %d; it is -1 (all), 0 (one) or a number", d.per_prompt);
+    if (!rlvr__given_reserve(t, rlvr_rollouts_count(r) + size)) return RLVR_ERROR_MEMORY;
+    unsigned char *taken = t->given_label;
+    for (int first = 0; first < rlvr_rollouts_count(r); first += size) {
+        memset(taken, 0, (size_t)size);
+        for (int k = 0, i; d.per_prompt < 0 || k < RLVR__MAX(1, d.per_prompt); k++) {
+            if ((i = rlvr__best_next(r, first, &d, taken)) < 0) break;
+            const rlvr_rollout *o = rlvr_rollouts_get(r, i);
+            rlvr__given g = {o->prompt_tokens, o->tokens, o->n_prompt, o->n_tokens, o->task->line, "completion"};
+            rlvr_result checked = rlvr__given_check(t, &g);
+            if (checked != RLVR_OK) return checked;
+            t->given[n++] = g;
+            n_tokens += g.n_tokens;
+            for (int j = first; j < first + size; j++)
+                if (j == i || (!d.keep_equal && rlvr__best_equal(o, rlvr_rollouts_get(r, j)))) taken[j - first] = 1;
+        }
+    }
+    for (int i = 0; i < n; i++) t->given_weight[i] = -1.0f / (float)n_tokens;
+    bool forwarded = n > 0 && rlvr__given_pass(t, t->given, n, NULL, t->given_sum);
+    for (int i = 0; i < n; i++) sum += t->given_sum[i];
+    m->loss = n ? -sum / n_tokens : 0;
+    m->n_selected = n;
+    return rlvr__given_apply(t, n, forwarded, start, m);
+}
+
+/* ---- preferences from a file ---- */
+
+struct rlvr_preferences {
+    rlvr_ctx *ctx;
+    rlvr_preference *items;
+    int64_t count, cap;
+};
+
+/* A completion's text: a string, or a list of one message. */
+static const char *rlvr__preference_text(rlvr_ctx *ctx, const rlvr__place *at, const char *name, const rlvr__json *j)
+{
+    if (rlvr__json_is(j, RLVR__JSON_ARRAY) && rlvr__json_count(j) == 1)
+        RLVR__JSON_EACH(item, j) return rlvr__task_text(ctx, at, name, rlvr__json_get(item, "content"));
+    return rlvr__task_text(ctx, at, name, j);
+}
+
+/* Appends a completion's tokens and the token that ends it. */
+static rlvr_result rlvr__preference_tokens(rlvr_model *m, const rlvr__place *at, const char *name, const char *text, int n_prompt, int **tokens, int *n)
+{
+    int *list = NULL, eos = rlvr_token_eos(m), count = rlvr_tokenize(m, text, strlen(text), true, &list);
+    if (count < 0) return RLVR_ERROR_ARGUMENT;
+    bool end = eos >= 0 && (!count || list[count - 1] != eos);
+    *n = count + end;
+    *tokens = RLVR__NEW(m->ctx, int, *n + 1);
+    if (*tokens && count) memcpy(*tokens, list, (size_t)count * sizeof(int));
+    if (*tokens && end) (*tokens)[count] = eos;
+    rlvr__free(m->ctx, list);
+    if (!*tokens) return RLVR_ERROR_MEMORY;
+    if (*n < 1) return rlvr__line_error(m->ctx, at, "\"%s\" is empty, and the model has no ending token; write a completion", name);
+    if (n_prompt + *n > m->info.n_ctx)
+        return rlvr__line_error(m->ctx, at, "prompt and \"%s\" have %d tokens; the model takes %d; shorten them", name, n_prompt + *n, m->info.n_ctx);
+    return RLVR_OK;
+}
+
+static rlvr_result rlvr__preference_sides(rlvr_model *m, const rlvr__place *at, const rlvr__json *j, rlvr_preference *p)
+{
+    const rlvr__json *label = rlvr__json_get(j, "label"), *one = rlvr__json_get(j, "completion");
+    const char *names[2] = {"chosen", "rejected"};
+    if (one && (rlvr__json_get(j, "chosen") || rlvr__json_get(j, "rejected")))
+        return rlvr__line_error(m->ctx, at, "there is \"completion\" beside \"chosen\" or \"rejected\"; a line is a pair or a single one");
+    if (one && !rlvr__json_is(label, RLVR__JSON_BOOL))
+        return rlvr__line_error(m->ctx, at, "\"label\" is %s; write true (desirable) or false", rlvr__json_type_name(label));
+    for (int side = 0; side < 2; side++) {
+        bool mine = !one || rlvr__json_bool(label, false) == !side;
+        const char *name = one ? "completion" : names[side];
+        if (!mine) continue;
+        const char *text = rlvr__preference_text(m->ctx, at, name, one ? one : rlvr__json_get(j, name));
+        int *tokens = NULL, n = 0;
+        rlvr_result r = text ? rlvr__preference_tokens(m, at, name, text, p->n_prompt, &tokens, &n) : RLVR_ERROR_FORMAT;
+        *(side ? &p->rejected : &p->chosen) = tokens;
+        *(side ? &p->n_rejected : &p->n_chosen) = n;
+        if (r != RLVR_OK) return r;
+    }
+    return RLVR_OK;
+}
+
+static bool rlvr__preferences_grow(rlvr_preferences *p)
+{
+    if (p->count < p->cap) return true;
+    int64_t cap = 2 * p->cap + 64;
+    rlvr_preference *more = RLVR__NEW(p->ctx, rlvr_preference, cap);
+    if (!more) return false;
+    if (p->count) memcpy(more, p->items, (size_t)p->count * sizeof *more);
+    rlvr__free(p->ctx, p->items);
+    p->items = more;
+    p->cap = cap;
+    return true;
+}
+
+static rlvr_result rlvr__preference_line(rlvr_preferences *p, rlvr_rollouts *r, const char *path, const rlvr__lines *it)
+{
+    rlvr_task task;
+    rlvr__place at = {path, it->line};
+    memset(&task, 0, sizeof task);
+    if (!rlvr__preferences_grow(p)) return RLVR_ERROR_MEMORY;
+    rlvr__json *j = rlvr__json_parse(p->ctx, path, it->text, it->len, it->line);
+    if (!j) return RLVR_ERROR_FORMAT;
+    rlvr_preference *x = &p->items[p->count++];      /* freed with the list, whatever it gets to hold */
+    int *prompt = NULL;
+    memset(x, 0, sizeof *x);
+    x->line = it->line;
+    rlvr_result result = rlvr__json_is(j, RLVR__JSON_OBJECT) ? rlvr__task_read(p->ctx, &at, j, &task)
+        : rlvr__line_error(p->ctx, &at, "a preference is an object like {\"prompt\": \"...\", \"chosen\": \"...\", \"rejected\": \"...\"}, not %s",
+                           rlvr__json_type_name(j));
+    if (result == RLVR_OK && (result = rlvr__prompt_tokens(r, &task, &prompt, &x->n_prompt)) != RLVR_OK) {
+        char why[400];
+        snprintf(why, sizeof why, "%s", rlvr_last_error(p->ctx));
+        rlvr__line_error(p->ctx, &at, "%s", why);
+    }
+    x->prompt = prompt;
+    if (result == RLVR_OK) result = rlvr__preference_sides(r->m, &at, j, x);
+    rlvr__free(p->ctx, (void *)(uintptr_t)task.messages);
+    rlvr__json_free(p->ctx, j);
+    return result;
+}
+
+void rlvr_preferences_free(rlvr_preferences *p)
+{
+    if (!p) return;
+    for (int64_t i = 0; i < p->count; i++) {
+        const int *list[] = {p->items[i].prompt, p->items[i].chosen, p->items[i].rejected};
+        for (int k = 0; k < 3; k++) rlvr__free(p->ctx, (void *)(uintptr_t)list[k]);
+    }
+    rlvr__free(p->ctx, p->items);
+    rlvr__free(p->ctx, p);
+}
+
+rlvr_preferences *rlvr_preferences_load_jsonl(rlvr_model *m, const char *path)
+{
+    rlvr_ctx *ctx = m->ctx;
+    rlvr__file f;
+    if (rlvr__file_open(ctx, path, &f) != RLVR_OK) return NULL;
+    rlvr_preferences *p = RLVR__NEW(ctx, rlvr_preferences, 1);
+    rlvr_rollouts *r = rlvr__rollouts_new(m);      /* tokenises prompts as sampling does */
+    rlvr_result result = p && r ? RLVR_OK : RLVR_ERROR_MEMORY;
+    if (p) p->ctx = ctx;
+    rlvr__lines it = rlvr__lines_of((const char *)f.data, f.len);
+    while (result == RLVR_OK && rlvr__lines_next(&it)) result = rlvr__preference_line(p, r, path, &it);
+    if (result == RLVR_OK && p->count == 0)
+        result = rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s: no preference; write lines {\"prompt\": \"...\", \"chosen\": \"...\", \"rejected\": \"...\"}", path);
+    rlvr__file_close(ctx, &f);
+    rlvr_rollouts_free(r);
+    if (result == RLVR_OK) return p;
+    rlvr_preferences_free(p);
+    return NULL;
+}
+
+int64_t rlvr_preferences_count(const rlvr_preferences *p) { return p->count; }
+const rlvr_preference *rlvr_preferences_get(const rlvr_preferences *p, int64_t i) { return i >= 0 && i < p->count ? &p->items[i] : NULL; }
+
+void rlvr_preferences_batch(const rlvr_preferences *p, uint64_t seed, int64_t first, int n, rlvr_preference *out)
+{
+    for (int i = 0; i < n; i++) {
+        int64_t index = first + i;
+        out[i] = p->items[rlvr__shuffled(seed, index / p->count, index % p->count, p->count)];
+    }
+}
+
 /* ============================================================================================
    20. EVALUATION                                                                       >>eval
    ============================================================================================ */
