@@ -134,7 +134,8 @@ def policy_cases(rng):
             out.append(policy_case(rng, "sapo", "token", kl_coef, masked=masked, tau=(0.7, 2.0)))
             for loss in "grpo", "dapo":
                 out.append(policy_case(rng, loss, "token", kl_coef, delta=1.5, masked=masked))
-        out.append(policy_case(rng, "grpo", "sequence", delta=1.25, masked=masked))
+        for loss in "grpo", "dapo":
+            out.append(policy_case(rng, loss, "sequence", 0.0, 0.15, 0.2, delta=1.25, masked=masked))
         for stale in 0.05, 0.3:
             out.append(policy_case(rng, "grpo", "token", 0.04, stale=stale, masked=masked))
         for weights in "token_truncate", "token_mask", "sequence_truncate", "sequence_mask":
@@ -257,7 +258,8 @@ def batch_case(rng, kind, trainer, beta, gamma=0.0, label_smoothing=0.0, nll=0.0
     value.backward()
     case = {"beta": f32(beta), "gamma": f32(gamma), "label_smoothing": f32(label_smoothing), "nll_coef": f32(nll), "length": lengths, **fields,
             "logprob": [float(x) for x in logprob]}
-    return answer(kind, case, value.item(), sums.grad.numpy(), metrics)
+    # CPO's ipo logs rewards of token means, DPO's of sums, and so does rlvr.h
+    return answer(kind, case, value.item(), sums.grad.numpy(), {} if kind == "ipo" else metrics)
 
 
 def preference_cases(rng):
