@@ -23538,7 +23538,7 @@ static rlvr_result rlvr__preference_line(rlvr_preferences *p, rlvr_rollouts *r, 
                            rlvr__json_type_name(j));
     if (result == RLVR_OK && (result = rlvr__prompt_tokens(r, &task, &prompt, &x->n_prompt)) != RLVR_OK) {
         char why[400];
-        snprintf(why, sizeof why, "%s", rlvr_last_error(p->ctx));
+        snprintf(why, sizeof why, "%.399s", rlvr_last_error(p->ctx));
         rlvr__line_error(p->ctx, &at, "%s", why);
     }
     x->prompt = prompt;

@@ -19,7 +19,7 @@ static rlvr_model *small_model(rlvr_ctx *ctx, bool tied)
     static const char *const special[] = {"<|im_start|>", "<|im_end|>"};
     rlvr_model_desc d;
     memset(&d, 0, sizeof d);
-    d.n_vocab = 258; d.n_ctx = 64; d.d_model = 40; d.n_layers = 2; d.n_heads = 4; d.n_kv_heads = 2; d.head_dim = 10; d.d_ff = 64;
+    d.n_vocab = 258; d.n_ctx = 64; d.d_model = 32; d.n_layers = 2; d.n_heads = 4; d.n_kv_heads = 2; d.head_dim = 8; d.d_ff = 48;
     d.tied = tied; d.seed = 5; d.init_std = 0.2f;
     rlvr_model *m = rlvr_model_init(ctx, &d);
     if (m) rlvr_model_set_byte_tokenizer(m, special, 2);
@@ -148,7 +148,7 @@ static void test_gradient(void)
     for (int k = 0; k < 6; k++)
         for (int tied = 0; tied < 2; tied++)
             for (int micro = 0; micro < 3; micro++)
-                if (!quick || (k + tied + micro) % 4 == 0) gradient_case(kinds[k], tied, micro == 0 ? 1024 : micro == 1 ? 60 : 17, false);
+                if (!quick || (2 * k + 3 * tied + micro) % 7 == 0) gradient_case(kinds[k], tied, micro == 0 ? 1024 : micro == 1 ? 60 : 17, false);
     gradient_case(RLVR_PREFER_DPO, false, 1024, true);
     CHECK_LE(worst_gradient, 2e-5);
     REPORT("against scoring and rlvr_grad_tokens(): losses the same bits (%.1e), gradients within %.1e of the largest", worst_loss, worst_gradient);
@@ -184,8 +184,8 @@ static uint64_t run(int threads, rlvr_trainer_desc d, int steps, int cut, rlvr_m
 static void test_replay(void)
 {
     static const rlvr_preference_kind kinds[] = {RLVR_PREFER_DPO, RLVR_PREFER_KTO, RLVR_PREFER_ORPO};
-    for (int k = 0; k < (quick ? 2 : 3); k++) {
-        rlvr_trainer_desc d = description(kinds[k]);
+    for (int k = 0; k < (quick ? 1 : 3); k++) {
+        rlvr_trainer_desc d = description(kinds[quick ? 1 : k]);
         uint64_t whole = run(1, d, 5, 0, NULL);
         CHECK(whole && run(3, d, 5, 0, NULL) == whole);
         CHECK(run(2, d, 5, 2, NULL) == whole && run(1, d, 5, 4, NULL) == whole);
@@ -257,7 +257,7 @@ static void test_learning(void)
         rlvr_metrics first, last;
         double before, after, accuracy;
         bool means = kind == RLVR_PREFER_ORPO || kind == RLVR_PREFER_SIMPO;
-        if (quick && kind != RLVR_PREFER_DPO && kind != RLVR_PREFER_ORPO && kind != RLVR_PREFER_KTO) { rlvr_close(ctx); continue; }
+        if (quick && kind != RLVR_PREFER_DPO && kind != RLVR_PREFER_KTO) { rlvr_close(ctx); continue; }
         d.optim.lr = 4e-3f;
         rlvr_trainer *t = rlvr_trainer_open(m, &d);
         held_out_accuracy(start, m, means, &before);
@@ -275,7 +275,7 @@ static void test_learning(void)
         kinds++;
         rlvr_close(ctx);
     }
-    CHECK(kinds >= 3);
+    CHECK(kinds >= 2);
 }
 
 /* ---- nothing moves without a gradient; nothing is allocated after the first update ---- */
@@ -302,8 +302,15 @@ static void test_still(void)
 }
 
 #ifndef RLVR__SANITIZED      /* a sanitizer wants to see every free: then nothing is kept for later */
-typedef struct counter { int64_t calls; } counter;
-static void *count_alloc(void *user, void *p, size_t n) { (void)p; ((counter *)user)->calls++; return malloc(n); }
+typedef struct counter { int64_t calls, bytes; } counter;
+static void *count_alloc(void *user, void *p, size_t n)
+{
+    counter *c = (counter *)user;
+    (void)p;
+    c->calls++;
+    c->bytes += (int64_t)n;      /* blocks that are freed go back to the context, which asks for them once */
+    return malloc(n);
+}
 static void count_free(void *user, void *p) { (void)user; free(p); }
 
 static void test_allocations(void)
@@ -321,8 +328,10 @@ static void test_allocations(void)
     rlvr_trainer_desc td = description(RLVR_PREFER_KTO);
     rlvr_trainer *t = rlvr_trainer_open(m, &td);
     make_pairs(&p, 1);
+    int64_t opened = c.bytes;
     CHECK(rlvr_train_preferences(t, p.list, PAIRS, NULL) == RLVR_OK);
     int64_t after_first = c.calls;
+    CHECK_LE(c.bytes - opened, 4 * 96 * (int64_t)PAIRS + 8192);      /* what the plan has for it, with room for blocks' rounding */
     for (int i = 0; i < 5; i++) CHECK(rlvr_train_preferences(t, p.list, PAIRS - i, NULL) == RLVR_OK);
     CHECK_LE(c.calls, after_first);
     rlvr_close(ctx);
@@ -498,7 +507,7 @@ static double reward_of(rlvr_rollouts *r)
 static void test_best_learns(void)
 {
     static const rlvr_best_desc kinds[] = {{0, true, 0, false}, {-1, false, 0.75f, false}};      /* RAFT; expert iteration */
-    for (int k = 0; k < 2; k++) {
+    for (int k = quick; k < 2; k++) {
         rlvr_ctx *ctx = open_ctx(2);
         rlvr_model *m = small_model(ctx, true);
         rlvr_trainer_desc d;
