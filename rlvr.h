@@ -57,7 +57,7 @@
      8 SIMD and GEMM >>gemm            9 Ops >>ops                     10 JSON, tasks >>json
     11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer   13 Model >>model
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
-    17 Losses >>losses                18 Optimizer >>schedule          19 Trainer >>trainer
+    17 Losses >>losses >>preferences  18 Optimizer >>schedule          19 Trainer >>trainer >>preference-training
     20 Evaluation >>eval >>test-time >>contamination >>evaluate       21 Reports >>reports
     Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math (>>arith
     >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape,
@@ -570,6 +570,95 @@ RLVR_API float rlvr_adapt_kl(float coef, double kl, double target, double n, dou
 /* The entropy coefficient for the next step: up by delta while entropy is below target, else down, never below 0 (Skywork-OR1). */
 RLVR_API float rlvr_adapt_entropy(float coef, double entropy, double target, float delta);
 
+/* ---- preferences ---- */
+
+/* Losses on what is preferred and what is not. c, r: the scores of the chosen and the rejected completion of a prompt, a score
+   being logprob - ref_logprob of the whole completion, or of its tokens' mean; s: sigmoid, x = beta (c - r), a = beta c, b = beta r. */
+#define RLVR_PREFERENCES(X)                                                                        \
+    X(RLVR_PREFER_DPO,      "dpo")         /* -log s(x - gamma): Rafailov et al. 2023; gamma: Amini et al. 2024; smoothed: cDPO */ \
+    X(RLVR_PREFER_IPO,      "ipo")         /* (c - r - 1 / (2 beta))^2 of token means: Azar et al. 2024 */        \
+    X(RLVR_PREFER_ORPO,     "orpo")        /* -beta log s(log odds(c) - log odds(r)), and nll: Hong et al. 2024 */ \
+    X(RLVR_PREFER_SIMPO,    "simpo")       /* dpo of token means without a reference: Meng et al. 2024 */         \
+    X(RLVR_PREFER_KTO,      "kto")         /* of single ones: 1 - s(+-(beta score - beta z)): Ethayarajh et al. 2024 */ \
+    X(RLVR_PREFER_HINGE,    "hinge")       /* max(0, 1 - x): SLiC, Zhao et al. 2023 */                            \
+    X(RLVR_PREFER_ROBUST,   "robust")      /* dpo, unbiased where label_smoothing of the pairs are swapped: Chowdhury et al. 2024 */ \
+    X(RLVR_PREFER_EXO,      "exo")         /* KL((s(x), s(-x)) || (1 - e, e)), e: label_smoothing: Ji et al. 2024 */ \
+    X(RLVR_PREFER_NCA,      "nca")         /* -log s(a) - log s(-a) / 2 - log s(-b) / 2: Chen et al. 2024 */      \
+    X(RLVR_PREFER_BCO,      "bco")         /* -log s(a) - log s(-b): Jung et al. 2024, without its shift */       \
+    X(RLVR_PREFER_SPPO,     "sppo")        /* (c - 1 / (2 beta))^2 + (r + 1 / (2 beta))^2: Wu et al. 2024, hard */ \
+    X(RLVR_PREFER_APO_ZERO, "apo_zero")    /* 1 - s(a) + s(b): D'Oosterlinck et al. 2024 */                       \
+    X(RLVR_PREFER_APO_DOWN, "apo_down")    /* s(a) + 1 - s(x), likewise */                                        \
+    X(RLVR_PREFER_DISCOPOP, "discopop")    /* -(1 - m) log s(x) + m exp(-x), m = s(x / 0.05): Lu et al. 2024 */   \
+    X(RLVR_PREFER_IMPLICIT_PRM, "implicit_prm")    /* of single ones: cross-entropy of s(+-beta score): Yuan et al. 2024, PRIME */
+
+typedef enum rlvr_preference_kind {
+    RLVR_PREFER_NONE,
+#define RLVR__X(kind, name) kind,
+    RLVR_PREFERENCES(RLVR__X)
+#undef RLVR__X
+    RLVR_PREFER_COUNT
+} rlvr_preference_kind;
+
+/* A completion's score: the sum over its tokens or their mean. Default: the mean for ipo, orpo, simpo, else the sum. */
+typedef enum rlvr_score_length { RLVR_SCORE_DEFAULT, RLVR_SCORE_SUM, RLVR_SCORE_MEAN, RLVR_SCORE_COUNT } rlvr_score_length;
+
+typedef struct rlvr_preference_desc {
+    rlvr_preference_kind kind;
+    float beta;                          /* 0: 0.1; simpo 2, implicit_prm 0.05 */
+    float gamma;                         /* margin that x must have: dpo, simpo */
+    float label_smoothing;               /* share of pairs held to be the wrong way round: dpo, simpo, robust, exo (0: 0.001) */
+    rlvr_score_length length;
+    bool  precomputed_ref;               /* the preferences carry it: a trainer keeps no reference weights */
+    bool  no_reference;                  /* the score is logprob alone; dpo with it and nll_coef 1 is CPO (Xu et al. 2024) */
+    float nll_coef;                      /* adds -nll_coef times the mean logprob of chosen tokens (RPO, Pang et al. 2024); orpo: 0: 1 */
+    float desirable_weight, undesirable_weight;    /* of kto and implicit_prm; 0: 1 */
+    bool  zero_baseline;                 /* kto: z is 0 instead of the divergence on mismatched completions */
+} rlvr_preference_desc;
+
+/* Sequence-level arrays of n completions: of pair i, 2i is the chosen one and 2i + 1 the rejected one; kto and implicit_prm take
+   single ones with `desirable`. */
+typedef struct rlvr_preference_batch {
+    int n;
+    const double *logprob;               /* (n) sums over a completion's tokens */
+    const double *ref_logprob;           /* (n) the same of the reference model; NULL where there is none */
+    const int    *length;                /* (n) tokens */
+    const unsigned char *desirable;      /* (n) of kto and implicit_prm */
+    const double *mismatch_logprob, *mismatch_ref_logprob;    /* (n_mismatch) of kto: prompts with completions of other prompts */
+    int n_mismatch;
+    int64_t n_total, n_chosen_tokens_total;    /* of the whole batch, where this is a part of it; 0: of this call. kto's mismatched
+                                            ones are always the whole batch's */
+} rlvr_preference_batch;
+
+typedef struct rlvr_preference_stats {   /* means are over this call's completions */
+    double loss, preference_loss, nll;   /* nll: -mean logprob of chosen tokens, without its coefficient */
+    double reward_chosen, reward_rejected, margin;    /* rewards/chosen, /rejected, /margins */
+    double accuracy;                     /* rewards/accuracies: chosen above rejected; of single ones: on the right side of the baseline */
+    double logp_chosen, logp_rejected;   /* logps/chosen, logps/rejected: sums; orpo, simpo: token means */
+    double kl;                           /* kto: z, the baseline */
+    double log_odds_ratio, log_odds_chosen;    /* orpo: means of log s(.) and of the log odds ratio */
+    int    n_chosen, n_rejected;
+} rlvr_preference_stats;
+
+/* The loss, averaged over pairs (single ones), and dloss/dlogprob (n) of each completion's sum: that of each of its tokens. reward
+   (n) or NULL: beta times the score, which is a sum but for orpo and simpo (as TRL logs it). A non-finite input is
+   RLVR_ERROR_NUMERIC and writes zeros; fields that do not go together are RLVR_ERROR_ARGUMENT. */
+RLVR_API rlvr_result rlvr_preference_loss(const rlvr_preference_desc *d, const rlvr_preference_batch *b, double *dlogprob, double *reward,
+                                          rlvr_preference_stats *stats);
+/* What is wrong with the fields of d (b NULL: with those alone); NULL: nothing. Static text. */
+RLVR_API const char *rlvr_preference_problem(const rlvr_preference_desc *d, const rlvr_preference_batch *b);
+RLVR_API const char *rlvr_preference_name(rlvr_preference_kind kind);    /* NULL: there is none */
+RLVR_API rlvr_preference_kind rlvr_preference_find(const char *name);    /* RLVR_PREFER_NONE: there is none such */
+
+/* Token rewards of an implicit process reward model (Yuan et al. 2024): reward[i] = beta (logprob[i] - ref_logprob[i]), n of
+   them; beta 0: 0.05. The model is trained with RLVR_PREFER_IMPLICIT_PRM, right completions being the desirable ones. */
+RLVR_API void rlvr_implicit_reward(float beta, const float *logprob, const float *ref_logprob, int n, float *reward);
+/* PRIME's advantages (Cui et al. 2025) for `token_advantage`: from token i of a rollout on, the discounted sum of its token
+   rewards, each less the mean over the group's other rollouts of their mean token reward, plus its outcome less the mean of
+   theirs. n_groups groups of group_size rollouts, rollout s having tokens offset[s] .. offset[s+1]-1. outcome (rollouts) may
+   be NULL; not finite: that rollout is in no mean and has advantages of 0. gamma 0: 1. Groups without a second rollout: 0. */
+RLVR_API void rlvr_prime_advantage(int n_groups, int group_size, const int *offset, const float *token_reward, const float *outcome,
+                                   float gamma, float *advantage);
+
 /* ---- optimizer ---- */
 
 typedef enum rlvr_schedule { RLVR_LR_CONSTANT, RLVR_LR_COSINE, RLVR_LR_LINEAR } rlvr_schedule;
@@ -610,6 +699,8 @@ typedef struct rlvr_metrics {        /* names follow TRL's */
     bool    skipped;                 /* no signal, or a non-finite gradient: nothing was moved */
     int64_t n_skipped;
     int64_t n_held_out;              /* generated tasks passed over so far, because they are held out */
+    rlvr_preference_stats preference;    /* rlvr_train_preferences() */
+    int     n_selected;              /* rlvr_train_best(): rollouts that were learned */
 } rlvr_metrics;
 
 /* What to do about tasks of a list that the model already completes by heart, before any step: rlvr_known_by_heart(). A
@@ -632,6 +723,7 @@ typedef struct rlvr_trainer_desc {
     rlvr_advantage_desc advantage;
     rlvr_loss_desc loss;
     rlvr_optim_desc optim;
+    rlvr_preference_desc preference; /* of rlvr_train_preferences(); kind none: it is not called. prompts_per_step of them at once */
     int   epochs;                    /* passes over each batch of rollouts; 0: 1 */
     int   minibatches;               /* updates in each pass; 0: 1 */
     int   max_prompt_tokens;         /* 0: 256; a longer prompt is refused */
@@ -673,6 +765,52 @@ RLVR_API rlvr_result   rlvr_train_tokens(rlvr_trainer *t, const int *tokens, con
    (a sequence's first token has none: its weight is ignored) and writes each token's logprob. */
 RLVR_API rlvr_result   rlvr_grad_tokens(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq,
                                         const float *weight, float *logprob);
+
+/* ---- training on preferences and on chosen rollouts ---- */
+
+/* A prompt's tokens with a preferred completion and one that is not. Of kto and implicit_prm either may be missing (NULL, 0): each
+   that is there is an example of its own. */
+typedef struct rlvr_preference {
+    const int *prompt;    int n_prompt;
+    const int *chosen;    int n_chosen;
+    const int *rejected;  int n_rejected;
+    double ref_chosen, ref_rejected;     /* read with precomputed_ref: rlvr_preferences_reference() */
+    int64_t line;                        /* where it came from, for messages */
+} rlvr_preference;
+
+typedef struct rlvr_preferences rlvr_preferences;
+/* Lines {"prompt":"...","chosen":"...","rejected":"..."} or, for single ones, {"prompt":"...","completion":"...","label":true}.
+   "messages" may stand for "prompt", "raw":true leaves the chat template out, as in tasks. Completions get the model's ending
+   token. NULL on the first bad line (rlvr_last_error names file, line and fix). Lives in m's context until freed. */
+RLVR_API rlvr_preferences *rlvr_preferences_load_jsonl(rlvr_model *m, const char *path);
+RLVR_API int64_t rlvr_preferences_count(const rlvr_preferences *p);
+RLVR_API const rlvr_preference *rlvr_preferences_get(const rlvr_preferences *p, int64_t i);   /* an array of them from i on; lives in p */
+RLVR_API void    rlvr_preferences_free(rlvr_preferences *p);
+/* Fills out (n) with number first .. first + n - 1 of epochs that are shuffled anew each: a function of its arguments alone, so
+   that a resumed run goes on with what comes next (first: rlvr_trainer_steps() * n). The tokens stay p's. */
+RLVR_API void    rlvr_preferences_batch(const rlvr_preferences *p, uint64_t seed, int64_t first, int n, rlvr_preference *out);
+/* Preferences from graded rollouts: of each group the best against the worst, where they differ; with single, every graded rollout
+   by itself, a reward of at least 0.5 being desirable. Fills out (rlvr_rollouts_count()), returns how many. Tokens stay r's. */
+RLVR_API int     rlvr_preferences_from_rollouts(rlvr_rollouts *r, bool single, rlvr_preference *out);
+
+/* One update on n preferences by trainer_desc.preference. A prompt that neighbours share runs once; its tokens are not learned.
+   The reference is the model as it was when the trainer was opened, unless precomputed_ref. A loss without any gradient moves
+   nothing (metrics.skipped). */
+RLVR_API rlvr_result rlvr_train_preferences(rlvr_trainer *t, const rlvr_preference *p, int n, rlvr_metrics *m);
+/* Log-probabilities of n preferences' completions by m, into ref_chosen and ref_rejected. */
+RLVR_API rlvr_result rlvr_preferences_reference(rlvr_model *m, rlvr_preference *p, int n);
+
+/* Which graded rollouts rlvr_train_best() learns from. All zero: of each prompt the best one, if it is right (STaR, Zelikman et
+   al. 2022). per_prompt -1: all right ones (expert iteration); any: whatever the reward (RAFT, Dong et al. 2023). */
+typedef struct rlvr_best_desc {
+    int   per_prompt;                    /* 0: 1; -1: all that qualify. Of equal rewards the first */
+    bool  any;                           /* also those below min_reward */
+    float min_reward;                    /* 0: 0.5 */
+    bool  keep_equal;                    /* the same completion of a prompt counts each time it was drawn */
+} rlvr_best_desc;
+/* Supervised update (mean cross-entropy of completion tokens) on the best rollouts of each group. d NULL: all zero. No rollout that
+   qualifies moves nothing (metrics.skipped); metrics.n_selected counts them. r may be the trainer's own or of rlvr_sample(). */
+RLVR_API rlvr_result rlvr_train_best(rlvr_trainer *t, rlvr_rollouts *r, const rlvr_best_desc *d, rlvr_metrics *m);
 
 /* ---- evaluation ---- */
 
@@ -21637,6 +21775,411 @@ float rlvr_adapt_entropy(float coef, double entropy, double target, float delta)
 }
 
 /* ============================================================================================
+   17b. PREFERENCES                                                               >>preferences
+   ============================================================================================ */
+
+/* To add a loss: its row in RLVR_PREFERENCES, its function here, its row in the table below. */
+typedef struct rlvr__prefer_row rlvr__prefer_row;
+typedef struct rlvr__prefer {        /* a call's settings, defaults filled in */
+    const rlvr_preference_desc *d;
+    const rlvr__prefer_row *row;
+    double beta, gamma, smoothing, baseline;
+    bool mean, reference;
+} rlvr__prefer;
+
+/* The loss of a pair and its slopes by the two scores, or of a single completion (slope: chosen). */
+typedef struct rlvr__prefer_loss { double value, chosen, rejected; } rlvr__prefer_loss;
+typedef rlvr__prefer_loss (*rlvr__prefer_pair_fn)(const rlvr__prefer *p, double c, double r);
+typedef rlvr__prefer_loss (*rlvr__prefer_one_fn)(const rlvr__prefer *p, double score, bool desirable);
+
+static double rlvr__sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
+static double rlvr__log_sigmoid(double x) { return x >= 0 ? -log1p(exp(-x)) : x - log1p(exp(x)); }
+
+/* A loss of x = beta (c - r) - gamma alone. */
+static rlvr__prefer_loss rlvr__prefer_of_margin(const rlvr__prefer *p, double value, double slope)
+{
+    rlvr__prefer_loss l = {value, p->beta * slope, -p->beta * slope};
+    return l;
+}
+
+/* -(1 - e) log s(x) - e log s(-x): with e the chance that the label is wrong (cDPO). */
+static rlvr__prefer_loss rlvr__prefer_dpo(const rlvr__prefer *p, double c, double r)
+{
+    double x = p->beta * (c - r) - p->gamma, e = p->smoothing;
+    return rlvr__prefer_of_margin(p, -(1 - e) * rlvr__log_sigmoid(x) - e * rlvr__log_sigmoid(-x), rlvr__sigmoid(x) - (1 - e));
+}
+
+static rlvr__prefer_loss rlvr__prefer_ipo(const rlvr__prefer *p, double c, double r)
+{
+    double off = c - r - 1 / (2 * p->beta);
+    rlvr__prefer_loss l = {off * off, 2 * off, -2 * off};
+    return l;
+}
+
+/* Odds of a text: q / (1 - q) with q the geometric mean of its tokens' probabilities. At q = 1 they have no bound, so the mean
+   log-probability is held at -1e-6, its slope being the one there. */
+static double rlvr__prefer_log_odds(double mean, double *slope)
+{
+    double held = RLVR__MIN(mean, -1e-6);
+    *slope = -1 / expm1(held);
+    return held - log(-expm1(held));
+}
+
+static rlvr__prefer_loss rlvr__prefer_orpo(const rlvr__prefer *p, double c, double r)
+{
+    double slope_c, slope_r, x = rlvr__prefer_log_odds(c, &slope_c) - rlvr__prefer_log_odds(r, &slope_r), push = -p->beta * rlvr__sigmoid(-x);
+    rlvr__prefer_loss l = {-p->beta * rlvr__log_sigmoid(x), push * slope_c, -push * slope_r};
+    return l;
+}
+
+static rlvr__prefer_loss rlvr__prefer_hinge(const rlvr__prefer *p, double c, double r)
+{
+    double x = p->beta * (c - r);
+    return rlvr__prefer_of_margin(p, x < 1 ? 1 - x : 0, x < 1 ? -1 : 0);
+}
+
+/* (-(1 - e) log s(x) + e log s(-x)) / (1 - 2e). */
+static rlvr__prefer_loss rlvr__prefer_robust(const rlvr__prefer *p, double c, double r)
+{
+    double x = p->beta * (c - r), e = p->smoothing, share = 1 / (1 - 2 * e);
+    return rlvr__prefer_of_margin(p, share * (e * rlvr__log_sigmoid(-x) - (1 - e) * rlvr__log_sigmoid(x)),
+                                  -share * ((1 - e) * rlvr__sigmoid(-x) + e * rlvr__sigmoid(x)));
+}
+
+static rlvr__prefer_loss rlvr__prefer_exo(const rlvr__prefer *p, double c, double r)
+{
+    double x = p->beta * (c - r), e = p->smoothing, q = rlvr__sigmoid(x), other = rlvr__sigmoid(-x);
+    double of_q = rlvr__log_sigmoid(x) - log1p(-e), of_other = rlvr__log_sigmoid(-x) - log(e);
+    return rlvr__prefer_of_margin(p, q * of_q + other * of_other, q * other * (of_q - of_other));
+}
+
+static rlvr__prefer_loss rlvr__prefer_nca(const rlvr__prefer *p, double c, double r)
+{
+    double a = p->beta * c, b = p->beta * r;
+    rlvr__prefer_loss l = {-rlvr__log_sigmoid(a) - 0.5 * rlvr__log_sigmoid(-a) - 0.5 * rlvr__log_sigmoid(-b),
+                           p->beta * (0.5 * rlvr__sigmoid(a) - rlvr__sigmoid(-a)), 0.5 * p->beta * rlvr__sigmoid(b)};
+    return l;
+}
+
+static rlvr__prefer_loss rlvr__prefer_bco(const rlvr__prefer *p, double c, double r)
+{
+    double a = p->beta * c, b = p->beta * r;
+    rlvr__prefer_loss l = {-rlvr__log_sigmoid(a) - rlvr__log_sigmoid(-b), -p->beta * rlvr__sigmoid(-a), p->beta * rlvr__sigmoid(b)};
+    return l;
+}
+
+static rlvr__prefer_loss rlvr__prefer_sppo(const rlvr__prefer *p, double c, double r)
+{
+    double win = c - 0.5 / p->beta, lose = r + 0.5 / p->beta;
+    rlvr__prefer_loss l = {win * win + lose * lose, 2 * win, 2 * lose};
+    return l;
+}
+
+static double rlvr__sigmoid_slope(double x) { return rlvr__sigmoid(x) * rlvr__sigmoid(-x); }
+
+static rlvr__prefer_loss rlvr__prefer_apo_zero(const rlvr__prefer *p, double c, double r)
+{
+    double a = p->beta * c, b = p->beta * r;
+    rlvr__prefer_loss l = {rlvr__sigmoid(-a) + rlvr__sigmoid(b), -p->beta * rlvr__sigmoid_slope(a), p->beta * rlvr__sigmoid_slope(b)};
+    return l;
+}
+
+static rlvr__prefer_loss rlvr__prefer_apo_down(const rlvr__prefer *p, double c, double r)
+{
+    double a = p->beta * c, x = p->beta * (c - r), slope = p->beta * rlvr__sigmoid_slope(x);
+    rlvr__prefer_loss l = {rlvr__sigmoid(a) + rlvr__sigmoid(-x), p->beta * rlvr__sigmoid_slope(a) - slope, slope};
+    return l;
+}
+
+static rlvr__prefer_loss rlvr__prefer_discopop(const rlvr__prefer *p, double c, double r)
+{
+    double x = p->beta * (c - r), tau = 0.05, m = rlvr__sigmoid(x / tau), slope = rlvr__sigmoid_slope(x / tau) / tau, away = exp(-x);
+    return rlvr__prefer_of_margin(p, -(1 - m) * rlvr__log_sigmoid(x) + m * away,
+                                  -(1 - m) * rlvr__sigmoid(-x) + slope * (rlvr__log_sigmoid(x) + away) - m * away);
+}
+
+/* Weights of single completions by their label; 0 stands for 1. */
+static double rlvr__prefer_weight(const rlvr__prefer *p, bool desirable)
+{
+    float w = desirable ? p->d->desirable_weight : p->d->undesirable_weight;
+    return w == 0 ? 1 : (double)w;
+}
+
+/* Desirable: 1 - s(beta (score - z)); undesirable: 1 - s(beta (z - score)). Nothing goes through z. */
+static rlvr__prefer_loss rlvr__prefer_kto(const rlvr__prefer *p, double score, bool desirable)
+{
+    double sign = desirable ? 1 : -1, w = rlvr__prefer_weight(p, desirable), x = sign * p->beta * (score - p->baseline);
+    rlvr__prefer_loss l = {w * rlvr__sigmoid(-x), -w * sign * p->beta * rlvr__sigmoid_slope(x), 0};
+    return l;
+}
+
+static rlvr__prefer_loss rlvr__prefer_implicit_prm(const rlvr__prefer *p, double score, bool desirable)
+{
+    double sign = desirable ? 1 : -1, w = rlvr__prefer_weight(p, desirable), x = sign * p->beta * score;
+    rlvr__prefer_loss l = {-w * rlvr__log_sigmoid(x), -w * sign * p->beta * rlvr__sigmoid(-x), 0};
+    return l;
+}
+
+/* absolute: the loss looks at each score and not at their difference alone, so it means nothing without a reference. */
+struct rlvr__prefer_row {
+    rlvr_preference_kind kind;
+    rlvr__prefer_pair_fn pair;
+    rlvr__prefer_one_fn one;
+    double beta;
+    bool mean, reference, absolute, smooths;
+};
+
+static const rlvr__prefer_row rlvr__prefer_rows[] = {
+    /* kind                   pair                    one                        beta  mean   ref    abs    smooths */
+    {RLVR_PREFER_DPO,         rlvr__prefer_dpo,       NULL,                      0.1,  false, true,  false, true},
+    {RLVR_PREFER_IPO,         rlvr__prefer_ipo,       NULL,                      0.1,  true,  true,  false, false},
+    {RLVR_PREFER_ORPO,        rlvr__prefer_orpo,      NULL,                      0.1,  true,  false, false, false},
+    {RLVR_PREFER_SIMPO,       rlvr__prefer_dpo,       NULL,                      2.0,  true,  false, false, true},
+    {RLVR_PREFER_KTO,         NULL,                   rlvr__prefer_kto,          0.1,  false, true,  true,  false},
+    {RLVR_PREFER_HINGE,       rlvr__prefer_hinge,     NULL,                      0.1,  false, true,  false, false},
+    {RLVR_PREFER_ROBUST,      rlvr__prefer_robust,    NULL,                      0.1,  false, true,  false, true},
+    {RLVR_PREFER_EXO,         rlvr__prefer_exo,       NULL,                      0.1,  false, true,  false, true},
+    {RLVR_PREFER_NCA,         rlvr__prefer_nca,       NULL,                      0.1,  false, true,  true,  false},
+    {RLVR_PREFER_BCO,         rlvr__prefer_bco,       NULL,                      0.1,  false, true,  true,  false},
+    {RLVR_PREFER_SPPO,        rlvr__prefer_sppo,      NULL,                      0.1,  false, true,  true,  false},
+    {RLVR_PREFER_APO_ZERO,    rlvr__prefer_apo_zero,  NULL,                      0.1,  false, true,  true,  false},
+    {RLVR_PREFER_APO_DOWN,    rlvr__prefer_apo_down,  NULL,                      0.1,  false, true,  true,  false},
+    {RLVR_PREFER_DISCOPOP,    rlvr__prefer_discopop,  NULL,                      0.1,  false, true,  false, false},
+    {RLVR_PREFER_IMPLICIT_PRM, NULL,                  rlvr__prefer_implicit_prm, 0.05, false, true,  true,  false},
+};
+
+static const rlvr__prefer_row *rlvr__prefer_row_of(rlvr_preference_kind kind)
+{
+    for (size_t i = 0; i < sizeof rlvr__prefer_rows / sizeof *rlvr__prefer_rows; i++)
+        if (rlvr__prefer_rows[i].kind == kind) return &rlvr__prefer_rows[i];
+    return NULL;
+}
+
+static bool rlvr__prefer_needs_reference(const rlvr_preference_desc *d)
+{
+    const rlvr__prefer_row *row = rlvr__prefer_row_of(d->kind);
+    return row && row->reference && !d->no_reference;
+}
+
+/* kto and implicit_prm take completions one by one. */
+static bool rlvr__prefer_is_single(const rlvr_preference_desc *d)
+{
+    const rlvr__prefer_row *row = rlvr__prefer_row_of(d->kind);
+    return row && row->one;
+}
+
+const char *rlvr_preference_name(rlvr_preference_kind kind)
+{
+    static const char *const name[] = {
+        NULL,
+#define RLVR__X(kind, name) name,
+        RLVR_PREFERENCES(RLVR__X)
+#undef RLVR__X
+    };
+    return (unsigned)kind < RLVR_PREFER_COUNT ? name[kind] : NULL;
+}
+
+rlvr_preference_kind rlvr_preference_find(const char *name)
+{
+    for (int k = 1; name && k < RLVR_PREFER_COUNT; k++)
+        if (!strcmp(rlvr_preference_name((rlvr_preference_kind)k), name)) return (rlvr_preference_kind)k;
+    return RLVR_PREFER_NONE;
+}
+
+static rlvr__prefer rlvr__prefer_settings(const rlvr_preference_desc *d)
+{
+    rlvr__prefer p;
+    memset(&p, 0, sizeof p);
+    p.d = d;
+    p.row = rlvr__prefer_row_of(d->kind);
+    p.beta = d->beta == 0 ? p.row->beta : (double)d->beta;
+    p.gamma = (double)d->gamma;
+    p.smoothing = d->kind == RLVR_PREFER_EXO && d->label_smoothing == 0 ? 1e-3 : (double)d->label_smoothing;
+    p.mean = d->length == RLVR_SCORE_MEAN || (d->length == RLVR_SCORE_DEFAULT && p.row->mean);
+    p.reference = rlvr__prefer_needs_reference(d);
+    return p;
+}
+
+const char *rlvr_preference_problem(const rlvr_preference_desc *d, const rlvr_preference_batch *b)
+{
+    const rlvr__prefer_row *row = rlvr__prefer_row_of(d->kind);
+    bool margin = d->kind == RLVR_PREFER_DPO || d->kind == RLVR_PREFER_SIMPO;
+    if (!row) return "kind is no preference loss";
+    if ((unsigned)d->length >= RLVR_SCORE_COUNT) return "length is none there is";
+    if (!(d->beta >= 0) || !rlvr__finite((double)d->beta)) return "beta must be above 0";
+    if (d->gamma != 0 && !margin) return "gamma is the margin of dpo and simpo; this loss has none";
+    if (!rlvr__finite((double)d->gamma)) return "gamma is not finite";
+    if (d->label_smoothing != 0 && !row->smooths) return "label_smoothing goes with dpo, simpo, robust and exo";
+    if (!(d->label_smoothing >= 0) || !(d->label_smoothing < 0.5f))
+        return "label_smoothing must be below 0.5: at half of the labels wrong there is nothing to learn";
+    if (d->length == RLVR_SCORE_SUM && !row->reference)
+        return "orpo and simpo are losses of token means; without a reference, sums would only measure length";
+    if (d->length == RLVR_SCORE_MEAN && d->kind == RLVR_PREFER_IMPLICIT_PRM) return "implicit_prm sums its token rewards; length mean does not go with it";
+    if (d->no_reference && row->absolute) return "no_reference leaves this loss without a zero to compare each completion with; it goes with losses of the difference";
+    if (d->no_reference && d->precomputed_ref) return "no_reference and precomputed_ref exclude each other";
+    if (d->precomputed_ref && !row->reference) return "precomputed_ref: orpo and simpo have no reference";
+    if (!(d->nll_coef >= 0) && d->kind != RLVR_PREFER_ORPO) return "nll_coef must not be below 0";
+    if (!rlvr__finite((double)d->nll_coef)) return "nll_coef is not finite";
+    if (d->nll_coef > 0 && row->one) return "nll_coef goes with pairs; rlvr_train_tokens() learns single completions";
+    if ((d->desirable_weight != 0 || d->undesirable_weight != 0) && !row->one) return "desirable_weight and undesirable_weight go with kto and implicit_prm";
+    if (!(d->desirable_weight >= 0) || !(d->undesirable_weight >= 0)) return "desirable_weight and undesirable_weight must be above 0";
+    if (d->zero_baseline && d->kind != RLVR_PREFER_KTO) return "zero_baseline goes with kto; no other loss has a baseline";
+    if (d->kind == RLVR_PREFER_KTO && d->precomputed_ref && !d->zero_baseline)
+        return "kto's baseline is of completions that each update mismatches anew: with precomputed_ref set zero_baseline";
+    if (!b) return NULL;
+    if (b->n < 0) return "n is below 0";
+    if (!b->logprob || !b->length) return "logprob or length is missing";
+    if (!row->one && b->n % 2) return "n is odd; pairs are chosen, rejected, chosen, rejected";
+    if (rlvr__prefer_needs_reference(d) && !b->ref_logprob) return "ref_logprob is missing; or set no_reference";
+    if (row->one && !b->desirable) return "desirable is missing";
+    if (d->kind == RLVR_PREFER_KTO && !d->zero_baseline && (b->n_mismatch < 1 || !b->mismatch_logprob || !b->mismatch_ref_logprob))
+        return "kto needs mismatch_logprob and mismatch_ref_logprob for its baseline; or set zero_baseline";
+    for (int i = 0; i < b->n; i++)
+        if (b->length[i] < 1) return "length: every completion needs a token";
+    return NULL;
+}
+
+/* ---- the loss of a batch ---- */
+
+typedef struct rlvr__prefer_sums { rlvr_preference_stats *stats; double share, nll_share; int right; } rlvr__prefer_sums;
+
+static double rlvr__prefer_score(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, bool mean)
+{
+    double s = b->logprob[i] - (p->reference ? b->ref_logprob[i] : 0);
+    return mean ? s / b->length[i] : s;
+}
+
+/* What is measured of completion i. Returns its reward. */
+static double rlvr__prefer_measure(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, bool chosen, double *reward, rlvr_preference_stats *s)
+{
+    double own = p->beta * rlvr__prefer_score(p, b, i, !p->row->reference), logp = b->logprob[i] / (p->row->reference ? 1 : b->length[i]);
+    if (reward) reward[i] = own;
+    *(chosen ? &s->reward_chosen : &s->reward_rejected) += own;
+    *(chosen ? &s->logp_chosen : &s->logp_rejected) += logp;
+    *(chosen ? &s->n_chosen : &s->n_rejected) += 1;
+    return own;
+}
+
+static bool rlvr__prefer_pair(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, double *dlogprob, double *reward, rlvr__prefer_sums *sums)
+{
+    rlvr_preference_stats *s = sums->stats;
+    double c = rlvr__prefer_score(p, b, i, p->mean), r = rlvr__prefer_score(p, b, i + 1, p->mean), slope;
+    rlvr__prefer_loss l = p->row->pair(p, c, r);
+    double nll = p->d->kind == RLVR_PREFER_ORPO && p->d->nll_coef == 0 ? 1 : RLVR__MAX(0, (double)p->d->nll_coef);
+    s->preference_loss += sums->share * l.value;
+    s->nll -= sums->nll_share * b->logprob[i];
+    s->loss += sums->share * l.value - nll * sums->nll_share * b->logprob[i];
+    dlogprob[i] = sums->share * l.chosen / (p->mean ? b->length[i] : 1) - nll * sums->nll_share;
+    dlogprob[i + 1] = sums->share * l.rejected / (p->mean ? b->length[i + 1] : 1);
+    sums->right += rlvr__prefer_measure(p, b, i, true, reward, s) > rlvr__prefer_measure(p, b, i + 1, false, reward, s);
+    if (p->d->kind == RLVR_PREFER_ORPO) {
+        double odds = rlvr__prefer_log_odds(c, &slope) - rlvr__prefer_log_odds(r, &slope);
+        s->log_odds_chosen += odds;
+        s->log_odds_ratio += rlvr__log_sigmoid(odds);
+    }
+    return rlvr__finite(c) && rlvr__finite(r) && rlvr__finite(l.value) && rlvr__finite(dlogprob[i]) && rlvr__finite(dlogprob[i + 1]);
+}
+
+static bool rlvr__prefer_one(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, double *dlogprob, double *reward, rlvr__prefer_sums *sums)
+{
+    bool desirable = b->desirable[i] != 0;
+    double score = rlvr__prefer_score(p, b, i, p->mean);
+    rlvr__prefer_loss l = p->row->one(p, score, desirable);
+    sums->stats->preference_loss += sums->share * l.value;
+    sums->stats->loss += sums->share * l.value;
+    dlogprob[i] = sums->share * l.chosen / (p->mean ? b->length[i] : 1);
+    rlvr__prefer_measure(p, b, i, desirable, reward, sums->stats);
+    sums->right += desirable ? score > p->baseline : score < p->baseline;
+    return rlvr__finite(score) && rlvr__finite(l.value) && rlvr__finite(dlogprob[i]);
+}
+
+/* kto's z: the divergence from the reference where a prompt got the completion of another one, never below 0. */
+static double rlvr__prefer_baseline(const rlvr__prefer *p, const rlvr_preference_batch *b)
+{
+    double sum = 0;
+    if (p->d->kind != RLVR_PREFER_KTO || p->d->zero_baseline) return 0;
+    for (int i = 0; i < b->n_mismatch; i++) sum += b->mismatch_logprob[i] - b->mismatch_ref_logprob[i];
+    return rlvr__finite(sum) ? RLVR__MAX(0.0, sum / b->n_mismatch) : sum;
+}
+
+rlvr_result rlvr_preference_loss(const rlvr_preference_desc *d, const rlvr_preference_batch *b, double *dlogprob, double *reward,
+                                 rlvr_preference_stats *stats)
+{
+    rlvr_preference_stats local, *s = stats ? stats : &local;
+    rlvr__prefer_sums sums = {s, 0, 0, 0};
+    memset(s, 0, sizeof *s);
+    for (int i = 0; i < b->n; i++) dlogprob[i] = 0;
+    if (rlvr_preference_problem(d, b)) return RLVR_ERROR_ARGUMENT;
+    if (b->n == 0) return RLVR_OK;
+    rlvr__prefer p = rlvr__prefer_settings(d);
+    int step = p.row->one ? 1 : 2, n = b->n / step;
+    int64_t tokens = 0;
+    bool ok = true;
+    for (int i = 0; i < b->n && step == 2; i += 2) tokens += b->length[i];
+    p.baseline = s->kl = rlvr__prefer_baseline(&p, b);
+    ok = rlvr__finite(p.baseline);
+    sums.share = 1.0 / (double)(b->n_total > 0 ? b->n_total / step : n);
+    sums.nll_share = step == 2 ? 1.0 / (double)(b->n_chosen_tokens_total > 0 ? b->n_chosen_tokens_total : tokens) : 0;
+    for (int i = 0; i < b->n && ok; i += step)
+        ok = step == 2 ? rlvr__prefer_pair(&p, b, i, dlogprob, reward, &sums) : rlvr__prefer_one(&p, b, i, dlogprob, reward, &sums);
+    if (!ok) {
+        memset(s, 0, sizeof *s);
+        for (int i = 0; i < b->n; i++) dlogprob[i] = 0;
+        for (int i = 0; i < b->n && reward; i++) reward[i] = 0;
+        return RLVR_ERROR_NUMERIC;
+    }
+    s->reward_chosen /= RLVR__MAX(1, s->n_chosen);
+    s->reward_rejected /= RLVR__MAX(1, s->n_rejected);
+    s->logp_chosen /= RLVR__MAX(1, s->n_chosen);
+    s->logp_rejected /= RLVR__MAX(1, s->n_rejected);
+    s->log_odds_chosen /= n;
+    s->log_odds_ratio /= n;
+    s->accuracy = (double)sums.right / n;
+    s->margin = s->n_chosen && s->n_rejected ? s->reward_chosen - s->reward_rejected : 0;
+    return RLVR_OK;
+}
+
+/* ---- implicit process rewards ---- */
+
+void rlvr_implicit_reward(float beta, const float *logprob, const float *ref_logprob, int n, float *reward)
+{
+    double b = beta == 0 ? (double)0.05f : (double)beta;
+    for (int i = 0; i < n; i++) reward[i] = (float)(b * ((double)logprob[i] - (double)ref_logprob[i]));
+}
+
+static bool rlvr__prime_in(const int *offset, const float *outcome, int s)
+{
+    return offset[s + 1] > offset[s] && (!outcome || rlvr__finite((double)outcome[s]));
+}
+
+/* The baselines are sums over the other rollouts themselves, not the whole sum less the own part: so equal rewards give exactly
+   0 where the mean of equal numbers is exact. */
+void rlvr_prime_advantage(int n_groups, int group_size, const int *offset, const float *token_reward, const float *outcome, float gamma,
+                          float *advantage)
+{
+    double discount = gamma == 0 ? 1 : (double)gamma;
+    for (int s = 0; s < n_groups * group_size; s++) {
+        int first = s / group_size * group_size, others = 0;
+        double process = 0, result = 0, sum = 0;
+        bool equal = true;
+        for (int o = first; o < first + group_size; o++) {
+            double mean = 0;
+            if (o == s || !rlvr__prime_in(offset, outcome, o)) continue;
+            for (int i = offset[o]; i < offset[o + 1]; i++) mean += (double)token_reward[i];
+            process += mean / (offset[o + 1] - offset[o]);
+            if (outcome) { result += (double)outcome[o]; equal &= outcome[o] == outcome[s]; }
+            others++;
+        }
+        bool in = others > 0 && rlvr__prime_in(offset, outcome, s);
+        double own = in && outcome && !equal ? (double)outcome[s] - result / others : 0;
+        for (int i = offset[s + 1] - 1; i >= offset[s]; i--) {
+            sum = in ? (double)token_reward[i] - process / others + discount * sum : 0;
+            advantage[i] = (float)(sum + own);
+        }
+    }
+}
+
+/* ============================================================================================
    18. OPTIMIZER SCHEDULE                                                           >>schedule
    ============================================================================================ */
 
@@ -21711,6 +22254,13 @@ struct rlvr_trainer {
     unsigned char *mask, *right;                   /* right: (rollouts) */
     float *token_weight, *token_logprob;           /* of rlvr_train_tokens() */
     int64_t cap_token_weight, cap_token_logprob;
+    /* completions of rlvr_train_preferences() and rlvr_train_best(): each one's text, weight, and sums of log-probabilities */
+    struct rlvr__given *given;
+    double *given_sum;
+    float  *given_weight;
+    int    *given_length;
+    unsigned char *given_label;
+    int64_t cap_given, cap_given_sum, cap_given_weight, cap_given_length, cap_given_label;
     /* everything that a checkpoint holds besides weights and moments */
     int64_t step, updates, num_tokens, n_skipped, cursor, n_held_out;
     int64_t log_bytes[2];                          /* lengths of metrics.jsonl and completions.jsonl at the last step's end */
@@ -22035,7 +22585,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         end = whole ? last : rlvr__micro_end(t, from, last);
         rlvr__forest_groups(t, from, end, decoded && whole);
         if (!t->forest.n_targets) continue;
-        if (t->reference) {
+        if (t->desc.loss.kl_coef != 0) {
             float *policy_weights = t->m->weights;
             t->m->weights = t->reference;
             rlvr__forest_forward(t);
@@ -22326,6 +22876,8 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
     if (!problem && d->loss.correction != RLVR_IS_NONE) problem = "correction is for rollouts of another policy; the trainer's are its own";
     if (!problem && d->advantage.kind == RLVR_ADV_REMAX && !d->advantage.fn) problem = "advantage remax needs greedy completions, which the trainer does not make";
     if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.loss: %s", problem);
+    problem = d->preference.kind ? rlvr_preference_problem(&d->preference, NULL) : NULL;
+    if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.preference: %s", problem);
     if (d->tasks && d->task_fn) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc: set tasks or task_fn, not both");
     if (d->tasks && rlvr_tasks_count(d->tasks) == 0) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.tasks: the list is empty");
     if ((d->tasks || d->task_fn) && rlvr__reward_desc_check(ctx, "rlvr_trainer_desc", &d->reward) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
@@ -22342,6 +22894,11 @@ typedef struct rlvr__sizes {
     bool sampling;                        /* it samples at all */
     int64_t decode_slots, decode_rows, train_slots, train_rows, max_context, head_rows, rollouts, tokens, group_rows, judge_bytes;
 } rlvr__sizes;
+
+static bool rlvr__keeps_reference(const rlvr_trainer_desc *d)
+{
+    return d->loss.kl_coef != 0 || (rlvr__prefer_needs_reference(&d->preference) && !d->preference.precomputed_ref);
+}
 
 static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory *p)
 {
@@ -22361,11 +22918,12 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
     p->weights = floats + (int64_t)m->info.n_ctx * m->info.head_dim * (int64_t)sizeof(float);
     p->gradients = floats;
     p->optimizer = 2 * floats;
-    p->reference = t->desc.loss.kl_coef != 0 ? floats : 0;
+    p->reference = rlvr__keeps_reference(&t->desc) ? floats : 0;
     p->kv_cache = kv;
     p->activations = act;
     p->scratch = scratch + g.bytes + z->tokens * 52 + (z->rollouts + 64) * (z->max_context * 8 + 256) + z->judge_bytes;
     if (t->desc.held_out) p->scratch += rlvr_tasks_count(t->desc.held_out) * 32 + 65536;
+    if (t->desc.preference.kind) p->scratch += 4 * (int64_t)t->desc.prompts_per_step * 96 + 4 * z->train_slots;
     p->total = p->weights + p->gradients + p->optimizer + p->reference + p->kv_cache + p->activations + p->scratch;
     p->limit = t->desc.memory_limit;
     return p->total <= p->limit ? RLVR_OK : RLVR_ERROR_MEMORY;
@@ -22463,7 +23021,7 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     int64_t rows = t->plan.one_forward ? z->decode_slots : z->train_slots;
     int64_t targets = RLVR__MAX(z->tokens, rows), lists = (z->rollouts + t->desc.prompts_per_step + 1) * z->max_context;
     rlvr_result r = RLVR_OK;
-    if (!z->sampling) lists = rows;
+    if (!z->sampling) lists = 2 * rows;
     if (z->sampling) r = rlvr__store_init(&t->store, m, z->decode_slots, z->decode_rows, z->max_context, z->head_rows, t->plan.one_forward, false);
     if (r == RLVR_OK && !t->plan.one_forward)
         r = rlvr__store_init(&t->train, m, z->train_slots, z->train_rows, z->max_context, z->head_rows, true, false);
@@ -22477,7 +23035,7 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     t->target_logprob = RLVR__NEW(ctx, float, targets);
     t->row_entropy = RLVR__NEW(ctx, float, targets);
     if (!t->dist || !t->target_value || !t->target_logprob || !t->row_entropy) return RLVR_ERROR_MEMORY;
-    if (t->desc.loss.kl_coef != 0) {
+    if (rlvr__keeps_reference(&t->desc)) {
         if (!(t->reference = RLVR__NEW(ctx, float, m->n_floats))) return RLVR_ERROR_MEMORY;
         memcpy(t->reference, m->weights, (size_t)m->n_floats * sizeof(float));
     }
@@ -22586,7 +23144,8 @@ void rlvr_trainer_close(rlvr_trainer *t)
         rlvr__free(ctx, t->trained[b].moment2);
     }
     void *arrays[] = {t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
-                      t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->token_weight, t->token_logprob};
+                      t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->token_weight, t->token_logprob,
+                      t->given, t->given_sum, t->given_weight, t->given_length, t->given_label};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(ctx, arrays[i]);
     rlvr__free(ctx, t);
 }
@@ -22619,6 +23178,18 @@ static rlvr_result rlvr__log_write(rlvr_trainer *t, int i, const rlvr__buf *b)
     return RLVR_OK;
 }
 
+static void rlvr__put_preference(rlvr__buf *b, const rlvr_preference_stats *s)
+{
+    struct { const char *name; double value; } field[] = {
+        {"rewards/chosen", s->reward_chosen}, {"rewards/rejected", s->reward_rejected}, {"rewards/accuracies", s->accuracy},
+        {"rewards/margins", s->margin}, {"logps/chosen", s->logp_chosen}, {"logps/rejected", s->logp_rejected}, {"nll_loss", s->nll},
+        {"kl", s->kl}, {"log_odds_ratio", s->log_odds_ratio}, {"log_odds_chosen", s->log_odds_chosen}};
+    for (size_t i = 0; i < sizeof field / sizeof *field && s->n_chosen + s->n_rejected > 0; i++) {
+        rlvr__buf_addf(b, ",\"%s\":", field[i].name);
+        rlvr__json_put_digits(b, field[i].value, 9);
+    }
+}
+
 static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts)
 {
     struct { const char *name; double value; } field[] = {
@@ -22647,6 +23218,8 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
             rlvr__json_put_digits(b, of[i].value, 9);
         }
     }
+    rlvr__put_preference(b, &m->preference);
+    if (m->n_selected) rlvr__buf_addf(b, ",\"best/n_selected\":%d", m->n_selected);
     if (m->judge_tokens) rlvr__buf_addf(b, ",\"judge/num_tokens\":%lld", (long long)m->judge_tokens);
     if (m->n_held_out) rlvr__buf_addf(b, ",\"held_out\":%lld", (long long)m->n_held_out);
     rlvr__buf_addf(b, "}\n");
@@ -22805,6 +23378,504 @@ rlvr_result rlvr_trainer_resume(rlvr_trainer *t, const char *path)
                            strerror(errno));
     return r;
 }
+/* ============================================================================================
+   19b. TRAINING ON PREFERENCES                                              >>preference-training
+   ============================================================================================ */
+
+/* Given completions: of preferences, and the best of rollouts. Their loss gives every token of a completion the same weight, so a
+   completion is one number on the way in (weight) and one on the way out (sum of its log-probabilities). */
+typedef struct rlvr__given {
+    const int *prompt, *tokens;
+    int n_prompt, n_tokens;
+    int64_t line;                        /* for messages */
+    const char *name;                    /* "chosen", "rejected", "completion" */
+} rlvr__given;
+
+static bool rlvr__given_same_prompt(const rlvr__given *a, const rlvr__given *b)
+{
+    if (a->n_prompt != b->n_prompt) return false;
+    return a->prompt == b->prompt || !memcmp(a->prompt, b->prompt, (size_t)a->n_prompt * sizeof(int));
+}
+
+/* A completion must fit one pass by itself, with its prompt. */
+static rlvr_result rlvr__given_check(rlvr_trainer *t, const rlvr__given *g)
+{
+    int64_t rows = (int64_t)g->n_prompt + g->n_tokens - 1, most = RLVR__MIN((int64_t)t->m->info.n_ctx, rlvr__train_store(t)->n_slots);
+    if (g->n_prompt < 1 || g->n_tokens < 1)
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "preference of line %lld: %s has %d tokens, its prompt %d; both need one at least",
+                          (long long)g->line, g->name, g->n_tokens, g->n_prompt);
+    if (rows > most || rows + g->n_prompt > t->forest.cap_lists)
+        return rlvr__fail(t->ctx, RLVR_ERROR_CONTEXT, "preference of line %lld: prompt and %s have %lld tokens; one pass takes %lld (micro_tokens, n_ctx); "
+                          "shorten them", (long long)g->line, g->name, (long long)rows + 1, (long long)most + 1);
+    for (int part = 0; part < 2; part++)
+        for (int i = 0; i < (part ? g->n_tokens : g->n_prompt); i++) {
+            int token = part ? g->tokens[i] : g->prompt[i];
+            if (token < 0 || token >= t->m->info.n_vocab)
+                return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "preference of line %lld: token %d of its %s is not in the vocabulary",
+                                  (long long)g->line, token, part ? g->name : "prompt");
+        }
+    return RLVR_OK;
+}
+
+/* Packs completions [first, end) of one prompt: the prompt's rows, the first tokens (drawn from its last row), then each one's own. */
+static void rlvr__forest_given_group(rlvr__forest *p, const rlvr__given *g, int first, int end)
+{
+    int n_prompt = g[first].n_prompt;
+    p->tree_begin[p->n_trees++] = (int)p->n_rows;
+    int *prompt = rlvr__forest_list(p, NULL, 0, n_prompt);
+    for (int k = 0; k < n_prompt; k++) rlvr__forest_row(p, prompt, k, g[first].prompt[k], -1);
+    for (int i = first; i < end; i++) rlvr__forest_target(p, prompt[n_prompt - 1], 0, g[i].tokens[0], i);
+    for (int i = first; i < end; i++) {
+        if (g[i].n_tokens < 2) continue;
+        int *list = rlvr__forest_list(p, prompt, n_prompt, g[i].n_tokens - 1);
+        for (int k = 0; k + 1 < g[i].n_tokens; k++) {
+            rlvr__forest_row(p, list, n_prompt + k, g[i].tokens[k], -1);
+            rlvr__forest_target(p, list[n_prompt + k], k + 1, g[i].tokens[k + 1], i);
+        }
+    }
+}
+
+/* Packs completions from `first` on while they fit one pass; neighbours with one prompt share its rows. Returns the next one. */
+static int rlvr__forest_given(rlvr_trainer *t, const rlvr__given *g, int first, int n)
+{
+    rlvr__forest *p = &t->forest;
+    int64_t room = rlvr__train_store(t)->n_slots, rows = 0, lists = 0, targets = 0;
+    int at = first, end;
+    rlvr__forest_reset(p);
+    for (; at < n; at = end) {
+        for (end = at; end < n; end++) {
+            bool fresh = end == at;
+            if (!fresh && !rlvr__given_same_prompt(&g[at], &g[end])) break;
+            int64_t more = g[end].n_tokens - 1, head = fresh ? g[end].n_prompt : 0, list = more ? g[end].n_prompt + more : 0;
+            if (rows + head + more > room || lists + head + list > p->cap_lists || targets + g[end].n_tokens > p->cap_targets) break;
+            rows += head + more;
+            lists += head + list;
+            targets += g[end].n_tokens;
+        }
+        if (end == at) break;
+        rlvr__forest_given_group(p, g, at, end);
+    }
+    p->tree_begin[p->n_trees] = (int)p->n_rows;
+    return at;
+}
+
+static void rlvr__given_policy(rlvr__policy *policy)
+{
+    memset(policy, 0, sizeof *policy);
+    rlvr__sampling_defaults(&policy->sampling);
+}
+
+/* Pass by pass: forward; sums of log-probabilities, where wanted; with weight also the gradient of sum_i weight[i] sum[i]. Returns
+   whether one pass took them all, whose activations are then still there. */
+static bool rlvr__given_pass(rlvr_trainer *t, const rlvr__given *g, int n, const float *weight, double *sum)
+{
+    rlvr__policy policy;
+    bool one = true;
+    rlvr__given_policy(&policy);
+    for (int i = 0; i < n && sum; i++) sum[i] = 0;
+    for (int at = 0; at < n;) {
+        one = at == 0;
+        at = rlvr__forest_given(t, g, at, n);
+        rlvr__forest_forward(t);
+        if (sum) {
+            rlvr__head h = rlvr__forest_head(&t->forest);
+            rlvr__head_logprobs(rlvr__train_store(t), &h, &policy, t->dist, t->target_value, NULL);
+            for (int64_t i = 0; i < t->forest.n_targets; i++) sum[t->forest.source[i]] += (double)t->target_value[i];
+        }
+        if (weight) rlvr__forest_backward(t, &policy, weight, NULL, false, NULL);
+    }
+    return one;
+}
+
+/* The gradient alone, where all are still packed and their activations there (forwarded), else with another forward. */
+static void rlvr__given_gradient(rlvr_trainer *t, const rlvr__given *g, int n, const float *weight, bool forwarded)
+{
+    rlvr__policy policy;
+    rlvr__given_policy(&policy);
+    rlvr__zero_gradients(t);
+    if (forwarded) rlvr__forest_backward(t, &policy, weight, NULL, false, NULL);
+    else rlvr__given_pass(t, g, n, weight, NULL);
+}
+
+/* The sums by the reference model, whose weights take the policy's place for the pass. */
+static void rlvr__given_reference(rlvr_trainer *t, const rlvr__given *g, int n, double *sum)
+{
+    float *policy_weights = t->m->weights;
+    t->m->weights = t->reference;
+    rlvr__given_pass(t, g, n, NULL, sum);
+    t->m->weights = policy_weights;
+}
+
+static bool rlvr__given_reserve(rlvr_trainer *t, int64_t n)
+{
+    return RLVR__RESERVE(t, given, cap_given, n) && RLVR__RESERVE(t, given_sum, cap_given_sum, 3 * n) && RLVR__RESERVE(t, given_length, cap_given_length, n) &&
+           RLVR__RESERVE(t, given_weight, cap_given_weight, n) && RLVR__RESERVE(t, given_label, cap_given_label, n);
+}
+
+/* The update itself, its end and its line in the log; nothing moves where no weight differs from 0. */
+static rlvr_result rlvr__given_apply(rlvr_trainer *t, int n, bool forwarded, double start, rlvr_metrics *m)
+{
+    bool any = false;
+    for (int i = 0; i < n; i++) any |= t->given_weight[i] != 0;
+    if (any) {
+        rlvr__given_gradient(t, t->given, n, t->given_weight, forwarded);
+        rlvr__apply(t, m);
+    } else {
+        m->skipped = true;
+        t->n_skipped++;
+        m->learning_rate = (double)rlvr_learning_rate(&t->desc.optim, t->updates);
+    }
+    for (int i = 0; i < n; i++)
+        t->num_tokens += t->given[i].n_tokens + (i && rlvr__given_same_prompt(&t->given[i - 1], &t->given[i]) ? 0 : t->given[i].n_prompt);
+    m->step = ++t->step;
+    m->num_tokens = t->num_tokens;
+    m->n_skipped = t->n_skipped;
+    m->step_time = m->train_time = rlvr__now() - start;
+    rlvr_result r = rlvr__log_step(t, m);
+    if (r == RLVR_OK && t->desc.out_dir && t->desc.save_every && t->step % t->desc.save_every == 0) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s/checkpoint", t->desc.out_dir);
+        r = rlvr_trainer_save(t, path);
+    }
+    return r;
+}
+
+/* ---- preferences ---- */
+
+static void rlvr__given_add(rlvr_trainer *t, int *n, const rlvr_preference *p, bool chosen, const char *name)
+{
+    rlvr__given *g = &t->given[*n];
+    g->prompt = p->prompt;
+    g->n_prompt = p->n_prompt;
+    g->tokens = chosen ? p->chosen : p->rejected;
+    g->n_tokens = chosen ? p->n_chosen : p->n_rejected;
+    g->line = p->line;
+    g->name = name;
+    t->given_label[*n] = chosen;
+    t->given_length[*n] = g->n_tokens;
+    t->given_sum[(*n)++] = chosen ? p->ref_chosen : p->ref_rejected;      /* until the reference's place is known */
+}
+
+/* The completions of n preferences in their order. Returns how many, or -1. */
+static int rlvr__given_of(rlvr_trainer *t, const rlvr_preference *p, int n, bool single)
+{
+    int count = 0;
+    for (int i = 0; i < n; i++)
+        for (int side = 0; side < 2; side++) {
+            if (single && (side ? !p[i].n_rejected : !p[i].n_chosen)) continue;
+            rlvr__given_add(t, &count, &p[i], !side, side ? "rejected" : "chosen");
+            if (rlvr__given_check(t, &t->given[count - 1]) != RLVR_OK) return -1;
+        }
+    return count;
+}
+
+/* Behind the n completions, for each one its prompt with the completion of the nearest one before it that has another prompt
+   (round the batch): of kto's baseline. */
+static rlvr_result rlvr__given_mismatch(rlvr_trainer *t, int n)
+{
+    for (int i = 0; i < n; i++) {
+        int other = 0;
+        for (int back = 1; back < n && !other; back++)
+            if (!rlvr__given_same_prompt(&t->given[i], &t->given[(i + n - back) % n])) other = back;
+        if (!other) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_preferences: kto's baseline needs completions of two prompts at least; "
+                                      "give it more at once or set preference.zero_baseline");
+        rlvr__given *g = &t->given[n + i];
+        *g = t->given[i];
+        g->tokens = t->given[(i + n - other) % n].tokens;
+        g->n_tokens = t->given[(i + n - other) % n].n_tokens;
+        g->name = "a mismatched completion";
+        rlvr_result r = rlvr__given_check(t, g);
+        if (r != RLVR_OK) return r;
+    }
+    return RLVR_OK;
+}
+
+rlvr_result rlvr_train_preferences(rlvr_trainer *t, const rlvr_preference *p, int n, rlvr_metrics *metrics)
+{
+    rlvr_metrics local, *m = metrics ? metrics : &local;
+    const rlvr_preference_desc *d = &t->desc.preference;
+    double start = rlvr__now();
+    bool single = rlvr__prefer_is_single(d), needs = rlvr__prefer_needs_reference(d);
+    bool mismatch = d->kind == RLVR_PREFER_KTO && !d->zero_baseline;
+    memset(m, 0, sizeof *m);
+    if (!d->kind) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_preferences: the trainer was opened without rlvr_trainer_desc.preference.kind");
+    if (n < 1 || n > INT_MAX / 8) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_preferences: n is %d; it must be above 0", n);
+    if (!rlvr__given_reserve(t, 4 * (int64_t)n)) return RLVR_ERROR_MEMORY;
+    int count = rlvr__given_of(t, p, n, single), all;
+    if (count < 0) return RLVR_ERROR_ARGUMENT;
+    if (!count) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_preferences: no preference has a completion");
+    rlvr_result r = mismatch ? rlvr__given_mismatch(t, count) : RLVR_OK;
+    if (r != RLVR_OK) return r;
+    all = mismatch ? 2 * count : count;
+
+    double *ref = t->given_sum, *policy = ref + all, *slope = policy + all;
+    if (needs && !d->precomputed_ref) rlvr__given_reference(t, t->given, all, ref);
+    bool forwarded = rlvr__given_pass(t, t->given, all, NULL, policy) && !mismatch;
+    rlvr_preference_batch b;
+    memset(&b, 0, sizeof b);
+    b.n = count;
+    b.logprob = policy;
+    b.ref_logprob = needs ? ref : NULL;
+    b.length = t->given_length;
+    b.desirable = t->given_label;
+    b.n_mismatch = mismatch ? count : 0;
+    b.mismatch_logprob = policy + count;
+    b.mismatch_ref_logprob = ref + count;
+    r = rlvr_preference_loss(d, &b, slope, NULL, &m->preference);
+    if (r == RLVR_ERROR_ARGUMENT) return rlvr__fail(t->ctx, r, "rlvr_train_preferences: %s", rlvr_preference_problem(d, &b));
+    if (r != RLVR_OK) rlvr__log(t->ctx, RLVR_LOG_WARN, "step %lld: a log-probability is not finite; nothing was moved", (long long)t->step + 1);
+    m->loss = m->preference.loss;
+    for (int i = 0; i < count; i++) t->given_weight[i] = (float)slope[i];
+    return rlvr__given_apply(t, count, forwarded, start, m);
+}
+
+rlvr_result rlvr_preferences_reference(rlvr_model *m, rlvr_preference *p, int n)
+{
+    rlvr_ctx *ctx = m->ctx;
+    rlvr_result r = RLVR_OK;
+    for (int i = 0; i < 2 * n && r == RLVR_OK; i++) {
+        rlvr_preference *x = &p[i / 2];
+        const int *tokens = i % 2 ? x->rejected : x->chosen;
+        int n_tokens = i % 2 ? x->n_rejected : x->n_chosen, all = x->n_prompt + n_tokens;
+        double sum = 0;
+        if (n_tokens < 1) continue;
+        if (x->n_prompt < 1) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "preference of line %lld: its prompt has no token", (long long)x->line);
+        int *joined = RLVR__NEW(ctx, int, all);
+        float *logprob = RLVR__NEW(ctx, float, all);
+        r = joined && logprob ? RLVR_OK : RLVR_ERROR_MEMORY;
+        if (r == RLVR_OK) {
+            memcpy(joined, x->prompt, (size_t)x->n_prompt * sizeof(int));
+            memcpy(joined + x->n_prompt, tokens, (size_t)n_tokens * sizeof(int));
+            r = rlvr_score(m, joined, all, NULL, logprob);
+        }
+        for (int k = x->n_prompt - 1; r == RLVR_OK && k + 1 < all; k++) sum += (double)logprob[k];
+        if (r == RLVR_OK) *(i % 2 ? &x->ref_rejected : &x->ref_chosen) = sum;
+        rlvr__free(ctx, joined);
+        rlvr__free(ctx, logprob);
+    }
+    return r;
+}
+
+static void rlvr__preference_of(const rlvr_rollout *chosen, const rlvr_rollout *rejected, rlvr_preference *out)
+{
+    const rlvr_rollout *any = chosen ? chosen : rejected;
+    memset(out, 0, sizeof *out);
+    out->prompt = any->prompt_tokens;
+    out->n_prompt = any->n_prompt;
+    out->line = any->task->line;
+    if (chosen) { out->chosen = chosen->tokens; out->n_chosen = chosen->n_tokens; }
+    if (rejected) { out->rejected = rejected->tokens; out->n_rejected = rejected->n_tokens; }
+}
+
+int rlvr_preferences_from_rollouts(rlvr_rollouts *r, bool single, rlvr_preference *out)
+{
+    int size = rlvr_rollouts_group_size(r), n = 0;
+    for (int first = 0; first < rlvr_rollouts_count(r); first += size) {
+        const rlvr_rollout *best = NULL, *worst = NULL;
+        for (int i = first; i < first + size; i++) {
+            const rlvr_rollout *o = rlvr_rollouts_get(r, i);
+            if (!rlvr__has_reward(o)) continue;
+            if (single) rlvr__preference_of(o->reward >= 0.5f ? o : NULL, o->reward >= 0.5f ? NULL : o, &out[n++]);
+            if (!best || o->reward > best->reward) best = o;
+            if (!worst || o->reward < worst->reward) worst = o;
+        }
+        if (!single && best && best->reward > worst->reward) rlvr__preference_of(best, worst, &out[n++]);
+    }
+    return n;
+}
+
+/* ---- the best of rollouts ---- */
+
+static bool rlvr__best_equal(const rlvr_rollout *a, const rlvr_rollout *b)
+{
+    return a->n_tokens == b->n_tokens && !memcmp(a->tokens, b->tokens, (size_t)a->n_tokens * sizeof(int));
+}
+
+/* The best rollout of a group that is not taken yet; -1: none qualifies. taken[i]: 1 used, so is what equals it. */
+static int rlvr__best_next(rlvr_rollouts *r, int first, const rlvr_best_desc *d, const unsigned char *taken)
+{
+    float least = d->min_reward == 0 ? 0.5f : d->min_reward;
+    int best = -1;
+    for (int i = first; i < first + rlvr_rollouts_group_size(r); i++) {
+        const rlvr_rollout *o = rlvr_rollouts_get(r, i);
+        bool in = rlvr__has_reward(o) && o->n_tokens > 0 && !taken[i - first] && (d->any || o->reward >= least);
+        if (in && (best < 0 || o->reward > rlvr_rollouts_get(r, best)->reward)) best = i;
+    }
+    return best;
+}
+
+rlvr_result rlvr_train_best(rlvr_trainer *t, rlvr_rollouts *r, const rlvr_best_desc *desc, rlvr_metrics *metrics)
+{
+    rlvr_metrics local, *m = metrics ? metrics : &local;
+    rlvr_best_desc d;
+    double start = rlvr__now(), sum = 0;
+    int size = rlvr_rollouts_group_size(r), n = 0, n_tokens = 0;
+    memset(m, 0, sizeof *m);
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    if (d.per_prompt < -1) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_best_desc.per_prompt: %d; it is -1 (all), 0 (one) or a number", d.per_prompt);
+    if (!rlvr__given_reserve(t, rlvr_rollouts_count(r) + size)) return RLVR_ERROR_MEMORY;
+    unsigned char *taken = t->given_label;
+    for (int first = 0; first < rlvr_rollouts_count(r); first += size) {
+        memset(taken, 0, (size_t)size);
+        for (int k = 0, i; d.per_prompt < 0 || k < RLVR__MAX(1, d.per_prompt); k++) {
+            if ((i = rlvr__best_next(r, first, &d, taken)) < 0) break;
+            const rlvr_rollout *o = rlvr_rollouts_get(r, i);
+            rlvr__given g = {o->prompt_tokens, o->tokens, o->n_prompt, o->n_tokens, o->task->line, "completion"};
+            rlvr_result checked = rlvr__given_check(t, &g);
+            if (checked != RLVR_OK) return checked;
+            t->given[n++] = g;
+            n_tokens += g.n_tokens;
+            for (int j = first; j < first + size; j++)
+                if (j == i || (!d.keep_equal && rlvr__best_equal(o, rlvr_rollouts_get(r, j)))) taken[j - first] = 1;
+        }
+    }
+    for (int i = 0; i < n; i++) t->given_weight[i] = -1.0f / (float)n_tokens;
+    bool forwarded = n > 0 && rlvr__given_pass(t, t->given, n, NULL, t->given_sum);
+    for (int i = 0; i < n; i++) sum += t->given_sum[i];
+    m->loss = n ? -sum / n_tokens : 0;
+    m->n_selected = n;
+    return rlvr__given_apply(t, n, forwarded, start, m);
+}
+
+/* ---- preferences from a file ---- */
+
+struct rlvr_preferences {
+    rlvr_ctx *ctx;
+    rlvr_preference *items;
+    int64_t count, cap;
+};
+
+/* A completion's text: a string, or a list of one message. */
+static const char *rlvr__preference_text(rlvr_ctx *ctx, const rlvr__place *at, const char *name, const rlvr__json *j)
+{
+    if (rlvr__json_is(j, RLVR__JSON_ARRAY) && rlvr__json_count(j) == 1)
+        RLVR__JSON_EACH(item, j) return rlvr__task_text(ctx, at, name, rlvr__json_get(item, "content"));
+    return rlvr__task_text(ctx, at, name, j);
+}
+
+/* Appends a completion's tokens and the token that ends it. */
+static rlvr_result rlvr__preference_tokens(rlvr_model *m, const rlvr__place *at, const char *name, const char *text, int n_prompt, int **tokens, int *n)
+{
+    int *list = NULL, eos = rlvr_token_eos(m), count = rlvr_tokenize(m, text, strlen(text), true, &list);
+    if (count < 0) return RLVR_ERROR_ARGUMENT;
+    bool end = eos >= 0 && (!count || list[count - 1] != eos);
+    *n = count + end;
+    *tokens = RLVR__NEW(m->ctx, int, *n + 1);
+    if (*tokens && count) memcpy(*tokens, list, (size_t)count * sizeof(int));
+    if (*tokens && end) (*tokens)[count] = eos;
+    rlvr__free(m->ctx, list);
+    if (!*tokens) return RLVR_ERROR_MEMORY;
+    if (*n < 1) return rlvr__line_error(m->ctx, at, "\"%s\" is empty, and the model has no ending token; write a completion", name);
+    if (n_prompt + *n > m->info.n_ctx)
+        return rlvr__line_error(m->ctx, at, "prompt and \"%s\" have %d tokens; the model takes %d; shorten them", name, n_prompt + *n, m->info.n_ctx);
+    return RLVR_OK;
+}
+
+static rlvr_result rlvr__preference_sides(rlvr_model *m, const rlvr__place *at, const rlvr__json *j, rlvr_preference *p)
+{
+    const rlvr__json *label = rlvr__json_get(j, "label"), *one = rlvr__json_get(j, "completion");
+    const char *names[2] = {"chosen", "rejected"};
+    if (one && (rlvr__json_get(j, "chosen") || rlvr__json_get(j, "rejected")))
+        return rlvr__line_error(m->ctx, at, "there is \"completion\" beside \"chosen\" or \"rejected\"; a line is a pair or a single one");
+    if (one && !rlvr__json_is(label, RLVR__JSON_BOOL))
+        return rlvr__line_error(m->ctx, at, "\"label\" is %s; write true (desirable) or false", rlvr__json_type_name(label));
+    for (int side = 0; side < 2; side++) {
+        bool mine = !one || rlvr__json_bool(label, false) == !side;
+        const char *name = one ? "completion" : names[side];
+        if (!mine) continue;
+        const char *text = rlvr__preference_text(m->ctx, at, name, one ? one : rlvr__json_get(j, name));
+        int *tokens = NULL, n = 0;
+        rlvr_result r = text ? rlvr__preference_tokens(m, at, name, text, p->n_prompt, &tokens, &n) : RLVR_ERROR_FORMAT;
+        *(side ? &p->rejected : &p->chosen) = tokens;
+        *(side ? &p->n_rejected : &p->n_chosen) = n;
+        if (r != RLVR_OK) return r;
+    }
+    return RLVR_OK;
+}
+
+static bool rlvr__preferences_grow(rlvr_preferences *p)
+{
+    if (p->count < p->cap) return true;
+    int64_t cap = 2 * p->cap + 64;
+    rlvr_preference *more = RLVR__NEW(p->ctx, rlvr_preference, cap);
+    if (!more) return false;
+    if (p->count) memcpy(more, p->items, (size_t)p->count * sizeof *more);
+    rlvr__free(p->ctx, p->items);
+    p->items = more;
+    p->cap = cap;
+    return true;
+}
+
+static rlvr_result rlvr__preference_line(rlvr_preferences *p, rlvr_rollouts *r, const char *path, const rlvr__lines *it)
+{
+    rlvr_task task;
+    rlvr__place at = {path, it->line};
+    memset(&task, 0, sizeof task);
+    if (!rlvr__preferences_grow(p)) return RLVR_ERROR_MEMORY;
+    rlvr__json *j = rlvr__json_parse(p->ctx, path, it->text, it->len, it->line);
+    if (!j) return RLVR_ERROR_FORMAT;
+    rlvr_preference *x = &p->items[p->count++];      /* freed with the list, whatever it gets to hold */
+    int *prompt = NULL;
+    memset(x, 0, sizeof *x);
+    x->line = it->line;
+    rlvr_result result = rlvr__json_is(j, RLVR__JSON_OBJECT) ? rlvr__task_read(p->ctx, &at, j, &task)
+        : rlvr__line_error(p->ctx, &at, "a preference is an object like {\"prompt\": \"...\", \"chosen\": \"...\", \"rejected\": \"...\"}, not %s",
+                           rlvr__json_type_name(j));
+    if (result == RLVR_OK && (result = rlvr__prompt_tokens(r, &task, &prompt, &x->n_prompt)) != RLVR_OK) {
+        char why[400];
+        snprintf(why, sizeof why, "%.399s", rlvr_last_error(p->ctx));
+        rlvr__line_error(p->ctx, &at, "%s", why);
+    }
+    x->prompt = prompt;
+    if (result == RLVR_OK) result = rlvr__preference_sides(r->m, &at, j, x);
+    rlvr__free(p->ctx, (void *)(uintptr_t)task.messages);
+    rlvr__json_free(p->ctx, j);
+    return result;
+}
+
+void rlvr_preferences_free(rlvr_preferences *p)
+{
+    if (!p) return;
+    for (int64_t i = 0; i < p->count; i++) {
+        const int *list[] = {p->items[i].prompt, p->items[i].chosen, p->items[i].rejected};
+        for (int k = 0; k < 3; k++) rlvr__free(p->ctx, (void *)(uintptr_t)list[k]);
+    }
+    rlvr__free(p->ctx, p->items);
+    rlvr__free(p->ctx, p);
+}
+
+rlvr_preferences *rlvr_preferences_load_jsonl(rlvr_model *m, const char *path)
+{
+    rlvr_ctx *ctx = m->ctx;
+    rlvr__file f;
+    if (rlvr__file_open(ctx, path, &f) != RLVR_OK) return NULL;
+    rlvr_preferences *p = RLVR__NEW(ctx, rlvr_preferences, 1);
+    rlvr_rollouts *r = rlvr__rollouts_new(m);      /* tokenises prompts as sampling does */
+    rlvr_result result = p && r ? RLVR_OK : RLVR_ERROR_MEMORY;
+    if (p) p->ctx = ctx;
+    rlvr__lines it = rlvr__lines_of((const char *)f.data, f.len);
+    while (result == RLVR_OK && rlvr__lines_next(&it)) result = rlvr__preference_line(p, r, path, &it);
+    if (result == RLVR_OK && p->count == 0)
+        result = rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s: no preference; write lines {\"prompt\": \"...\", \"chosen\": \"...\", \"rejected\": \"...\"}", path);
+    rlvr__file_close(ctx, &f);
+    rlvr_rollouts_free(r);
+    if (result == RLVR_OK) return p;
+    rlvr_preferences_free(p);
+    return NULL;
+}
+
+int64_t rlvr_preferences_count(const rlvr_preferences *p) { return p->count; }
+const rlvr_preference *rlvr_preferences_get(const rlvr_preferences *p, int64_t i) { return i >= 0 && i < p->count ? &p->items[i] : NULL; }
+
+void rlvr_preferences_batch(const rlvr_preferences *p, uint64_t seed, int64_t first, int n, rlvr_preference *out)
+{
+    for (int i = 0; i < n; i++) {
+        int64_t index = first + i;
+        out[i] = p->items[rlvr__shuffled(seed, index / p->count, index % p->count, p->count)];
+    }
+}
+
 /* ============================================================================================
    20. EVALUATION                                                                       >>eval
    ============================================================================================ */

@@ -6,9 +6,9 @@
 #include <pthread.h>
 
 typedef struct args {
-    const char *model, *tasks, *prompt, *reward, *kind, *options, *judge, *out, *resume, *stop_tokens, *title, *field;
+    const char *model, *tasks, *pairs, *prompt, *reward, *kind, *options, *judge, *out, *resume, *stop_tokens, *title, *field;
     const char *stop[16];  int n_stop;
-    int n, steps, threads, bootstrap, jobs, limit, level;
+    int n, steps, threads, bootstrap, jobs, limit, level, preference;
     const char *cpu;
     long long seed;
     bool json, raw, greedy, decode, chat, special, params, certainty;
@@ -121,6 +121,16 @@ static const option train_options[] = {
     {"entropy_coef", OPT_FLOAT, AT(trainer.loss.entropy_coef), "0", "reward of entropy"},
     {"nll_coef", OPT_FLOAT, AT(trainer.loss.nll_coef), "0", "likelihood of right rollouts"},
     {"loss_max_tokens", OPT_INT, AT(trainer.loss.max_tokens), "max_tokens", "the constant of seq_mean_token_sum_norm"},
+    {"epochs", OPT_INT, AT(trainer.epochs), "1", "passes over each batch of rollouts"},
+    {"minibatches", OPT_INT, AT(trainer.minibatches), "1", "updates in each pass"},
+    {"max_prompt_tokens", OPT_INT, AT(trainer.max_prompt_tokens), "256", "a longer prompt is refused"},
+    {"micro_tokens", OPT_INT, AT(trainer.micro_tokens), "as memory allows", "most token rows in one training pass"},
+    {"two_forwards", OPT_FLAG, AT(trainer.two_forwards), "", "do not keep decoding's activations for the backward pass"},
+    {"memory_limit", OPT_LONG, AT(trainer.memory_limit), "90 % of what is free", "bytes that the plan may use"},
+    {"save_every", OPT_COUNT, AT(trainer.save_every), "20", "steps between checkpoints; 0: none but on Ctrl-C"},
+    {"log_completions", OPT_COUNT, AT(trainer.log_completions), "8", "rollouts of each step in completions.jsonl; -1: all"},
+};
+static const option optim_options[] = {
     {"lr", OPT_FLOAT, AT(trainer.optim.lr), "1e-5", "learning rate"},
     {"beta1", OPT_FLOAT, AT(trainer.optim.beta1), "0.9", "AdamW"},
     {"beta2", OPT_FLOAT, AT(trainer.optim.beta2), "0.999", "AdamW"},
@@ -131,14 +141,26 @@ static const option train_options[] = {
     {"total_steps", OPT_INT, AT(trainer.optim.total_steps), "all updates", "updates in the schedule"},
     {"schedule", OPT_CHOICE, AT(trainer.optim.schedule), "", "constant|cosine|linear"},
     {"lr_min", OPT_FLOAT, AT(trainer.optim.lr_min), "0", "learning rate at the end of the schedule"},
-    {"epochs", OPT_INT, AT(trainer.epochs), "1", "passes over each batch of rollouts"},
-    {"minibatches", OPT_INT, AT(trainer.minibatches), "1", "updates in each pass"},
-    {"max_prompt_tokens", OPT_INT, AT(trainer.max_prompt_tokens), "256", "a longer prompt is refused"},
-    {"micro_tokens", OPT_INT, AT(trainer.micro_tokens), "as memory allows", "most token rows in one training pass"},
-    {"two_forwards", OPT_FLAG, AT(trainer.two_forwards), "", "do not keep decoding's activations for the backward pass"},
+};
+static const option prefer_options[] = {
+    {"pairs", OPT_TEXT, AT(pairs), "", "JSONL: {\"prompt\":...,\"chosen\":...,\"rejected\":...}; for kto {\"prompt\":...,\"completion\":...,\"label\":true}"},
+    {"loss", OPT_CHOICE, AT(preference), "dpo", "dpo|ipo|orpo|simpo|kto|hinge|robust|exo|nca|bco|sppo|apo_zero|apo_down|discopop|implicit_prm"},
+    {"beta", OPT_FLOAT, AT(trainer.preference.beta), "0.1; simpo 2", "strength: how far the reference counts"},
+    {"gamma", OPT_FLOAT, AT(trainer.preference.gamma), "0", "margin of dpo and simpo"},
+    {"label_smoothing", OPT_FLOAT, AT(trainer.preference.label_smoothing), "0", "share of pairs held to be the wrong way round"},
+    {"length", OPT_CHOICE, AT(trainer.preference.length), "", "default|sum|mean"},
+    {"no_reference", OPT_FLAG, AT(trainer.preference.no_reference), "", "leave the reference out (with --nll_coef 1: CPO)"},
+    {"nll_coef", OPT_FLOAT, AT(trainer.preference.nll_coef), "0; orpo 1", "likelihood of what is chosen"},
+    {"desirable_weight", OPT_FLOAT, AT(trainer.preference.desirable_weight), "1", "of kto"},
+    {"undesirable_weight", OPT_FLOAT, AT(trainer.preference.undesirable_weight), "1", "of kto"},
+    {"steps", OPT_INT, AT(steps), "100", "updates"},
+    {"out", OPT_TEXT, AT(out), "", "folder of metrics.jsonl, checkpoint and model/"},
+    {"resume", OPT_TEXT, AT(resume), "", "go on with the run in this folder; its options are those it was begun with"},
+    {"pairs_per_step", OPT_INT, AT(trainer.prompts_per_step), "8", "lines in an update"},
+    {"micro_tokens", OPT_INT, AT(trainer.micro_tokens), "2048", "most token rows in one training pass"},
     {"memory_limit", OPT_LONG, AT(trainer.memory_limit), "90 % of what is free", "bytes that the plan may use"},
     {"save_every", OPT_COUNT, AT(trainer.save_every), "20", "steps between checkpoints; 0: none but on Ctrl-C"},
-    {"log_completions", OPT_COUNT, AT(trainer.log_completions), "8", "rollouts of each step in completions.jsonl; -1: all"},
+    {"seed", OPT_LONG, AT(seed), "0", "of the order of the lines"},
 };
 static const option plot_options[] = {
     {"out", OPT_TEXT, AT(out), "", "the SVG file to write"},
@@ -710,6 +732,52 @@ static rlvr_result run_training(rlvr_ctx *ctx, args *a)
     rlvr_trainer *t = rlvr_trainer_open(m, d);
     r = t ? train(t, a->steps, a->out, resume) : RLVR_ERROR_ARGUMENT;
     if (r == RLVR_OK && d->save_every && rlvr_trainer_steps(t) % d->save_every) r = rlvr_trainer_save(t, in_folder(a->out, "checkpoint"));
+    if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(a->out, "model"));
+    if (r == RLVR_OK) printf("saved      %s/model (a folder that transformers loads; --model takes it)\n", a->out);
+    return r;
+}
+
+/* ---- prefer ---- */
+
+static void print_preference(const rlvr_metrics *m, int steps)
+{
+    const rlvr_preference_stats *p = &m->preference;
+    printf("step %3lld/%d loss %.4f  accuracy %.3f  margin %.4f  chosen %.4f  rejected %.4f  %.2f s%s\n", (long long)m->step, steps, m->loss, p->accuracy,
+           p->margin, p->reward_chosen, p->reward_rejected, m->step_time, m->skipped ? "  nothing moved" : "");
+    fflush(stdout);
+}
+
+static rlvr_result prefer(rlvr_ctx *ctx, args *a)
+{
+    rlvr_trainer_desc *d = &a->trainer;
+    rlvr_metrics metrics;
+    int n = d->prompts_per_step ? d->prompts_per_step : 8;
+    if (!a->pairs) { fprintf(stderr, "rlvr prefer: --pairs is missing\n"); return RLVR_ERROR_ARGUMENT; }
+    rlvr_model *m = open_model(ctx, a->model);
+    rlvr_preferences *pairs = m ? rlvr_preferences_load_jsonl(m, a->pairs) : NULL;
+    rlvr_preference *batch = pairs ? RLVR__NEW(ctx, rlvr_preference, n) : NULL;
+    if (!batch) return RLVR_ERROR_IO;
+    d->preference.kind = (rlvr_preference_kind)(RLVR_PREFER_NONE + 1 + a->preference);
+    d->seed = (uint64_t)a->seed;
+    d->out_dir = a->out;
+    d->log_completions = 0;
+    if (d->optim.schedule != RLVR_LR_CONSTANT && !d->optim.total_steps) d->optim.total_steps = a->steps;
+    bool resume = a->resume && access(in_folder(a->out, "checkpoint"), F_OK) == 0;
+    if (!resume) remove(in_folder(a->out, "metrics.jsonl"));
+    rlvr_result r = print_head(a->model, m, d);
+    if (r != RLVR_OK) return r;
+    printf("task       %s, %lld lines, loss %s\n", a->pairs, (long long)rlvr_preferences_count(pairs), rlvr_preference_name(d->preference.kind));
+    rlvr_trainer *t = rlvr_trainer_open(m, d);
+    if (!t) return RLVR_ERROR_ARGUMENT;
+    if (resume) r = rlvr_trainer_resume(t, in_folder(a->out, "checkpoint"));
+    catch_interrupt();
+    while (r == RLVR_OK && rlvr_trainer_steps(t) < a->steps && !interrupted) {
+        rlvr_preferences_batch(pairs, d->seed, rlvr_trainer_steps(t) * n, n, batch);
+        r = rlvr_train_preferences(t, batch, n, &metrics);
+        if (r == RLVR_OK) print_preference(&metrics, a->steps);
+    }
+    if (r == RLVR_OK && (interrupted || (d->save_every && rlvr_trainer_steps(t) % d->save_every))) r = rlvr_trainer_save(t, in_folder(a->out, "checkpoint"));
+    if (r == RLVR_OK && interrupted) { printf("stopped    after step %lld; go on with --resume %s\n", (long long)rlvr_trainer_steps(t), a->out); return RLVR_STOPPED; }
     if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(a->out, "model"));
     if (r == RLVR_OK) printf("saved      %s/model (a folder that transformers loads; --model takes it)\n", a->out);
     return r;
@@ -1321,7 +1389,9 @@ static const command commands[] = {
      {GROUP(model_options), GROUP(tasks_options), GROUP(reward_options), GROUP(eval_options), GROUP(sampling_options), GROUP(raw_options), GROUP(json_options),
       GROUP(machine_options)}},
     {"train", "--model F --tasks T --out DIR", "reinforcement learning from a verifier", run_training,
-     {GROUP(model_options), GROUP(tasks_options), GROUP(reward_options), GROUP(train_options), GROUP(sampling_options), GROUP(raw_options), GROUP(machine_options)}},
+     {GROUP(model_options), GROUP(tasks_options), GROUP(reward_options), GROUP(train_options), GROUP(optim_options), GROUP(sampling_options), GROUP(raw_options), GROUP(machine_options)}},
+    {"prefer", "--model F --pairs P --out DIR", "learning from preferences: dpo, ipo, orpo, simpo, kto ...", prefer,
+     {GROUP(model_options), GROUP(prefer_options), GROUP(optim_options), GROUP(machine_options)}},
     {"advantage", "< LINES", "advantages: JSONL {\"estimator\":\"grpo\",\"rewards\":[1,1,0,0]} in, {\"advantages\":[...]} out", advantage, {{NULL, 0}}},
     {"grade", "[--kind K] < CASES", "verdicts: JSONL {\"kind\":...,\"gold\":...,\"pred\":...} in, {\"reward\":...,\"status\":...} out, other fields passed on", grade,
      {GROUP(grade_options), GROUP(reward_options), GROUP(model_options), GROUP(machine_options)}},
@@ -1463,10 +1533,10 @@ int main(int argc, char **argv)
     if (a.resume) a.out = a.resume;
     rlvr_ctx *ctx = open_ctx(&a);
     rlvr_result r = ctx && parse_stop_tokens(ctx, &a) ? RLVR_OK : RLVR_ERROR_ARGUMENT;
-    if (r == RLVR_OK && c->run == run_training) {
-        if (!a.out) { fprintf(stderr, "rlvr train: --out DIR is missing\n"); r = RLVR_ERROR_ARGUMENT; }
+    if (r == RLVR_OK && (c->run == run_training || c->run == prefer)) {
+        if (!a.out) { fprintf(stderr, "rlvr %s: --out DIR is missing\n", c->name); r = RLVR_ERROR_ARGUMENT; }
         else if (!a.resume && access(in_folder(a.out, "checkpoint"), F_OK) == 0) {
-            fprintf(stderr, "rlvr train: %s holds a run; --resume %s goes on with it\n", a.out, a.out);
+            fprintf(stderr, "rlvr %s: %s holds a run; --resume %s goes on with it\n", c->name, a.out, a.out);
             r = RLVR_ERROR_ARGUMENT;
         } else if (!a.resume && !save_options(ctx, &a, argc - 2, argv + 2)) r = RLVR_ERROR_IO;
     }

@@ -22,7 +22,7 @@ check "a model is made" test -f $model/model.safetensors
 for i in 1 2 3 4 5 6 7 8; do echo "{\"prompt\":\"${i}2345>\",\"answer\":\"$((i > 5 ? i : 5))\",\"raw\":true}"; done >$dir/tasks.jsonl
 
 check "help" prints 'rlvr train' rlvr help
-for c in info tokenize generate score eval train advantage grade lint-verifier contamination make-tasks plot; do check "$c --help" prints "rlvr $c" rlvr $c --help; done
+for c in info tokenize generate score eval train prefer advantage grade lint-verifier contamination make-tasks plot; do check "$c --help" prints "rlvr $c" rlvr $c --help; done
 check "no such command" fails rlvr fly
 check "no such option" fails rlvr info --fly
 check "a value that is no number" fails rlvr eval --model $model --tasks $dir/tasks.jsonl --n many
@@ -116,6 +116,32 @@ check "train: a part that is no verifier" fails train --steps 2 --out $dir/compo
 cp $dir/err $dir/part.err
 check "... is named" says 'parts\[0\].*fame' $dir/part.err
 check "train: one reward is logged too" says '"rewards/number/mean":' $dir/run/metrics.jsonl
+
+# preferences
+for i in 1 2 3 4 5 6 7 8; do echo "{\"prompt\":\"${i}2345>\",\"raw\":true,\"chosen\":\"$i\",\"rejected\":\"x$i\"}"; done >$dir/pairs.jsonl
+sed 's/"chosen":\("[0-9]"\),"rejected":[^}]*/"completion":\1,"label":true/; 5,8s/true}$/false}/' $dir/pairs.jsonl >$dir/single.jsonl
+prefer() { rlvr prefer --model $model --pairs $dir/pairs.jsonl --pairs_per_step 4 --lr 1e-3 "$@"; }
+check "prefer" prefer --steps 4 --save_every 2 --out $dir/dpo
+check "prefer: metrics.jsonl" is_json $dir/dpo/metrics.jsonl
+check "prefer: TRL's names" says '"rewards/chosen":.*"rewards/rejected":.*"rewards/accuracies":.*"rewards/margins":.*"logps/chosen":' $dir/dpo/metrics.jsonl
+check "prefer: a folder that holds a run is refused" fails prefer --steps 4 --out $dir/dpo
+check "prefer: on to 6 steps" rlvr prefer --resume $dir/dpo --steps 6
+check "prefer: 6 at once, 1 thread, small passes" prefer --steps 6 --threads 1 --out $dir/dpo6
+check "prefer: the same weights in two parts" test "$(hash_of $dir/dpo/model)" = "$(hash_of $dir/dpo6/model)"
+check "prefer: weights have moved" test "$(hash_of $dir/dpo/model)" != "$(hash_of $model)"
+for loss in ipo orpo simpo hinge nca discopop; do check "prefer --loss $loss" prints "loss $loss" prefer --loss $loss --steps 2 --out $dir/$loss; done
+check "prefer --loss kto" prints 'step   2/2' rlvr prefer --model $model --pairs $dir/single.jsonl --loss kto --steps 2 --out $dir/kto
+check "prefer --loss implicit_prm" prints 'loss implicit_prm' rlvr prefer --model $model --pairs $dir/single.jsonl --loss implicit_prm --steps 2 --out $dir/prm
+check "prefer: CPO" prefer --no_reference --nll_coef 1 --beta 0.2 --label_smoothing 0.1 --length mean --steps 2 --out $dir/cpo
+check "prefer: fields that exclude each other" fails prefer --loss ipo --gamma 1 --steps 2 --out $dir/bad
+cp $dir/err $dir/bad.err
+check "... with the reason" says 'gamma is the margin of dpo and simpo' $dir/bad.err
+check "prefer: single lines where pairs are needed" fails rlvr prefer --model $model --pairs $dir/single.jsonl --steps 2 --out $dir/bad2
+echo '{"prompt":"a","chosen":"b"}' >>$dir/pairs.jsonl
+check "prefer: a bad line" fails prefer --steps 2 --out $dir/bad3
+cp $dir/err $dir/bad.err
+check "... is named" says 'pairs.jsonl:9: "rejected" is absent' $dir/bad.err
+check "prefer without pairs" fails rlvr prefer --model $model --out $dir/bad4
 
 # grade: JSON lines in, JSON lines out
 cat >$dir/cases.jsonl <<'TEXT'
