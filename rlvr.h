@@ -57,7 +57,8 @@
      8 SIMD and GEMM >>gemm            9 Ops >>ops                     10 JSON, tasks >>json
     11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer   13 Model >>model
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
-    17 Losses >>losses                18 Optimizer >>schedule          19 Trainer >>trainer
+    17 Losses >>losses                18 Optimizer >>schedule         18b Heads, values >>values
+    19 Trainer >>trainer             19b Values in it >>values-train
     20 Evaluation >>eval              21 Reports >>reports
     Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math (>>arith
     >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape,
@@ -116,6 +117,7 @@ typedef struct rlvr_model    rlvr_model;
 typedef struct rlvr_tasks    rlvr_tasks;
 typedef struct rlvr_rollouts rlvr_rollouts;
 typedef struct rlvr_trainer  rlvr_trainer;
+typedef struct rlvr_head     rlvr_head;
 
 typedef enum rlvr_log_level { RLVR_LOG_ERROR = 1, RLVR_LOG_WARN, RLVR_LOG_INFO } rlvr_log_level;
 
@@ -464,6 +466,39 @@ RLVR_API void rlvr_gae(const rlvr_gae_desc *d, const float *reward, const float 
    were sampled anew from its beginning, value[n_steps] the sequence's own reward. Every token of s gets value[s+1] - value[s]. */
 RLVR_API void rlvr_vine(const float *value, const int *begin, int n_steps, float *advantage);
 
+/* ---- heads: one number for a token, on a model's trunk ---- */
+
+/* A scalar head is a linear map (d_model -> 1, with bias) of the trunk's last hidden state behind the final norm: the value function
+   of PPO, a reward model's score, a process reward model's logit. Its weights are normal(0, init_std) by the seed; init_std 0:
+   zeros, so that it says 0 of everything. It must not outlive its model. NULL on failure. */
+RLVR_API rlvr_head  *rlvr_head_new(rlvr_model *m, float init_std, uint64_t seed);
+/* One safetensors file, to lie beside the model's: score.weight (1, d_model), as transformers' sequence classifiers name it, and
+   score.bias (1), which may be missing. */
+RLVR_API rlvr_head  *rlvr_head_load(rlvr_model *m, const char *path);
+RLVR_API rlvr_result rlvr_head_save(const rlvr_head *h, const char *path);
+RLVR_API void        rlvr_head_free(rlvr_head *h);
+RLVR_API rlvr_model *rlvr_head_model(const rlvr_head *h);
+/* The d_model weights and then the bias; with grad, their gradients from the last backward. */
+RLVR_API void        rlvr_head_get(const rlvr_head *h, bool grad, float *out /* (d_model + 1) */);
+RLVR_API rlvr_result rlvr_head_set(rlvr_head *h, const float *in /* (d_model + 1) */);
+/* What the head says after each of n tokens: out (n). */
+RLVR_API rlvr_result rlvr_head_values(rlvr_head *h, const int *tokens, int n, float *out);
+
+/* ---- values: pure functions of PPO with a value function ---- */
+
+typedef struct rlvr_value_stats { double loss, clipped; int64_t n_tokens; } rlvr_value_stats;    /* clipped: share of tokens without gradient */
+/* mean over masked tokens of 1/2 max((V - R)^2, (V' - R)^2), V' = V held within clip of old_value (PPO's implementation, Schulman
+   et al. 2017); clip <= 0: 1/2 (V - R)^2. value, old_value, returns, mask (n); mask NULL: every token. n_total: masked tokens of the
+   whole batch, where this is a part of it; 0: of this call. Writes dloss/dvalue (n), 0 outside the mask. A tie has the gradient of
+   the unclipped side. A number that is not finite: RLVR_ERROR_NUMERIC and zeros. */
+RLVR_API rlvr_result rlvr_value_loss(float clip, const float *value, const float *old_value, const float *returns, const unsigned char *mask,
+                                     int n, int64_t n_total, float *dvalue, rlvr_value_stats *stats);
+/* Masked numbers become (x - mean) / sqrt(variance + 1e-8), the variance with N-1; others 0. Numbers that are all equal, or fewer
+   than two, become exactly 0. */
+RLVR_API void   rlvr_whiten(float *x, const unsigned char *mask, int n);
+/* 1 - Var(R - V) / Var(R) over masked tokens; 0 where the returns are all equal. 1: V says all that varies, 0: as a constant. */
+RLVR_API double rlvr_explained_variance(const float *value, const float *returns, const unsigned char *mask, int n);
+
 /* ---- losses ---- */
 
 /* Surrogates of one token, with r = exp(logprob - old_logprob) and A its advantage (negated: losses are minimised). */
@@ -609,7 +644,26 @@ typedef struct rlvr_metrics {        /* names follow TRL's */
     int64_t num_tokens;              /* prompt and completion tokens so far */
     bool    skipped;                 /* no signal, or a non-finite gradient: nothing was moved */
     int64_t n_skipped;
+    int64_t n_values;                /* tokens that have a value; 0: there is no value function */
+    double  value_loss, value_clip, explained_variance;         /* value/loss, value/clip_ratio, value/explained_variance */
 } rlvr_metrics;
+
+/* A value function: PPO. Advantages are then those of GAE for each token, the reward standing at a rollout's last token (a text
+   that max_tokens ended has ended), and advantage of rlvr_trainer_desc must be left alone. A trainer without tasks gets its head
+   from here too, for rlvr_train_values(), rlvr_train_pairs() and rlvr_train_process(). */
+typedef struct rlvr_value_desc {
+    bool  on;
+    rlvr_model *critic;              /* a model of its own whose trunk is trained too; NULL: the head is on the policy's trunk */
+    rlvr_head *head;                 /* on critic or policy; NULL: the trainer makes one of zeros, rlvr_trainer_head() */
+    bool  detach;                    /* the head learns, the trunk below it learns nothing from values */
+    float lr;                        /* of head and critic, with optim's schedule; 0: 10 optim.lr */
+    float coef;                      /* weight of the value loss; 0: 0.5 */
+    float clip;                      /* 0: 0.2; below 0: no clipping */
+    rlvr_gae_desc gae;
+    float kl_reward;                 /* each token's reward is lessened by this times loss.kl's estimator; 0: no KL in the reward */
+    bool  raw_advantages;            /* not whitened over the batch's tokens */
+    int   warmup_steps;              /* the policy stands still in this many first steps, while head and critic learn */
+} rlvr_value_desc;
 
 typedef struct rlvr_trainer_desc {
     /* what is asked: a task list, walked in shuffled epochs, or a generator; neither: rlvr_train_tokens() alone */
@@ -622,6 +676,7 @@ typedef struct rlvr_trainer_desc {
     rlvr_advantage_desc advantage;
     rlvr_loss_desc loss;
     rlvr_optim_desc optim;
+    rlvr_value_desc value;
     int   epochs;                    /* passes over each batch of rollouts; 0: 1 */
     int   minibatches;               /* updates in each pass; 0: 1 */
     int   max_prompt_tokens;         /* 0: 256; a longer prompt is refused */
@@ -660,6 +715,16 @@ RLVR_API rlvr_result   rlvr_train_tokens(rlvr_trainer *t, const int *tokens, con
    (a sequence's first token has none: its weight is ignored) and writes each token's logprob. */
 RLVR_API rlvr_result   rlvr_grad_tokens(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq,
                                         const float *weight, float *logprob);
+
+/* The trainer's head (value.on), NULL without one; lives in the trainer unless the descriptor gave it. */
+RLVR_API rlvr_head    *rlvr_trainer_head(rlvr_trainer *t);
+/* The same of the head: sets the gradients of head and trunk to d/dw sum_i weight[i] * value(token i), value (n) being what the
+   head says after token i; written where weight is not 0, else 0. */
+RLVR_API rlvr_result   rlvr_grad_values(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *weight, float *value);
+/* Values by regression on given returns: one update on n sequences with mean 1/2 (V - target)^2 over the tokens where mask is set
+   (NULL: all). m->loss, m->value_loss: the mean before the update. */
+RLVR_API rlvr_result   rlvr_train_values(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *target,
+                                         const unsigned char *mask, rlvr_metrics *m);
 
 /* ---- evaluation ---- */
 
@@ -21429,6 +21494,332 @@ float rlvr_learning_rate(const rlvr_optim_desc *d, int64_t step)
     return (float)(low + (lr - low) * 0.5 * (1 + cos(3.14159265358979323846 * done)));
 }
 /* ============================================================================================
+   18b. HEADS AND VALUES                                                              >>values
+   ============================================================================================ */
+
+/* A head's block is its d_model weights, padded as a vector parameter is, and its bias. Everything that adds up here does so in the
+   order of rows and of columns, in one thread: a head costs d_model multiplications a row, as much as one column of a matrix. */
+struct rlvr_head {
+    rlvr_ctx *ctx;
+    rlvr_model *m;
+    rlvr__param params[2];           /* weights, bias */
+    float *weights, *grads;          /* (n_floats) */
+    int64_t n_floats;
+    /* rlvr_head_values(): a store of its own, its tokens' slots in order, and what it holds the keys and values of */
+    rlvr__store store;
+    int *order, *token, *context_n, *kept;  int64_t cap;
+    const int **context;
+    int n_kept;
+    uint64_t grading;                /* the call that n_kept is of; weights may have changed since another one */
+    float *value;                    /* (cap) */
+};
+
+enum { RLVR__VALUE_ROWS = 256, RLVR__VALUE_CHUNK = 16 };
+
+static float *rlvr__head_bias(const rlvr_head *h, float *block) { return block + h->params[1].offset; }
+
+static rlvr_head *rlvr__head_alloc(rlvr_model *m)
+{
+    rlvr_head *h = RLVR__NEW(m->ctx, rlvr_head, 1);
+    if (!h) return NULL;
+    int64_t D = m->info.d_model, rows[2] = {D, 1};
+    h->ctx = m->ctx;
+    h->m = m;
+    for (int i = 0; i < 2; i++) {
+        rlvr__param *p = &h->params[i];
+        p->rows = rows[i];
+        p->cols = 1;
+        p->floats = (rows[i] + 15) / 16 * 16;
+        p->offset = h->n_floats;
+        h->n_floats += p->floats;
+    }
+    h->weights = RLVR__NEW(m->ctx, float, h->n_floats);
+    h->grads = RLVR__NEW(m->ctx, float, h->n_floats);
+    if (h->weights && h->grads) return h;
+    rlvr_head_free(h);
+    return NULL;
+}
+
+rlvr_head *rlvr_head_new(rlvr_model *m, float init_std, uint64_t seed)
+{
+    if (!(init_std >= 0) || !rlvr__finite((double)init_std)) {
+        rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_head_new: init_std is %g; give 0 or more", (double)init_std);
+        return NULL;
+    }
+    rlvr_head *h = rlvr__head_alloc(m);
+    for (int k = 0; h && init_std > 0 && k < m->info.d_model; k++) h->weights[k] = init_std * rlvr__normal(seed, 0x68656164u, (uint32_t)k);
+    return h;
+}
+
+static void rlvr__head_release(rlvr_head *h)      /* what rlvr_head_values() keeps */
+{
+    rlvr__store_free(&h->store);
+    void *arrays[] = {h->order, h->token, h->context_n, h->kept, (void *)h->context, h->value};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(h->ctx, arrays[i]);
+    h->order = h->token = h->context_n = h->kept = NULL;
+    h->context = NULL;
+    h->value = NULL;
+    h->cap = h->n_kept = 0;
+}
+
+void rlvr_head_free(rlvr_head *h)
+{
+    if (!h) return;
+    rlvr__head_release(h);
+    rlvr__free(h->ctx, h->weights);
+    rlvr__free(h->ctx, h->grads);
+    rlvr__free(h->ctx, h);
+}
+
+rlvr_model *rlvr_head_model(const rlvr_head *h) { return h->m; }
+
+void rlvr_head_get(const rlvr_head *h, bool grad, float *out)
+{
+    const float *block = grad ? h->grads : h->weights;
+    memcpy(out, block, (size_t)h->m->info.d_model * sizeof(float));
+    out[h->m->info.d_model] = block[h->params[1].offset];
+}
+
+rlvr_result rlvr_head_set(rlvr_head *h, const float *in)
+{
+    int D = h->m->info.d_model;
+    for (int k = 0; k <= D; k++)
+        if (!rlvr__finite((double)in[k])) return rlvr__fail(h->ctx, RLVR_ERROR_NUMERIC, "rlvr_head_set: number %d is not finite", k);
+    memcpy(h->weights, in, (size_t)D * sizeof(float));
+    *rlvr__head_bias(h, h->weights) = in[D];
+    return RLVR_OK;
+}
+
+rlvr_result rlvr_head_save(const rlvr_head *h, const char *path)
+{
+    rlvr__tensor list[2];
+    rlvr__writer w;
+    memset(list, 0, sizeof list);
+    list[0].name = "score.weight";
+    list[1].name = "score.bias";
+    list[0].n_dims = 2;
+    list[1].n_dims = list[0].dims[0] = list[1].dims[0] = 1;
+    list[0].dims[1] = h->m->info.d_model;
+    list[0].dtype = list[1].dtype = RLVR__DTYPE_F32;
+    rlvr_result r = rlvr__writer_open(h->ctx, &w, path);
+    if (r != RLVR_OK) return r;
+    r = rlvr__safetensors_begin(&w, list, 2, NULL);
+    rlvr__write(&w, h->weights, (size_t)h->m->info.d_model * sizeof(float));
+    rlvr__write(&w, rlvr__head_bias(h, h->weights), sizeof(float));
+    rlvr_result closed = rlvr__writer_close(&w);
+    return r == RLVR_OK ? closed : r;
+}
+
+static rlvr_result rlvr__head_read(rlvr_head *h, const rlvr__tensors *t, const char *path)
+{
+    const rlvr__tensor *weight = rlvr__tensor_find(t, "score.weight"), *bias = rlvr__tensor_find(t, "score.bias");
+    int64_t D = h->m->info.d_model;
+    if (!weight || weight->n != D)
+        return rlvr__fail(h->ctx, RLVR_ERROR_FORMAT, "%s: there is no tensor score.weight of %lld numbers, the width of the head's model", path, (long long)D);
+    if (bias && bias->n != 1) return rlvr__fail(h->ctx, RLVR_ERROR_FORMAT, "%s: score.bias has %lld numbers, not 1", path, (long long)bias->n);
+    rlvr_result r = rlvr__tensor_to_f32(t, weight, 0, D, h->weights);
+    if (r == RLVR_OK && bias) r = rlvr__tensor_to_f32(t, bias, 0, 1, rlvr__head_bias(h, h->weights));
+    for (int64_t k = 0; r == RLVR_OK && k < h->n_floats; k++)
+        if (!rlvr__finite((double)h->weights[k])) r = rlvr__fail(h->ctx, RLVR_ERROR_NUMERIC, "%s: a number of the head is not finite", path);
+    return r;
+}
+
+rlvr_head *rlvr_head_load(rlvr_model *m, const char *path)
+{
+    rlvr__tensors t;
+    if (rlvr__tensors_open(m->ctx, &t, path) != RLVR_OK) return NULL;
+    rlvr_head *h = NULL;
+    if (rlvr__tensors_is_gguf(&t)) rlvr__fail(m->ctx, RLVR_ERROR_FORMAT, "%s: a GGUF file; a head is a safetensors file", path);
+    else if ((h = rlvr__head_alloc(m)) != NULL && rlvr__head_read(h, &t, path) != RLVR_OK) {
+        rlvr_head_free(h);
+        h = NULL;
+    }
+    rlvr__tensors_close(&t);
+    return h;
+}
+
+/* ---- forward and backward on rows of a store ---- */
+
+static float rlvr__head_dot(const rlvr_head *h, const float *x)      /* eight sums, added in order */
+{
+    double sum[8] = {0, 0, 0, 0, 0, 0, 0, 0}, all = (double)*rlvr__head_bias(h, h->weights);
+    for (int k = 0; k < h->m->info.d_model; k++) sum[k & 7] += (double)h->weights[k] * (double)x[k];
+    for (int k = 0; k < 8; k++) all += sum[k];
+    return (float)all;
+}
+
+/* value[i]: of row[i] of the store (row NULL: row i). */
+static void rlvr__head_forward(const rlvr_head *h, rlvr__store *s, const int *row, int64_t n, float *value)
+{
+    rlvr_model *m = h->m;
+    int64_t D = m->info.d_model;
+    for (int64_t at = 0; at < n; at += s->head_rows) {
+        int64_t count = RLVR__MIN(s->head_rows, n - at);
+        rlvr__gather(m->ctx, s->head_x, s->x[m->info.n_layers] + (row ? 0 : at * D), row ? row + at : NULL, count, D);
+        rlvr__rmsnorm_fwd(m->ctx, s->head_x, NULL, s->head_x, rlvr__w(m, m->norm), count, D, m->info.rms_eps);
+        for (int64_t i = 0; i < count; i++) value[at + i] = rlvr__head_dot(h, s->head_x + i * D);
+    }
+}
+
+/* Adds to the gradients of the head from dvalue (n) and, where trunk, of the last norm, and to g->dx at compact rows at[i]. */
+static void rlvr__head_gradient(rlvr_head *h, rlvr__store *s, rlvr__grads *g, const int *row, const int *at, int64_t n, const float *dvalue, bool trunk)
+{
+    rlvr_model *m = h->m;
+    int64_t D = m->info.d_model;
+    for (int64_t from = 0; from < n; from += s->head_rows) {
+        int64_t count = RLVR__MIN(s->head_rows, n - from);
+        rlvr__gather(m->ctx, g->head_x, s->x[m->info.n_layers], row + from, count, D);
+        rlvr__rmsnorm_fwd(m->ctx, s->head_x, g->head_rstd, g->head_x, rlvr__w(m, m->norm), count, D, m->info.rms_eps);
+        for (int64_t i = 0; i < count; i++) {
+            float d = dvalue[from + i], *x = s->head_x + i * D;
+            *rlvr__head_bias(h, h->grads) += d;
+            for (int64_t k = 0; k < D; k++) h->grads[k] += d * x[k];
+            for (int64_t k = 0; k < D; k++) x[k] = d * h->weights[k];      /* the gradient of the normed row */
+        }
+        if (!trunk) continue;
+        memset(g->head_dx, 0, (size_t)(count * D) * sizeof(float));
+        rlvr__rmsnorm_bwd(m->ctx, g->head_dx, rlvr__g(m, m->norm), s->head_x, g->head_x, rlvr__w(m, m->norm), g->head_rstd, count, D);
+        for (int64_t i = 0; i < count; i++)
+            for (int64_t k = 0; k < D; k++) g->dx[at[from + i] * D + k] += g->head_dx[i * D + k];
+    }
+}
+
+/* ---- one sequence by itself ---- */
+
+RLVR__UNUSED static int64_t rlvr__head_bytes(rlvr_model *m, int64_t n)      /* of what the head keeps for n tokens, for the memory plan */
+{
+    rlvr__store s;
+    rlvr__store_init(&s, m, n, RLVR__MIN(n, (int64_t)RLVR__VALUE_ROWS), n, RLVR__VALUE_CHUNK, false, true);
+    return s.bytes_kv + s.bytes_activations + s.bytes_scratch + n * (int64_t)(4 * sizeof(int) + sizeof(int *) + sizeof(float));
+}
+
+static rlvr_result rlvr__head_reserve(rlvr_head *h, int64_t n)
+{
+    if (h->cap >= n) return RLVR_OK;
+    rlvr__head_release(h);
+    int **array[] = {&h->order, &h->token, &h->context_n, &h->kept};
+    bool ok = (h->context = RLVR__NEW(h->ctx, const int *, n)) != NULL && (h->value = RLVR__NEW(h->ctx, float, n)) != NULL;
+    for (size_t i = 0; i < sizeof array / sizeof *array; i++) ok = (*array[i] = RLVR__NEW(h->ctx, int, n)) != NULL && ok;
+    if (!ok || rlvr__store_init(&h->store, h->m, n, RLVR__MIN(n, (int64_t)RLVR__VALUE_ROWS), n, RLVR__VALUE_CHUNK, false, false) != RLVR_OK) {
+        rlvr__head_release(h);
+        return RLVR_ERROR_MEMORY;
+    }
+    h->cap = n;
+    for (int i = 0; i < (int)n; i++) { h->order[i] = i; h->context[i] = h->order; h->context_n[i] = i + 1; }
+    return RLVR_OK;
+}
+
+/* Runs tokens [same, n), those before them being in the store, and leaves their values in h->value. */
+static void rlvr__head_run(rlvr_head *h, const int *tokens, int same, int n)
+{
+    for (int at = same; at < n; at += (int)h->store.n_rows) {
+        rlvr__rows r = {RLVR__MIN(h->store.n_rows, (int64_t)(n - at)), tokens + at, h->order + at, h->order + at, h->context + at, h->context_n + at};
+        rlvr__forward(&h->store, &r, 0);
+        rlvr__head_forward(h, &h->store, NULL, r.n, h->value + at);
+    }
+}
+
+static rlvr_result rlvr__head_check(rlvr_head *h, const int *tokens, int n)
+{
+    if (n < 1 || n > h->m->info.n_ctx)
+        return rlvr__fail(h->ctx, RLVR_ERROR_CONTEXT, "a head's text has %d tokens, its model takes 1 .. %d", n, h->m->info.n_ctx);
+    for (int i = 0; i < n; i++)
+        if (tokens[i] < 0 || tokens[i] >= h->m->info.n_vocab)
+            return rlvr__fail(h->ctx, RLVR_ERROR_ARGUMENT, "token %d is %d, which is not in the vocabulary of the head's model", i, tokens[i]);
+    return RLVR_OK;
+}
+
+rlvr_result rlvr_head_values(rlvr_head *h, const int *tokens, int n, float *out)
+{
+    rlvr_result r = rlvr__head_check(h, tokens, n);
+    if (r == RLVR_OK) r = rlvr__head_reserve(h, n);
+    if (r != RLVR_OK) return r;
+    h->n_kept = 0;
+    rlvr__head_run(h, tokens, 0, n);
+    memcpy(out, h->value, (size_t)n * sizeof(float));
+    return RLVR_OK;
+}
+
+/* ---- pure functions ---- */
+
+rlvr_result rlvr_value_loss(float clip, const float *value, const float *old_value, const float *returns, const unsigned char *mask, int n,
+                            int64_t n_total, float *dvalue, rlvr_value_stats *stats)
+{
+    rlvr_value_stats local, *out = stats ? stats : &local;
+    int64_t in = rlvr__count_masked(mask, 0, n), clipped = 0;
+    double weight = 1.0 / (double)(n_total > 0 ? n_total : in), loss = 0;
+    bool ok = true;
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < n; i++) {
+        dvalue[i] = 0;
+        if (mask && !mask[i]) continue;
+        double v = (double)value[i], old = (double)old_value[i], error = v - (double)returns[i];
+        double held = clip > 0 ? RLVR__MIN(RLVR__MAX(v, old - (double)clip), old + (double)clip) : v, held_error = held - (double)returns[i];
+        bool cut = held_error * held_error > error * error;
+        clipped += cut;
+        loss += 0.5 * weight * RLVR__MAX(error * error, held_error * held_error);
+        dvalue[i] = cut ? 0 : (float)(weight * error);
+        ok = ok && rlvr__finite(v) && rlvr__finite(old) && rlvr__finite(error) && rlvr__finite((double)dvalue[i]);
+    }
+    if (!ok) { memset(dvalue, 0, (size_t)n * sizeof(float)); return RLVR_ERROR_NUMERIC; }
+    out->loss = loss;
+    out->n_tokens = in;
+    out->clipped = in ? (double)clipped / (double)in : 0;
+    return RLVR_OK;
+}
+
+/* Of masked x[i] - minus[i] (minus NULL: x[i]): their number, mean and summed squares; whether all x are equal. */
+typedef struct rlvr__spread { int64_t n; double mean, square; bool equal; } rlvr__spread;
+static rlvr__spread rlvr__spread_of(const float *x, const float *minus, const unsigned char *mask, int n)
+{
+    rlvr__spread s = {0, 0, 0, true};
+    double first = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        double sum = 0;
+        for (int i = 0; i < n; i++) {
+            if (mask && !mask[i]) continue;
+            double value = (double)x[i] - (minus ? (double)minus[i] : 0), off = value - s.mean;
+            if (pass) { s.square += off * off; continue; }
+            if (!s.n++) first = value;
+            s.equal = s.equal && value == first;
+            sum += value;
+        }
+        if (!pass && s.n) s.mean = sum / (double)s.n;
+    }
+    return s;
+}
+
+void rlvr_whiten(float *x, const unsigned char *mask, int n)
+{
+    rlvr__spread s = rlvr__spread_of(x, NULL, mask, n);
+    bool flat = s.n < 2 || s.equal;
+    double scale = flat ? 0 : 1 / sqrt(s.square / (double)(s.n - 1) + 1e-8);
+    for (int i = 0; i < n; i++) x[i] = flat || (mask && !mask[i]) ? 0 : (float)(((double)x[i] - s.mean) * scale);
+}
+
+double rlvr_explained_variance(const float *value, const float *returns, const unsigned char *mask, int n)
+{
+    rlvr__spread all = rlvr__spread_of(returns, NULL, mask, n), rest = rlvr__spread_of(returns, value, mask, n);
+    return all.n < 2 || all.equal || !(all.square > 0) ? 0 : 1 - rest.square / all.square;
+}
+
+/* ---- what a trainer holds of it, section 19b ---- */
+
+typedef struct rlvr__values {
+    rlvr_head *head;  bool own_head;
+    rlvr_model *critic;              /* NULL: the policy's trunk */
+    rlvr__store store;               /* the critic's, with its backward's scratch */
+    rlvr__grads grads;
+    float *row_value;                /* (cap_targets) */
+    /* flat, over all completion tokens of a step */
+    float *value, *old_value, *returns, *advantage, *dvalue;
+    const float *pull;               /* dvalue while a backward pass is to take the values' gradient along, else NULL */
+    double kl, explained_variance;   /* of the step */
+    int64_t n_values, n_still[2];    /* tokens; updates in which a group of blocks stood still, by group */
+    bool held, moves;                /* the policy stands still; something in this step has a gradient */
+    int ready[2];                    /* groups whose activations are in the critic's store */
+} rlvr__values;
+/* ============================================================================================
    19. TRAINER AND CHECKPOINTS                                                       >>trainer
    ============================================================================================ */
 
@@ -21457,6 +21848,8 @@ typedef struct rlvr__trained {
     float *moment1, *moment2;                      /* (n_floats) AdamW */
     const rlvr__param *params;  int n_params;
     int64_t n_floats;
+    float lr_scale;                                /* times the learning rate */
+    int group;                                     /* 0: the policy's; 1: the value function's, clipped by a norm of its own */
 } rlvr__trained;
 
 enum { RLVR__TRAINED = 4 };                        /* most blocks */
@@ -21474,6 +21867,7 @@ struct rlvr_trainer {
     rlvr__grads grads;
     rlvr__forest forest;
     rlvr__trained trained[RLVR__TRAINED];  int n_trained;
+    rlvr__values values;                           /* section 18b */
     float *reference;                              /* (n_floats) weights at the start; NULL without KL */
     rlvr__dist *dist;                              /* (head_rows) */
     /* flat arrays over all completion tokens of a step */
@@ -21541,7 +21935,7 @@ static bool rlvr__takes_part(const rlvr_trainer *t, int i)
 {
     const rlvr_rollout *o = &t->rollouts->items[i];
     const rlvr_loss_desc *d = &t->desc.loss;
-    return o->graded == RLVR_OK && (o->advantage != 0 || d->kl_coef != 0 || d->entropy_coef != 0 || (d->nll_coef != 0 && rlvr__is_right(o)));
+    return o->graded == RLVR_OK && (t->values.head || o->advantage != 0 || d->kl_coef != 0 || d->entropy_coef != 0 || (d->nll_coef != 0 && rlvr__is_right(o)));
 }
 
 /* Token rows of one group: its prompt (without the shared beginning) and its rollouts' tokens but the last. 0: no part. */
@@ -21607,15 +22001,16 @@ static rlvr__head rlvr__forest_head(const rlvr__forest *p)
 
 /* ---- passes over a pack ---- */
 
-static void rlvr__forest_forward(rlvr_trainer *t)
+static void rlvr__forest_forward_in(rlvr__store *s, const rlvr__forest *p)
 {
-    rlvr__store *s = rlvr__train_store(t);
-    const rlvr__forest *p = &t->forest;
     for (int64_t at = 0; at < p->n_rows; at += s->n_rows) {
         rlvr__rows r = {RLVR__MIN(s->n_rows, p->n_rows - at), p->token + at, p->pos + at, p->slot + at, p->context + at, p->n_context + at};
         rlvr__forward(s, &r, at);
     }
 }
+
+static void rlvr__forest_forward(rlvr_trainer *t) { rlvr__forest_forward_in(rlvr__train_store(t), &t->forest); }
+static void rlvr__forest_value_gradient(rlvr_trainer *t, const float *dvalue, bool trunk);
 
 static void rlvr__forest_logprobs(rlvr_trainer *t, const rlvr__policy *policy, float *out)
 {
@@ -21642,6 +22037,7 @@ static void rlvr__forest_backward(rlvr_trainer *t, const rlvr__policy *policy, c
     rlvr__head_backward(s, &t->grads, &h, p->head_at, policy, t->dist, t->target_value, dentropy ? t->row_entropy : NULL,
                         logprob ? t->target_logprob : NULL);
     for (int64_t i = 0; logprob && i < p->n_targets; i++) logprob[p->source[i]] = t->target_logprob[i];
+    if (t->values.pull) rlvr__forest_value_gradient(t, t->values.pull, true);
     rlvr__backward(s, &t->grads, &r, decoded ? p->act : NULL, p->tree_begin, (int)p->n_trees);
 }
 
@@ -21663,6 +22059,7 @@ static rlvr_result rlvr__train_block(rlvr_trainer *t, const char *name, float *w
     b->params = params;
     b->n_params = n_params;
     b->n_floats = n_floats;
+    b->lr_scale = 1;
     b->moment1 = RLVR__NEW(t->ctx, float, n_floats);
     b->moment2 = RLVR__NEW(t->ctx, float, n_floats);
     t->n_trained++;
@@ -21673,26 +22070,35 @@ static rlvr_result rlvr__train_block(rlvr_trainer *t, const char *name, float *w
 static void rlvr__apply(rlvr_trainer *t, rlvr_metrics *metrics)
 {
     const rlvr_optim_desc *o = &t->desc.optim;
-    double squares = 0;
-    for (int b = 0; b < t->n_trained; b++) squares += rlvr__sum_squares(t->ctx, t->trained[b].grads, t->trained[b].n_floats);
-    double norm = sqrt(squares);
-    metrics->grad_norm = norm;
+    double squares[2] = {0, 0};      /* by group: a large value loss does not make the policy's step small */
+    float scale[2], bias1[2], bias2[2];
+    bool still[2];
+    for (int b = 0; b < t->n_trained; b++) squares[t->trained[b].group] += rlvr__sum_squares(t->ctx, t->trained[b].grads, t->trained[b].n_floats);
+    metrics->grad_norm = sqrt(squares[0]);
     metrics->learning_rate = (double)rlvr_learning_rate(o, t->updates);
-    if (!isfinite(norm)) {
+    if (!isfinite(squares[0] + squares[1])) {
         metrics->skipped = true;
         t->n_skipped++;
         rlvr__log(t->ctx, RLVR_LOG_WARN, "step %lld: the gradient is not finite; nothing was moved", (long long)t->step + 1);
         return;
     }
-    float scale = o->max_grad_norm > 0 && norm > (double)o->max_grad_norm ? (float)((double)o->max_grad_norm / (norm + 1e-6)) : 1.0f;
     t->updates++;
-    float bias1 = (float)(1.0 - pow((double)o->beta1, (double)t->updates)), bias2 = (float)(1.0 - pow((double)o->beta2, (double)t->updates));
+    for (int g = 0; g < 2; g++) {
+        still[g] = t->values.head && (squares[g] == 0 || (g == 0 && t->values.held));      /* not even through momentum */
+        t->values.n_still[g] += still[g];
+        double norm = sqrt(squares[g]), n = (double)(t->updates - t->values.n_still[g]);
+        scale[g] = o->max_grad_norm > 0 && norm > (double)o->max_grad_norm ? (float)((double)o->max_grad_norm / (norm + 1e-6)) : 1.0f;
+        bias1[g] = (float)(1.0 - pow((double)o->beta1, n));
+        bias2[g] = (float)(1.0 - pow((double)o->beta2, n));
+    }
     for (int k = 0; k < t->n_trained; k++)
         for (int i = 0; i < t->trained[k].n_params; i++) {
             const rlvr__trained *b = &t->trained[k];
             const rlvr__param *p = &b->params[i];
+            if (still[b->group]) continue;
             rlvr__adamw(t->ctx, b->weights + p->offset, b->grads + p->offset, b->moment1 + p->offset, b->moment2 + p->offset, p->floats,
-                        (float)metrics->learning_rate, o->beta1, o->beta2, o->eps, p->matrix ? o->weight_decay : 0.0f, bias1, bias2, scale);
+                        (float)metrics->learning_rate * b->lr_scale, o->beta1, o->beta2, o->eps, p->matrix ? o->weight_decay : 0.0f,
+                        bias1[b->group], bias2[b->group], scale[b->group]);
         }
 }
 
@@ -21779,6 +22185,10 @@ static int rlvr__micro_end(const rlvr_trainer *t, int first, int last)
 
 /* One update on groups [first, last): log-probabilities, loss, backward, optimizer. decoded: the policy is still the one that
    sampled, so its log-probabilities are known and, where the store kept them, its activations too. */
+static void rlvr__values_step(rlvr_trainer *t);
+static rlvr_result rlvr__values_loss(rlvr_trainer *t, int first, int end, int64_t n_tokens, bool decoded, rlvr_metrics *metrics);
+static void rlvr__values_backward(rlvr_trainer *t, const float *dlogprob, const float *dentropy, bool decoded);
+
 static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decoded, rlvr_metrics *metrics, double *weight)
 {
     rlvr_rollouts *r = t->rollouts;
@@ -21799,7 +22209,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         end = whole ? last : rlvr__micro_end(t, from, last);
         rlvr__forest_groups(t, from, end, decoded && whole);
         if (!t->forest.n_targets) continue;
-        if (t->reference) {
+        if (t->reference && t->desc.loss.kl_coef != 0) {
             float *policy_weights = t->m->weights;
             t->m->weights = t->reference;
             rlvr__forest_forward(t);
@@ -21823,7 +22233,9 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         batch.entropy = t->entropy;
         batch.right = t->right + from * G;
         batch.n_right_total = n_right;
+        batch.token_advantage = t->values.advantage;      /* NULL without a value function */
         rlvr_result result = rlvr_policy_loss(&t->desc.loss, &batch, t->dlogprob, dentropy, &stats);
+        if (result == RLVR_OK && t->values.head) result = rlvr__values_loss(t, from, end, n_tokens, decoded, metrics);
         if (result != RLVR_OK) {
             metrics->skipped = true;
             t->n_skipped++;
@@ -21834,7 +22246,8 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         sum.kl += stats.kl * (double)stats.n_tokens;
         sum.clip_low += stats.clip_low * (double)stats.n_tokens;
         sum.clip_high += stats.clip_high * (double)stats.n_tokens;
-        rlvr__forest_backward(t, &r->policy, t->dlogprob, dentropy, decoded && whole, NULL);
+        if (t->values.head) rlvr__values_backward(t, t->dlogprob, dentropy, decoded && whole);
+        else rlvr__forest_backward(t, &r->policy, t->dlogprob, dentropy, decoded && whole, NULL);
     }
     rlvr__apply(t, metrics);
     double share = n_tokens ? 1.0 / (double)n_tokens : 0;
@@ -21853,6 +22266,12 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     rlvr__flatten(t);
     bool pull = t->desc.loss.kl_coef != 0 || t->desc.loss.entropy_coef != 0;      /* a gradient without any advantage */
     for (int i = 0; i < t->rollouts->n && t->desc.loss.nll_coef != 0; i++) pull |= t->right[i] != 0;
+    if (t->values.head) {
+        rlvr__values_step(t);
+        metrics->n_values = t->values.n_values;
+        metrics->explained_variance = t->values.explained_variance;
+        n_signal = t->values.moves;
+    }
     if (!n_signal && !pull) {
         metrics->skipped = true;
         t->n_skipped++;
@@ -21867,6 +22286,10 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     metrics->kl /= updates;
     metrics->clip_low /= updates;
     metrics->clip_high /= updates;
+    metrics->value_loss /= updates;
+    metrics->value_clip /= updates;
+    if (t->desc.value.kl_reward != 0) metrics->kl = t->values.kl;
+    t->values.held = false;
     return RLVR_OK;
 }
 
@@ -22106,6 +22529,12 @@ typedef struct rlvr__sizes {
     int64_t decode_slots, decode_rows, train_slots, train_rows, max_context, head_rows, rollouts, tokens, group_rows, judge_bytes;
 } rlvr__sizes;
 
+static bool rlvr__needs_reference(const rlvr_trainer_desc *d) { return d->loss.kl_coef != 0 || (d->value.on && d->value.kl_reward != 0); }
+static rlvr_result rlvr__values_check(rlvr_trainer *t);
+static void rlvr__values_plan(rlvr_trainer *t, const rlvr__sizes *z, int64_t rows, rlvr_memory *p);
+static rlvr_result rlvr__values_alloc(rlvr_trainer *t, const rlvr__sizes *z, int64_t rows);
+static void rlvr__values_free(rlvr_trainer *t);
+
 static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory *p)
 {
     rlvr_model *m = t->m;
@@ -22124,10 +22553,11 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
     p->weights = floats + (int64_t)m->info.n_ctx * m->info.head_dim * (int64_t)sizeof(float);
     p->gradients = floats;
     p->optimizer = 2 * floats;
-    p->reference = t->desc.loss.kl_coef != 0 ? floats : 0;
+    p->reference = rlvr__needs_reference(&t->desc) ? floats : 0;
     p->kv_cache = kv;
     p->activations = act;
     p->scratch = scratch + g.bytes + z->tokens * 52 + (z->rollouts + 64) * (z->max_context * 8 + 256) + z->judge_bytes;
+    rlvr__values_plan(t, z, p->one_forward ? z->decode_slots : z->train_slots, p);
     p->total = p->weights + p->gradients + p->optimizer + p->reference + p->kv_cache + p->activations + p->scratch;
     p->limit = t->desc.memory_limit;
     return p->total <= p->limit ? RLVR_OK : RLVR_ERROR_MEMORY;
@@ -22160,7 +22590,7 @@ static rlvr_result rlvr__plan(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory *p)
     z->group_rows = 2 * prompt + G * (d->sampling.max_tokens - 1);
     z->decode_slots = all;
     z->decode_rows = RLVR__MIN(RLVR__MAX((int64_t)RLVR__PREFILL_ROWS, G), RLVR__MAX(all, G));
-    p->one_forward = !d->two_forwards && d->loss.kl_coef == 0 && (!d->micro_tokens || d->micro_tokens >= all);
+    p->one_forward = !d->two_forwards && !rlvr__needs_reference(d) && (!d->micro_tokens || d->micro_tokens >= all);
     z->train_slots = all;
     if (p->one_forward && rlvr__plan_with(t, z, p) == RLVR_OK) return RLVR_OK;
     p->one_forward = false;
@@ -22190,6 +22620,7 @@ rlvr_result rlvr_memory_plan(rlvr_model *m, const rlvr_trainer_desc *d, rlvr_mem
     t.m = m;
     t.desc = *d;
     rlvr_result r = rlvr__trainer_defaults(m->ctx, &t.desc);
+    if (r == RLVR_OK) r = rlvr__values_check(&t);
     if (r != RLVR_OK) return r;
     r = rlvr__plan(&t, &sizes, plan);
     if (r != RLVR_OK) rlvr__plan_refused(&t, plan);
@@ -22234,12 +22665,13 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     if (r != RLVR_OK) return r;
     if (!m->grads) m->grads = RLVR__NEW(ctx, float, m->n_floats);
     if (!m->grads || rlvr__train_block(t, "model", m->weights, m->grads, m->params, m->n_p, m->n_floats) != RLVR_OK) return RLVR_ERROR_MEMORY;
+    if (rlvr__values_alloc(t, z, rows) != RLVR_OK) return RLVR_ERROR_MEMORY;
     t->dist = RLVR__NEW(ctx, rlvr__dist, z->head_rows);
     t->target_value = RLVR__NEW(ctx, float, targets);
     t->target_logprob = RLVR__NEW(ctx, float, targets);
     t->row_entropy = RLVR__NEW(ctx, float, targets);
     if (!t->dist || !t->target_value || !t->target_logprob || !t->row_entropy) return RLVR_ERROR_MEMORY;
-    if (t->desc.loss.kl_coef != 0) {
+    if (rlvr__needs_reference(&t->desc)) {
         if (!(t->reference = RLVR__NEW(ctx, float, m->n_floats))) return RLVR_ERROR_MEMORY;
         memcpy(t->reference, m->weights, (size_t)m->n_floats * sizeof(float));
     }
@@ -22275,6 +22707,7 @@ rlvr_trainer *rlvr_trainer_open(rlvr_model *m, const rlvr_trainer_desc *desc)
     t->m = m;
     t->desc = *desc;
     rlvr_result r = rlvr__trainer_defaults(ctx, &t->desc);
+    if (r == RLVR_OK) r = rlvr__values_check(t);
     if (r == RLVR_OK) {
         r = rlvr__plan(t, &sizes, &t->plan);
         if (r != RLVR_OK) rlvr__plan_refused(t, &t->plan);
@@ -22297,6 +22730,7 @@ void rlvr_trainer_close(rlvr_trainer *t)
     rlvr__forest_free(ctx, &t->forest);
     rlvr_rollouts_free(t->rollouts);
     rlvr_tasks_free(t->asked);
+    rlvr__values_free(t);
     for (int b = 0; b < t->n_trained; b++) {
         rlvr__free(ctx, t->trained[b].moment1);
         rlvr__free(ctx, t->trained[b].moment2);
@@ -22362,6 +22796,12 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
             rlvr__buf_add(b, ":", 1);
             rlvr__json_put_digits(b, of[i].value, 9);
         }
+    }
+    struct { const char *name; double value; } of_value[] = {
+        {"value/loss", m->value_loss}, {"value/explained_variance", m->explained_variance}, {"value/clip_ratio", m->value_clip}};
+    for (size_t i = 0; m->n_values && i < sizeof of_value / sizeof *of_value; i++) {
+        rlvr__buf_addf(b, ",\"%s\":", of_value[i].name);
+        rlvr__json_put_digits(b, of_value[i].value, 9);
     }
     if (m->judge_tokens) rlvr__buf_addf(b, ",\"judge/num_tokens\":%lld", (long long)m->judge_tokens);
     rlvr__buf_addf(b, "}\n");
@@ -22431,7 +22871,8 @@ static void rlvr__state_shape(const rlvr_trainer *t, int64_t *s)      /* what mu
 
 static int64_t *rlvr__state_field(rlvr_trainer *t, int i)
 {
-    int64_t *field[] = {&t->step, &t->updates, &t->num_tokens, &t->n_skipped, &t->cursor, &t->log_bytes[0], &t->log_bytes[1]};
+    int64_t *field[] = {&t->step, &t->updates, &t->num_tokens, &t->n_skipped, &t->cursor, &t->log_bytes[0], &t->log_bytes[1],
+                        &t->values.n_still[0], &t->values.n_still[1]};
     return i < (int)(sizeof field / sizeof *field) ? field[i] : NULL;
 }
 
@@ -22518,6 +22959,363 @@ rlvr_result rlvr_trainer_resume(rlvr_trainer *t, const char *path)
             r = rlvr__fail(t->ctx, RLVR_ERROR_IO, "%s/%s: cannot cut it back to the checkpoint: %s", t->desc.out_dir, rlvr__log_names[i],
                            strerror(errno));
     return r;
+}
+/* ============================================================================================
+   19b. VALUES IN THE TRAINER                                                   >>values-train
+   ============================================================================================ */
+
+static rlvr__store *rlvr__value_store(rlvr_trainer *t) { return t->values.critic ? &t->values.store : rlvr__train_store(t); }
+
+/* What of the value function's description does not go together; the critic's shape among it. */
+static rlvr_result rlvr__values_check(rlvr_trainer *t)
+{
+    rlvr_trainer_desc *d = &t->desc;
+    rlvr_value_desc *v = &d->value;
+    const char *problem = NULL;
+    if (!v->on) return RLVR_OK;
+    if (v->lr == 0) v->lr = 10 * d->optim.lr;
+    if (v->coef == 0) v->coef = 0.5f;
+    if (v->clip == 0) v->clip = 0.2f;
+    if (v->critic == t->m) v->critic = NULL;
+    rlvr_model *trunk = v->critic ? v->critic : t->m;
+    if (!(v->lr > 0) || !(v->lr <= 1e3f)) problem = "lr is not within 0 .. 1000";
+    else if (!(v->coef > 0) || !(v->coef <= 1e6f)) problem = "coef is not within 0 .. 1e6";
+    else if (!(fabs((double)v->clip) <= 1e6)) problem = "clip is not finite";
+    else if (!(v->kl_reward >= 0) || !(v->kl_reward <= 1e6f)) problem = "kl_reward is not within 0 .. 1e6";
+    else if (v->warmup_steps < 0) problem = "warmup_steps is below 0";
+    else if (!(v->gae.gamma >= 0 && v->gae.gamma <= 1)) problem = "gae.gamma is not within 0 .. 1";
+    else if (!(v->gae.lambda >= 0 && v->gae.lambda <= 1) || !(v->gae.lambda_value >= 0 && v->gae.lambda_value <= 1)) problem = "a lambda of gae is not within 0 .. 1";
+    else if (!(v->gae.length_alpha >= 0) || !rlvr__finite((double)v->gae.length_alpha)) problem = "gae.length_alpha is below 0";
+    else if (v->head && v->head->m != trunk) problem = "head is on another model; make it on the critic, or on the policy where there is no critic";
+    else if (v->critic && v->critic->ctx != t->ctx) problem = "critic is of another context; load it with the policy's";
+    else if (v->critic && (v->critic->info.n_vocab < t->m->info.n_vocab || v->critic->info.n_ctx < t->m->info.n_ctx))
+        problem = "critic has a smaller vocabulary or context than the policy; take one that reads the same tokens";
+    else if (v->critic && v->detach) problem = "detach keeps values from the policy's trunk; a critic's own trunk is trained with its head";
+    else if ((d->tasks || d->task_fn) && (d->advantage.kind != RLVR_ADV_GRPO || d->advantage.fn))
+        problem = "on: advantages are those of GAE; leave advantage.kind and advantage.fn alone, or switch values off";
+    else if ((d->tasks || d->task_fn) && d->loss.kind == RLVR_LOSS_GSPO && !d->loss.fn)
+        problem = "on: gspo has one advantage a sequence, GAE gives one a token; gspo_token takes those";
+    return problem ? rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.value: %s", problem) : RLVR_OK;
+}
+
+/* Adds what values need to a plan. rows: of one training pass. */
+static void rlvr__values_plan(rlvr_trainer *t, const rlvr__sizes *z, int64_t rows, rlvr_memory *p)
+{
+    const rlvr_value_desc *v = &t->desc.value;
+    int64_t f = (int64_t)sizeof(float), head = ((v->critic ? v->critic : t->m)->info.d_model + 31) * f;
+    if (!v->on) return;
+    p->weights += head;
+    p->gradients += head;
+    p->optimizer += 2 * head;
+    p->scratch += (5 * z->tokens + RLVR__MAX(z->tokens, rows)) * f;
+    if (!v->critic) return;
+    rlvr__store s;
+    rlvr__grads g;
+    rlvr__store_init(&s, v->critic, rows, RLVR__MIN(rows, (int64_t)RLVR__TRAIN_ROWS), z->max_context, z->head_rows, true, true);
+    rlvr__grads_init(&g, v->critic, rows, z->head_rows, z->max_context, false, true);
+    p->weights += v->critic->n_floats * f + (int64_t)v->critic->info.n_ctx * v->critic->info.head_dim * f;
+    p->gradients += v->critic->n_floats * f;
+    p->optimizer += 2 * v->critic->n_floats * f;
+    p->kv_cache += s.bytes_kv;
+    p->activations += s.bytes_activations;
+    p->scratch += s.bytes_scratch + g.bytes;
+}
+
+static rlvr_result rlvr__values_alloc(rlvr_trainer *t, const rlvr__sizes *z, int64_t rows)
+{
+    rlvr_ctx *ctx = t->ctx;
+    rlvr_value_desc *d = &t->desc.value;
+    rlvr__values *v = &t->values;
+    rlvr_model *c = v->critic = d->critic;
+    if (!d->on) return RLVR_OK;
+    v->own_head = !d->head;
+    v->head = d->head ? d->head : rlvr_head_new(c ? c : t->m, 0, 0);
+    if (!v->head) return RLVR_ERROR_MEMORY;
+    int first = t->n_trained;
+    rlvr_result r = rlvr__train_block(t, "value_head", v->head->weights, v->head->grads, v->head->params, 2, v->head->n_floats);
+    if (r == RLVR_OK && c) {
+        if (!c->grads) c->grads = RLVR__NEW(ctx, float, c->n_floats);
+        r = c->grads ? rlvr__train_block(t, "critic", c->weights, c->grads, c->params, c->n_p, c->n_floats) : RLVR_ERROR_MEMORY;
+        if (r == RLVR_OK) r = rlvr__store_init(&v->store, c, rows, RLVR__MIN(rows, (int64_t)RLVR__TRAIN_ROWS), z->max_context, z->head_rows, true, false);
+        if (r == RLVR_OK) r = rlvr__grads_init(&v->grads, c, rows, z->head_rows, z->max_context, false, false);
+    }
+    for (int b = first; b < t->n_trained; b++) {
+        t->trained[b].lr_scale = d->lr / t->desc.optim.lr;
+        t->trained[b].group = 1;
+    }
+    v->row_value = RLVR__NEW(ctx, float, RLVR__MAX(z->tokens, rows));
+    if (r != RLVR_OK || !v->row_value) return RLVR_ERROR_MEMORY;
+    float **flat[] = {&v->value, &v->old_value, &v->returns, &v->advantage, &v->dvalue};
+    for (size_t i = 0; z->tokens && i < sizeof flat / sizeof *flat; i++)
+        if (!(*flat[i] = RLVR__NEW(ctx, float, z->tokens))) return RLVR_ERROR_MEMORY;
+    return RLVR_OK;
+}
+
+static void rlvr__values_free(rlvr_trainer *t)
+{
+    rlvr__values *v = &t->values;
+    if (v->own_head) rlvr_head_free(v->head);
+    rlvr__store_free(&v->store);
+    rlvr__grads_free(&v->grads);
+    void *arrays[] = {v->row_value, v->value, v->old_value, v->returns, v->advantage, v->dvalue};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
+}
+
+rlvr_head *rlvr_trainer_head(rlvr_trainer *t) { return t->values.head; }
+
+/* ---- passes over a pack ---- */
+
+/* Values of the head's rows, to each row's targets; the activations are there. */
+static void rlvr__forest_values(rlvr_trainer *t, float *out)
+{
+    const rlvr__forest *p = &t->forest;
+    rlvr__values *v = &t->values;
+    rlvr__head_forward(v->head, rlvr__value_store(t), v->critic ? p->head_at : p->head_row, p->n_head, v->row_value);
+    for (int64_t i = 0; i < p->n_head; i++)
+        for (int k = p->target_begin[i]; k < p->target_begin[i + 1]; k++) out[p->source[k]] = v->row_value[i];
+}
+
+/* The head's part of a backward pass: a row's gradient is that of all its targets. trunk: into dx as well. */
+static void rlvr__forest_value_gradient(rlvr_trainer *t, const float *dvalue, bool trunk)
+{
+    const rlvr__forest *p = &t->forest;
+    rlvr__values *v = &t->values;
+    for (int64_t i = 0; i < p->n_head; i++) {
+        v->row_value[i] = 0;
+        for (int k = p->target_begin[i]; k < p->target_begin[i + 1]; k++) v->row_value[i] += dvalue[p->source[k]];
+    }
+    rlvr__head_gradient(v->head, rlvr__value_store(t), v->critic ? &v->grads : &t->grads, v->critic ? p->head_at : p->head_row, p->head_at, p->n_head,
+                        v->row_value, trunk);
+}
+
+/* The whole backward pass of a value loss that is not part of the policy's. */
+static void rlvr__forest_value_backward(rlvr_trainer *t, const float *dvalue, bool trunk)
+{
+    const rlvr__forest *p = &t->forest;
+    rlvr__values *v = &t->values;
+    rlvr__grads *g = v->critic ? &v->grads : &t->grads;
+    rlvr__rows rows = rlvr__forest_rows(p);
+    if (trunk) memset(g->dx, 0, (size_t)(p->n_rows * g->m->info.d_model) * sizeof(float));
+    rlvr__forest_value_gradient(t, dvalue, trunk);
+    if (trunk) rlvr__backward(rlvr__value_store(t), g, &rows, NULL, p->tree_begin, (int)p->n_trees);
+}
+
+/* ---- PPO ---- */
+
+/* Old values of all rollouts under the weights that sampled, and their divergence from the reference where the reward is lessened
+   by it. decoding's activations serve where they were kept. */
+static void rlvr__values_before(rlvr_trainer *t)
+{
+    rlvr_rollouts *r = t->rollouts;
+    bool whole = t->plan.one_forward;
+    for (int from = 0, end; from < r->n_tasks; from = end) {
+        end = whole ? r->n_tasks : rlvr__micro_end(t, from, r->n_tasks);
+        rlvr__forest_groups(t, from, end, whole);
+        if (!t->forest.n_targets) continue;
+        if (t->desc.value.kl_reward != 0) {
+            float *policy_weights = t->m->weights;
+            t->m->weights = t->reference;
+            rlvr__forest_forward(t);
+            rlvr__forest_logprobs(t, &r->policy, t->ref_logprob);
+            t->m->weights = policy_weights;
+        }
+        if (t->values.critic) rlvr__forest_forward_in(&t->values.store, &t->forest);
+        t->values.ready[0] = from;
+        t->values.ready[1] = end;
+        if (!t->values.critic && !whole) rlvr__forest_forward(t);
+        rlvr__forest_values(t, t->values.old_value);
+    }
+}
+
+/* Advantages and returns of a step's rollouts; v->moves: something in them has a gradient. */
+static void rlvr__values_step(rlvr_trainer *t)
+{
+    rlvr_rollouts *r = t->rollouts;
+    rlvr__values *v = &t->values;
+    const rlvr_value_desc *d = &t->desc.value;
+    int n = t->offset[r->n];
+    double kl = 0;
+    v->moves = false;
+    v->held = t->step < d->warmup_steps;
+    v->n_values = rlvr__count_masked(t->mask, 0, n);
+    for (int i = 0; i < n; i++) v->old_value[i] = v->returns[i] = v->advantage[i] = v->dvalue[i] = 0;
+    rlvr__values_before(t);
+    for (int i = 0; i < r->n; i++) {
+        int at = t->offset[i], length = t->offset[i + 1] - at;
+        float *reward = v->dvalue + at;      /* its place until there is a gradient */
+        if (r->items[i].graded != RLVR_OK) continue;
+        if (d->kl_reward != 0) rlvr_kl_reward(t->desc.loss.kl, d->kl_reward, t->old_logprob + at, t->ref_logprob + at, length, reward);
+        for (int k = 0; k < length; k++) kl -= (double)reward[k];
+        reward[length - 1] += r->items[i].reward;
+        rlvr_gae(&d->gae, reward, v->old_value + at, length, 0, v->advantage + at, v->returns + at);
+        for (int k = at; k < at + length; k++) v->moves = v->moves || v->advantage[k] != 0 || v->returns[k] != v->old_value[k];
+    }
+    v->kl = d->kl_reward != 0 && v->n_values ? kl / (double)v->n_values / (double)d->kl_reward : 0;
+    v->explained_variance = rlvr_explained_variance(v->old_value, v->returns, t->mask, n);
+    if (!d->raw_advantages) rlvr_whiten(v->advantage, t->mask, n);
+    memcpy(v->value, v->old_value, (size_t)n * sizeof(float));
+    for (int i = 0; i < r->n; i++) {         /* a rollout's own: the mean of its tokens' */
+        double sum = 0;
+        for (int k = t->offset[i]; k < t->offset[i + 1]; k++) sum += (double)v->advantage[k];
+        r->items[i].advantage = t->advantage[i] = r->items[i].graded == RLVR_OK ? (float)(sum / r->items[i].n_tokens) : 0;
+    }
+}
+
+/* The value loss of groups [first, end) and its gradient; decoded: values are those of before. */
+static rlvr_result rlvr__values_loss(rlvr_trainer *t, int first, int end, int64_t n_tokens, bool decoded, rlvr_metrics *metrics)
+{
+    rlvr__values *v = &t->values;
+    int G = t->rollouts->group_size, from = t->offset[first * G], n = t->offset[end * G] - from;
+    rlvr_value_stats stats;
+    if (v->critic && !(decoded && v->ready[0] == first && v->ready[1] == end)) rlvr__forest_forward_in(&v->store, &t->forest);
+    if (!decoded) rlvr__forest_values(t, v->value);
+    rlvr_result r = rlvr_value_loss(t->desc.value.clip, v->value + from, v->old_value + from, v->returns + from, t->mask + from, n, n_tokens,
+                                    v->dvalue + from, &stats);
+    for (int i = from; i < from + n; i++) v->dvalue[i] *= t->desc.value.coef;
+    metrics->value_loss += stats.loss;
+    metrics->value_clip += stats.clipped * (double)stats.n_tokens / (double)n_tokens;
+    return r;
+}
+
+/* Backward of policy and values on the pack at hand. A shared trunk takes both along in one pass. */
+static void rlvr__values_backward(rlvr_trainer *t, const float *dlogprob, const float *dentropy, bool decoded)
+{
+    rlvr__values *v = &t->values;
+    bool together = !v->critic && !v->held && !t->desc.value.detach;
+    if (together) v->pull = v->dvalue;
+    if (!v->held) rlvr__forest_backward(t, &t->rollouts->policy, dlogprob, dentropy, decoded, NULL);
+    v->pull = NULL;
+    if (!together) rlvr__forest_value_backward(t, v->dvalue, v->critic != NULL);
+}
+
+/* ---- given tokens ---- */
+
+/* Packs sequences from `first` on while they fit one pass; a token is wanted where want is not 0. Returns the next one. */
+static int rlvr__forest_scored(rlvr_trainer *t, const int *tokens, const int *offset, int first, int n_seq, const float *want)
+{
+    rlvr__forest *p = &t->forest;
+    int64_t room = rlvr__train_store(t)->n_slots;
+    int seq = first;
+    rlvr__forest_reset(p);
+    for (; seq < n_seq && p->n_rows + offset[seq + 1] - offset[seq] <= room; seq++) {
+        int from = offset[seq], n = offset[seq + 1] - from, last = n - 1;
+        while (last >= 0 && want[from + last] == 0) last--;      /* what stands behind the last wanted token is not run */
+        if (last < 0) continue;
+        p->tree_begin[p->n_trees++] = (int)p->n_rows;
+        int *list = rlvr__forest_list(p, NULL, 0, last + 1);
+        for (int k = 0; k <= last; k++) {
+            rlvr__forest_row(p, list, k, tokens[from + k], -1);
+            if (want[from + k] != 0) rlvr__forest_target(p, list[k], k, 0, from + k);
+        }
+    }
+    p->tree_begin[p->n_trees] = (int)p->n_rows;
+    return seq;
+}
+
+static rlvr_result rlvr__check_scored(rlvr_trainer *t, const char *what, const int *tokens, const int *offset, int n_seq)
+{
+    int64_t longest = RLVR__MIN((int64_t)t->m->info.n_ctx, rlvr__train_store(t)->n_slots);
+    if (!t->values.head) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the trainer has no head; open it with value.on", what);
+    rlvr_result r = n_seq < 1 ? RLVR_OK : rlvr__check_sequences(t, tokens, offset, n_seq);
+    for (int s = 0; s < n_seq && r == RLVR_OK; s++)
+        if (offset[s + 1] - offset[s] > longest)
+            r = rlvr__fail(t->ctx, RLVR_ERROR_CONTEXT, "%s: sequence %d has %d tokens; one pass takes 0 .. %lld (micro_tokens, n_ctx)", what, s,
+                           offset[s + 1] - offset[s], (long long)longest);
+    return r;
+}
+
+/* One pass over sequences: values of wanted tokens into value, or where dvalue is not NULL the backward pass of it. Returns the
+   number of packs. */
+static int rlvr__scored_pass(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *want, float *value, const float *dvalue, bool run)
+{
+    int packs = 0;
+    for (int seq = 0; seq < n_seq;) {
+        seq = rlvr__forest_scored(t, tokens, offset, seq, n_seq, want);
+        if (!t->forest.n_targets) continue;
+        packs++;
+        if (run) rlvr__forest_forward_in(rlvr__value_store(t), &t->forest);
+        if (value) rlvr__forest_values(t, value);
+        if (dvalue) rlvr__forest_value_backward(t, dvalue, !t->desc.value.detach);
+    }
+    return packs;
+}
+
+rlvr_result rlvr_grad_values(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *weight, float *value)
+{
+    rlvr_result r = rlvr__check_scored(t, "rlvr_grad_values", tokens, offset, n_seq);
+    if (r != RLVR_OK) return r;
+    rlvr__zero_gradients(t);
+    for (int i = 0; i < offset[n_seq]; i++) value[i] = 0;
+    rlvr__scored_pass(t, tokens, offset, n_seq, weight, value, weight, true);
+    return RLVR_OK;
+}
+
+/* A loss of values at wanted tokens: writes its gradient over value. False: something is not finite. */
+typedef bool (*rlvr__scored_fn)(void *arg, const int *offset, int n_seq, const float *want, float *value, rlvr_metrics *m);
+
+/* One update: values of all wanted tokens, their loss, backward, optimizer. want stands in t->token_weight. */
+static rlvr_result rlvr__train_scored(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, rlvr__scored_fn fn, void *arg, rlvr_metrics *m)
+{
+    double start = rlvr__now();
+    int64_t n = offset[n_seq];
+    float *value = t->token_logprob;
+    for (int64_t i = 0; i < n; i++) value[i] = 0;
+    rlvr__zero_gradients(t);
+    int packs = rlvr__scored_pass(t, tokens, offset, n_seq, t->token_weight, value, NULL, true);
+    if (fn(arg, offset, n_seq, t->token_weight, value, m)) {
+        rlvr__scored_pass(t, tokens, offset, n_seq, t->token_weight, NULL, value, packs > 1);      /* one pack's activations are still there */
+        t->values.held = !t->values.critic && t->desc.value.detach;
+        rlvr__apply(t, m);
+        t->values.held = false;
+    } else {
+        m->skipped = true;
+        t->n_skipped++;
+        rlvr__log(t->ctx, RLVR_LOG_WARN, "step %lld: a value is not finite; nothing was moved", (long long)t->step + 1);
+    }
+    m->step = ++t->step;
+    m->num_tokens = t->num_tokens += n;
+    m->n_skipped = t->n_skipped;
+    m->step_time = m->train_time = rlvr__now() - start;
+    return rlvr__log_step(t, m);
+}
+
+/* Room for flat arrays of a call on given tokens. */
+static rlvr_result rlvr__scored_begin(rlvr_trainer *t, const char *what, const int *tokens, const int *offset, int n_seq, rlvr_metrics *m)
+{
+    rlvr_result r = rlvr__check_scored(t, what, tokens, offset, n_seq);
+    int64_t n = n_seq > 0 ? offset[n_seq] : 0;
+    memset(m, 0, sizeof *m);
+    if (r == RLVR_OK && (!RLVR__RESERVE(t, token_weight, cap_token_weight, n + 1) || !RLVR__RESERVE(t, token_logprob, cap_token_logprob, n + 1)))
+        r = RLVR_ERROR_MEMORY;
+    return r;
+}
+
+static bool rlvr__regress_values(void *arg, const int *offset, int n_seq, const float *want, float *value, rlvr_metrics *m)
+{
+    const float *target = (const float *)arg;
+    double loss = 0, n = 0;
+    for (int i = offset[0]; i < offset[n_seq]; i++) n += want[i] != 0;
+    for (int i = offset[0]; i < offset[n_seq]; i++) {
+        if (want[i] == 0) continue;
+        double error = (double)value[i] - (double)target[i];
+        loss += 0.5 * error * error / n;
+        value[i] = (float)(error / n);
+    }
+    m->n_values = (int64_t)n;
+    m->loss = m->value_loss = loss;
+    return rlvr__finite(loss);
+}
+
+rlvr_result rlvr_train_values(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *target, const unsigned char *mask,
+                              rlvr_metrics *metrics)
+{
+    rlvr_metrics local, *m = metrics ? metrics : &local;
+    rlvr_result r = rlvr__scored_begin(t, "rlvr_train_values", tokens, offset, n_seq, m);
+    int64_t n = n_seq > 0 ? offset[n_seq] : 0, wanted = 0;
+    if (r != RLVR_OK) return r;
+    for (int64_t i = 0; i < n; i++) wanted += (t->token_weight[i] = !mask || mask[i] ? 1.0f : 0.0f) != 0;
+    if (!wanted) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_values: no token to learn from");
+    return rlvr__train_scored(t, tokens, offset, n_seq, rlvr__regress_values, (void *)(uintptr_t)target, m);
 }
 /* ============================================================================================
    20. EVALUATION                                                                       >>eval
