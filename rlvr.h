@@ -58,7 +58,7 @@
     11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer   13 Model >>model
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses                18 Optimizer >>schedule         18b Heads, values >>values
-    19 Trainer >>trainer             19b Values in it >>values-train
+    18c Reward models >>reward-model 19 Trainer >>trainer             19b Values in it >>values-train
     20 Evaluation >>eval              21 Reports >>reports
     Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math (>>arith
     >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape,
@@ -299,7 +299,8 @@ typedef rlvr_result (*rlvr_reward_fn)(const rlvr_rollout *r, void *user, float *
     X(RLVR_REWARD_JUDGE,     "judge")      /* a language model's yes or no, or a rubric of them */ \
     X(RLVR_REWARD_PROCESS,   "process")    /* an external command, line JSON                   */  \
     X(RLVR_REWARD_SHAPE,     "shape")      /* length and repetition                            */  \
-    X(RLVR_REWARD_COMPOSE,   "compose")    /* several of these: weights, gates, product, GDPO  */
+    X(RLVR_REWARD_COMPOSE,   "compose")    /* several of these: weights, gates, product, GDPO  */  \
+    X(RLVR_REWARD_MODEL, "reward_model")   /* the score of a learned head, section 18c         */
 
 typedef enum rlvr_reward_kind {
     RLVR_REWARD_NONE,
@@ -320,6 +321,7 @@ typedef struct rlvr_reward_desc {
     bool  gate;                          /* as a part: where it earns nothing, the whole earns 0 */
     const struct rlvr_reward_desc *parts; int n_parts;     /* of RLVR_REWARD_COMPOSE, at most RLVR_MAX_PARTS; or "parts" in options */
     rlvr_model *model;                   /* of RLVR_REWARD_JUDGE; NULL: the policy itself */
+    rlvr_head  *head;                    /* of RLVR_REWARD_MODEL */
 } rlvr_reward_desc;
 
 #define RLVR_STATUSES(X)                                                                           \
@@ -498,6 +500,19 @@ RLVR_API rlvr_result rlvr_value_loss(float clip, const float *value, const float
 RLVR_API void   rlvr_whiten(float *x, const unsigned char *mask, int n);
 /* 1 - Var(R - V) / Var(R) over masked tokens; 0 where the returns are all equal. 1: V says all that varies, 0: as a constant. */
 RLVR_API double rlvr_explained_variance(const float *value, const float *returns, const unsigned char *mask, int n);
+
+/* ---- reward models: preferences ---- */
+
+typedef struct rlvr_pair_stats { double loss, accuracy, margin, mean; } rlvr_pair_stats;    /* margin: mean chosen - rejected; mean: of all scores */
+/* Bradley and Terry (1952) as reward models use it (Ouyang et al. 2022), TRL's formula: mean over n pairs of
+   -log sigmoid(chosen - rejected - margin) + centering_coef (chosen + rejected)^2 (Eisenstein et al. 2023). margin (n); NULL: 0.
+   Writes dloss/dchosen and dloss/drejected (n), which may be chosen and rejected themselves. Not finite: RLVR_ERROR_NUMERIC, zeros. */
+RLVR_API rlvr_result rlvr_bradley_terry(const float *chosen, const float *rejected, const float *margin, int n, float centering_coef,
+                                        float *dchosen, float *drejected, rlvr_pair_stats *stats);
+/* What a reward model says of a text: the head's value after the last of n tokens. */
+RLVR_API rlvr_result rlvr_head_score(rlvr_head *h, const int *tokens, int n, float *score);
+/* Best-of-n: the number of the highest score that is finite, the first one of equals; -1: none is. */
+RLVR_API int rlvr_best_of(const float *score, int n);
 
 /* ---- losses ---- */
 
@@ -725,6 +740,10 @@ RLVR_API rlvr_result   rlvr_grad_values(rlvr_trainer *t, const int *tokens, cons
    (NULL: all). m->loss, m->value_loss: the mean before the update. */
 RLVR_API rlvr_result   rlvr_train_values(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *target,
                                          const unsigned char *mask, rlvr_metrics *m);
+/* A reward model: one update on n_pairs pairs with rlvr_bradley_terry(); sequence 2 i is pair i's chosen text, 2 i + 1 its rejected
+   one, each scored after its last token. stats, m: before the update; NULL: not wanted. */
+RLVR_API rlvr_result   rlvr_train_pairs(rlvr_trainer *t, const int *tokens, const int *offset, int n_pairs, const float *margin,
+                                        float centering_coef, rlvr_pair_stats *stats, rlvr_metrics *m);
 
 /* ---- evaluation ---- */
 
@@ -20131,6 +20150,9 @@ static const char *rlvr__lacks_compose(rlvr__case *c)
     return lacks;
 }
 
+static void rlvr__grade_reward_model(rlvr__case *c);      /* section 18c */
+static int64_t rlvr__reward_model_bytes(const rlvr_head *h, const rlvr__json *max_tokens);
+
 /* The table of the verifiers. To add one: its row in RLVR_REWARDS, its function in a section above, its row here. */
 typedef struct rlvr__verifier {
     rlvr_reward_kind kind;
@@ -20155,6 +20177,7 @@ static const rlvr__verifier rlvr__verifiers[] = {
     {RLVR_REWARD_PROCESS, false, rlvr__grade_process, rlvr__job_poll, rlvr__lacks_command},
     {RLVR_REWARD_JUDGE, false, rlvr__grade_judge, NULL, rlvr__lacks_judge},
     {RLVR_REWARD_COMPOSE, false, rlvr__grade_compose, rlvr__poll_compose, rlvr__lacks_compose},
+    {RLVR_REWARD_MODEL, false, rlvr__grade_reward_model, NULL, NULL},
 };
 
 static const rlvr__verifier *rlvr__verifier_of(rlvr_reward_kind kind)
@@ -20224,6 +20247,8 @@ static rlvr_result rlvr__part_open(rlvr_ctx *ctx, const char *what, const rlvr_r
     if (!rlvr__finite((double)desc->weight)) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: reward.weight is not a finite number", what);
     if (!desc->fn && desc->model && desc->model->ctx != ctx)
         return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: reward.model is of another context; load it with this one", what);
+    if (!desc->fn && desc->kind == RLVR_REWARD_MODEL && (!desc->head || rlvr_model_ctx(rlvr_head_model(desc->head)) != ctx))
+        return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: reward.head must be set for reward_model, and be of the same context", what);
     p->desc = *desc;
     p->weight = desc->weight != 0 ? desc->weight : desc->gate ? 0 : 1;
     snprintf(p->name, sizeof p->name, "%.47s", desc->name && desc->name[0] ? desc->name : desc->fn ? "reward" : rlvr__reward_name(desc->kind));
@@ -20275,6 +20300,7 @@ static rlvr_result rlvr__parts_of_json(rlvr_ctx *ctx, const char *what, const rl
         d.gate = rlvr__json_bool(gate, false);
         d.name = name;
         d.model = base->model;
+        d.head = base->head;
         double w = weight ? rlvr__json_num(weight, NAN) : 0;
         if (!d.kind) r = rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: there is no verifier \"%.40s\"", at, kind ? kind : "(no kind)");
         else if (!(fabs(w) <= 1e30)) r = rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: \"weight\" is no number", at);
@@ -20305,6 +20331,7 @@ static int64_t rlvr__reward_bytes(rlvr_model *m, const rlvr__part *p)
 {
     int64_t bytes = 0;
     for (int i = 0; i < p->n_parts; i++) bytes += rlvr__reward_bytes(m, &p->parts[i]);
+    if (!p->desc.fn && p->desc.kind == RLVR_REWARD_MODEL) return bytes + rlvr__reward_model_bytes(p->desc.head, rlvr__json_get(p->options, "max_tokens"));
     if (p->desc.fn || p->desc.kind != RLVR_REWARD_JUDGE) return bytes;
     if (p->desc.model) m = p->desc.model;
     return bytes + rlvr__judge_bytes(m, rlvr__judge_most(m, rlvr__json_get(p->options, "max_tokens")));
@@ -21686,7 +21713,7 @@ static void rlvr__head_gradient(rlvr_head *h, rlvr__store *s, rlvr__grads *g, co
 
 /* ---- one sequence by itself ---- */
 
-RLVR__UNUSED static int64_t rlvr__head_bytes(rlvr_model *m, int64_t n)      /* of what the head keeps for n tokens, for the memory plan */
+static int64_t rlvr__head_bytes(rlvr_model *m, int64_t n)      /* of what the head keeps for n tokens, for the memory plan */
 {
     rlvr__store s;
     rlvr__store_init(&s, m, n, RLVR__MIN(n, (int64_t)RLVR__VALUE_ROWS), n, RLVR__VALUE_CHUNK, false, true);
@@ -21820,6 +21847,136 @@ typedef struct rlvr__values {
     int ready[2];                    /* groups whose activations are in the critic's store */
 } rlvr__values;
 /* ============================================================================================
+   18c. REWARD MODELS                                                           >>reward-model
+   ============================================================================================ */
+
+static double rlvr__softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }      /* -log sigmoid(-x) */
+static double rlvr__sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
+
+rlvr_result rlvr_bradley_terry(const float *chosen, const float *rejected, const float *margin, int n, float centering_coef, float *dchosen,
+                               float *drejected, rlvr_pair_stats *stats)
+{
+    rlvr_pair_stats local, *out = stats ? stats : &local;
+    double c = (double)centering_coef, share = n > 0 ? 1.0 / n : 0;
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < n; i++) {
+        double a = (double)chosen[i], b = (double)rejected[i], x = a - b - (margin ? (double)margin[i] : 0), slope = -rlvr__sigmoid(-x);
+        out->loss += share * (rlvr__softplus(-x) + c * (a + b) * (a + b));
+        out->margin += share * (a - b);
+        out->accuracy += a > b ? share : 0;
+        out->mean += 0.5 * share * (a + b);
+        dchosen[i] = (float)(share * (slope + 2 * c * (a + b)));
+        drejected[i] = (float)(share * (-slope + 2 * c * (a + b)));
+    }
+    if (rlvr__finite(out->loss)) return RLVR_OK;
+    for (int i = 0; i < n; i++) dchosen[i] = drejected[i] = 0;
+    memset(out, 0, sizeof *out);
+    return RLVR_ERROR_NUMERIC;
+}
+
+int rlvr_best_of(const float *score, int n)
+{
+    int best = -1;
+    for (int i = 0; i < n; i++)
+        if (rlvr__finite((double)score[i]) && (best < 0 || score[i] > score[best])) best = i;
+    return best;
+}
+
+/* ---- a score as a reward ---- */
+
+/* Runs what the text before this one in the same call of rlvr_grade_rollouts() has not run already; that changes no bit. Returns
+   the number of tokens that ran. */
+static int rlvr__head_last(rlvr_head *h, const int *tokens, int n, float *score)
+{
+    int same = 0;
+    if (h->grading == h->ctx->n_gradings)
+        while (same < n - 1 && same < h->n_kept && h->kept[same] == tokens[same]) same++;
+    rlvr__head_run(h, tokens, same, n);
+    memcpy(h->kept, tokens, (size_t)n * sizeof(int));
+    h->n_kept = n;
+    h->grading = h->ctx->n_gradings;
+    *score = h->value[n - 1];
+    return n - same;
+}
+
+rlvr_result rlvr_head_score(rlvr_head *h, const int *tokens, int n, float *score)
+{
+    rlvr_result r = rlvr__head_check(h, tokens, n);
+    if (r == RLVR_OK) r = rlvr__head_reserve(h, n);
+    if (r != RLVR_OK) return r;
+    h->n_kept = 0;
+    rlvr__head_last(h, tokens, n, score);
+    h->n_kept = 0;
+    return RLVR_OK;
+}
+
+static int rlvr__reward_model_most(const rlvr_head *h, const rlvr__json *max_tokens)
+{
+    int64_t most = rlvr__json_int(max_tokens, RLVR__JUDGE_TOKENS);
+    return (int)RLVR__MIN(most > 0 ? most : (int64_t)RLVR__JUDGE_TOKENS, (int64_t)h->m->info.n_ctx);
+}
+
+static int64_t rlvr__reward_model_bytes(const rlvr_head *h, const rlvr__json *max_tokens)
+{
+    return h ? rlvr__head_bytes(h->m, rlvr__reward_model_most(h, max_tokens)) : 0;
+}
+
+/* The case's tokens in h->token, at most `most`: a rollout's own where the policy has the same vocabulary, else those of the text.
+   Returns their number; -1: there are more; -2: they cannot be made. */
+static int rlvr__reward_model_tokens(rlvr__case *c, rlvr_head *h, int most)
+{
+    rlvr_model *m = h->m;
+    const rlvr_rollout *o = c->rollout;
+    if (o && c->policy && c->policy->info.n_vocab == m->info.n_vocab && !rlvr__json_bool(rlvr__field(c, "text"), false)) {
+        int n = o->n_prompt + o->n_tokens;
+        if (n > most) return -1;
+        memcpy(h->token, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
+        memcpy(h->token + o->n_prompt, o->tokens, (size_t)o->n_tokens * sizeof(int));
+        return n;
+    }
+    if (!m->tokenizer) return -2;
+    const rlvr_task *task = o ? o->task : NULL;
+    rlvr__text asked = rlvr__case_question(c);
+    char *question = rlvr__strndup(c->ctx, asked.data, asked.len), *frame = NULL;
+    size_t len = asked.len;
+    bool raw = task ? task->raw : rlvr__json_bool(rlvr__field(c, "raw"), false);
+    rlvr_message one = {"user", question};
+    if (question && !raw) frame = task && task->n_messages ? rlvr_chat(m, task->messages, task->n_messages, &len) : rlvr_chat(m, &one, 1, &len);
+    int n = -2, eos = rlvr_token_eos(m);
+    if (frame || (question && raw)) {
+        rlvr__piece piece[2] = {{frame ? frame : question, len, true}, {c->text, c->len, false}};
+        n = rlvr__judge_tokens(m, piece, 2, h->token, most);
+    }
+    if (n >= 0 && eos >= 0 && (!o || o->finish_reason == RLVR_FINISH_STOP)) {
+        if (n < most) h->token[n] = eos;
+        n = n < most ? n + 1 : -1;
+    }
+    rlvr__free(c->ctx, question);
+    rlvr__free(c->ctx, frame);
+    return n;
+}
+
+/* `reward_model` is rlvr_reward_desc.head's score after the last token of prompt and completion. Options: "max_tokens" (2048, at most
+   the context; longer is RLVR_STATUS_LIMIT), "text" (false; true: tokenise the text even where the policy's tokens would do), "raw"
+   (false; true: no chat template, for a text without a rollout). */
+static void rlvr__grade_reward_model(rlvr__case *c)
+{
+    rlvr_head *h = c->desc->head;
+    float score;
+    if (!h) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "there is no head; set rlvr_reward_desc.head"); return; }
+    int most = rlvr__reward_model_most(h, rlvr__field(c, "max_tokens"));
+    if (rlvr__head_reserve(h, most) != RLVR_OK) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "there is no memory for the reward model"); return; }
+    int n = rlvr__reward_model_tokens(c, h, most);
+    if (n == -1) { rlvr__verdict(c, RLVR_STATUS_LIMIT, 0, "the text takes more than max_tokens = %d tokens", most); return; }
+    if (n < 1 || rlvr__head_check(h, h->token, n) != RLVR_OK) {
+        rlvr__verdict(c, RLVR_STATUS_ERROR, 0, n == 0 ? "there is no text to score" : "the reward model cannot read the text: %.180s", rlvr_last_error(c->ctx));
+        return;
+    }
+    c->out->n_tokens = rlvr__head_last(h, h->token, n, &score);
+    if (!rlvr__finite((double)score)) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "the reward model's score is not finite"); return; }
+    rlvr__verdict(c, score >= 1 ? RLVR_STATUS_EQUAL : score > 0 ? RLVR_STATUS_PARTIAL : RLVR_STATUS_UNEQUAL, score, "score %.4f, %d tokens", (double)score, n);
+}
+/* ============================================================================================
    19. TRAINER AND CHECKPOINTS                                                       >>trainer
    ============================================================================================ */
 
@@ -21877,6 +22034,7 @@ struct rlvr_trainer {
     unsigned char *mask, *right;                   /* right: (rollouts) */
     float *token_weight, *token_logprob;           /* of rlvr_train_tokens() */
     int64_t cap_token_weight, cap_token_logprob;
+    float *pair_score;  int64_t cap_pair_score;    /* of rlvr_train_pairs() */
     /* everything that a checkpoint holds besides weights and moments */
     int64_t step, updates, num_tokens, n_skipped, cursor;
     int64_t log_bytes[2];                          /* lengths of metrics.jsonl and completions.jsonl at the last step's end */
@@ -22736,7 +22894,8 @@ void rlvr_trainer_close(rlvr_trainer *t)
         rlvr__free(ctx, t->trained[b].moment2);
     }
     void *arrays[] = {t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
-                      t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->token_weight, t->token_logprob};
+                      t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->token_weight, t->token_logprob,
+                      t->pair_score};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(ctx, arrays[i]);
     rlvr__free(ctx, t);
 }
@@ -23316,6 +23475,40 @@ rlvr_result rlvr_train_values(rlvr_trainer *t, const int *tokens, const int *off
     for (int64_t i = 0; i < n; i++) wanted += (t->token_weight[i] = !mask || mask[i] ? 1.0f : 0.0f) != 0;
     if (!wanted) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_values: no token to learn from");
     return rlvr__train_scored(t, tokens, offset, n_seq, rlvr__regress_values, (void *)(uintptr_t)target, m);
+}
+
+/* ---- pairs ---- */
+
+typedef struct rlvr__pairs { const float *margin; float centering_coef; float *chosen, *rejected; rlvr_pair_stats *stats; } rlvr__pairs;
+
+static bool rlvr__fit_pairs(void *arg, const int *offset, int n_seq, const float *want, float *value, rlvr_metrics *m)
+{
+    rlvr__pairs *p = (rlvr__pairs *)arg;
+    (void)want;
+    for (int i = 0; i < n_seq; i++) (i % 2 ? p->rejected : p->chosen)[i / 2] = value[offset[i + 1] - 1];
+    rlvr_result r = rlvr_bradley_terry(p->chosen, p->rejected, p->margin, n_seq / 2, p->centering_coef, p->chosen, p->rejected, p->stats);
+    for (int i = 0; i < n_seq; i++) value[offset[i + 1] - 1] = (i % 2 ? p->rejected : p->chosen)[i / 2];
+    m->n_values = n_seq;
+    m->loss = m->value_loss = p->stats->loss;
+    m->reward_mean = p->stats->mean;
+    return r == RLVR_OK;
+}
+
+rlvr_result rlvr_train_pairs(rlvr_trainer *t, const int *tokens, const int *offset, int n_pairs, const float *margin, float centering_coef,
+                             rlvr_pair_stats *stats, rlvr_metrics *metrics)
+{
+    rlvr_metrics local, *m = metrics ? metrics : &local;
+    rlvr_pair_stats mine;
+    rlvr_result r = rlvr__scored_begin(t, "rlvr_train_pairs", tokens, offset, 2 * n_pairs, m);
+    if (r != RLVR_OK) return r;
+    if (n_pairs < 1) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_pairs: n_pairs is %d; give at least one pair", n_pairs);
+    for (int i = 0; i < 2 * n_pairs; i++)
+        if (offset[i + 1] == offset[i]) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_pairs: sequence %d is empty", i);
+    for (int i = 0; i < offset[2 * n_pairs]; i++) t->token_weight[i] = 0;
+    for (int i = 0; i < 2 * n_pairs; i++) t->token_weight[offset[i + 1] - 1] = 1;
+    if (!RLVR__RESERVE(t, pair_score, cap_pair_score, 2 * n_pairs)) return RLVR_ERROR_MEMORY;
+    rlvr__pairs p = {margin, centering_coef, t->pair_score, t->pair_score + n_pairs, stats ? stats : &mine};
+    return rlvr__train_scored(t, tokens, offset, 2 * n_pairs, rlvr__fit_pairs, &p, m);
 }
 /* ============================================================================================
    20. EVALUATION                                                                       >>eval
