@@ -58,7 +58,8 @@
     11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer   13 Model >>model
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses                18 Optimizer >>schedule         18b Heads, values >>values
-    18c Reward models >>reward-model 19 Trainer >>trainer             19b Values in it >>values-train
+    18c Reward models >>reward-model 18d Process rewards >>process    19 Trainer >>trainer
+    19b Values in it >>values-train
     20 Evaluation >>eval              21 Reports >>reports
     Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math (>>arith
     >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape,
@@ -212,6 +213,7 @@ typedef struct rlvr_task {
     const char *json;        /* the task's whole JSON line, for verifiers that read other fields; NULL if none */
     bool        raw;         /* prompt is not put through the chat template */
     int64_t     line;        /* where it came from, for messages */
+    const int  *tokens;  int n_tokens;               /* the prompt as tokens, for rlvr_sample() alone: no text of it is then read */
 } rlvr_task;
 
 /* Lines {"prompt": "..."} or {"messages": [...]}, with "answer". NULL on the first bad line (its number in the message). */
@@ -514,6 +516,41 @@ RLVR_API rlvr_result rlvr_head_score(rlvr_head *h, const int *tokens, int n, flo
 /* Best-of-n: the number of the highest score that is finite, the first one of equals; -1: none is. */
 RLVR_API int rlvr_best_of(const float *score, int n);
 
+/* ---- process rewards ---- */
+
+/* Steps of a completion: end[s] is the number of step s's last token, the last step ending with the last token. Returns their
+   number. A step ends at the token that holds the delimiter's last byte (NULL: a line's end); stretches of white space alone
+   belong to the step before. end (n). -1 on failure. Whoever wants other boundaries fills end by a function of his own. */
+RLVR_API int  rlvr_step_ends(rlvr_model *m, const int *tokens, int n, const char *delimiter, int *end);
+/* Math-Shepherd's labels (Wang et al. 2024) from reward (n_steps, k) of completions that were sampled anew behind each step: hard: 1
+   where one of them is right (at least 0.5); soft: the share of right ones. NaN is no verdict; a step without any has label NaN. */
+RLVR_API void rlvr_shepherd_labels(const float *reward, int n_steps, int k, bool hard, float *label);
+/* The same with the sampling: k completions behind each step of a rollout, graded by reward. A step behind which nothing is left
+   to sample has the rollout's own reward. sampling: max_tokens is that of the whole completion; NULL: defaults. */
+RLVR_API rlvr_result rlvr_process_labels(rlvr_model *m, const rlvr_rollout *o, const rlvr_reward_desc *reward, const rlvr_sampling *sampling,
+                                         const int *end, int n_steps, int k, bool hard, float *label);
+typedef struct rlvr_process_stats { double loss, accuracy; int n_steps; } rlvr_process_stats;    /* accuracy: label and chance on one side of 1/2 */
+/* Binary cross-entropy of logits against labels in 0 .. 1, mean over those that are not NaN. Writes dloss/dlogit (n), which may be
+   logit itself. */
+RLVR_API rlvr_result rlvr_process_loss(const float *logit, const float *label, int n, float *dlogit, rlvr_process_stats *stats);
+
+/* What a process reward model's chances p of the steps come to, as one score and as rewards of the steps. */
+typedef enum rlvr_process_form {
+    RLVR_PROCESS_MIN,                /* the least (Lightman et al. 2024); as rewards: the least one at its step, so that they add up to it */
+    RLVR_PROCESS_SUM,                /* the sum; rewards p */
+    RLVR_PROCESS_DIFFERENCE,         /* the last; rewards p[s] - p[s-1], a potential's (Ng et al. 1999): no step more pays by itself */
+    RLVR_PROCESS_PRODUCT,            /* the product; no rewards */
+    RLVR_PROCESS_MEAN,               /* the mean; no rewards */
+    RLVR_PROCESS_FORM_COUNT
+} rlvr_process_form;
+RLVR_API float rlvr_process_score(rlvr_process_form form, const float *chance, int n_steps);      /* 0 where there is no step */
+/* Adds coef times the form's rewards to reward at the steps' last tokens. first: p before the first step, for the difference. */
+RLVR_API rlvr_result rlvr_process_rewards(rlvr_process_form form, float coef, float first, const float *chance, const int *end, int n_steps,
+                                          float *reward);
+/* Scores of rollouts (n) by a process reward model, for rlvr_best_of(): its head's chances after each step, by form. The head's model
+   must read the rollouts' tokens. */
+RLVR_API rlvr_result rlvr_process_scores(rlvr_head *h, rlvr_rollouts *r, rlvr_process_form form, const char *delimiter, float *score);
+
 /* ---- losses ---- */
 
 /* Surrogates of one token, with r = exp(logprob - old_logprob) and A its advantage (negated: losses are minimised). */
@@ -675,6 +712,10 @@ typedef struct rlvr_value_desc {
     float coef;                      /* weight of the value loss; 0: 0.5 */
     float clip;                      /* 0: 0.2; below 0: no clipping */
     rlvr_gae_desc gae;
+    rlvr_head *process;              /* a process reward model, on a model with the policy's vocabulary: adds to the rewards of steps */
+    rlvr_process_form process_form;  /* min, sum or difference */
+    float process_coef;              /* 0: 1 */
+    const char *process_delimiter;   /* of steps; NULL: a line's end */
     float kl_reward;                 /* each token's reward is lessened by this times loss.kl's estimator; 0: no KL in the reward */
     bool  raw_advantages;            /* not whitened over the batch's tokens */
     int   warmup_steps;              /* the policy stands still in this many first steps, while head and critic learn */
@@ -744,6 +785,9 @@ RLVR_API rlvr_result   rlvr_train_values(rlvr_trainer *t, const int *tokens, con
    one, each scored after its last token. stats, m: before the update; NULL: not wanted. */
 RLVR_API rlvr_result   rlvr_train_pairs(rlvr_trainer *t, const int *tokens, const int *offset, int n_pairs, const float *margin,
                                         float centering_coef, rlvr_pair_stats *stats, rlvr_metrics *m);
+/* A process reward model: one update with rlvr_process_loss() on the head's values after the tokens where label is not NaN. */
+RLVR_API rlvr_result   rlvr_train_process(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *label,
+                                          rlvr_process_stats *stats, rlvr_metrics *m);
 
 /* ---- evaluation ---- */
 
@@ -4120,6 +4164,8 @@ rlvr_result rlvr_tasks_add(rlvr_tasks *t, const rlvr_task *task)
     *own = *task;
     own->messages = n ? messages : NULL;
     own->n_messages = n;
+    own->tokens = NULL;
+    own->n_tokens = 0;
     own->prompt = rlvr__task_copy(&at, task->prompt);
     own->answer = rlvr__task_copy(&at, task->answer);
     own->json = rlvr__task_copy(&at, task->json);
@@ -7414,9 +7460,16 @@ static rlvr_result rlvr__prompt_tokens(rlvr_rollouts *r, const rlvr_task *task, 
     const rlvr_message user = {"user", task->prompt};
     const rlvr_message *messages = task->messages ? task->messages : &user;
     int n_messages = task->messages ? task->n_messages : 1;
-    if (!task->prompt && !task->messages)
+    if (!task->prompt && !task->messages && !task->tokens)
         return rlvr__fail(r->ctx, RLVR_ERROR_ARGUMENT, "task of line %lld: it has neither prompt nor messages", (long long)task->line);
-    if (task->raw && task->prompt) *n = rlvr_tokenize(r->m, task->prompt, strlen(task->prompt), true, tokens);
+    if (task->tokens) {
+        for (int i = 0; i < task->n_tokens; i++)
+            if (task->tokens[i] < 0 || task->tokens[i] >= r->m->info.n_vocab)
+                return rlvr__fail(r->ctx, RLVR_ERROR_ARGUMENT, "rlvr_task.tokens[%d]: %d is not a token", i, task->tokens[i]);
+        if (!(*tokens = RLVR__NEW(r->ctx, int, RLVR__MAX(task->n_tokens, 1)))) return RLVR_ERROR_MEMORY;
+        *n = RLVR__MAX(task->n_tokens, 0);
+        memcpy(*tokens, task->tokens, (size_t)*n * sizeof(int));
+    } else if (task->raw && task->prompt) *n = rlvr_tokenize(r->m, task->prompt, strlen(task->prompt), true, tokens);
     else {
         size_t len;
         char *text = rlvr_chat(r->m, messages, n_messages, &len);
@@ -21838,6 +21891,7 @@ typedef struct rlvr__values {
     rlvr__store store;               /* the critic's, with its backward's scratch */
     rlvr__grads grads;
     float *row_value;                /* (cap_targets) */
+    int   *step;  float *step_value;  int64_t cap_steps;         /* (2, cap_steps): a rollout's tokens and steps, their values */
     /* flat, over all completion tokens of a step */
     float *value, *old_value, *returns, *advantage, *dvalue;
     const float *pull;               /* dvalue while a backward pass is to take the values' gradient along, else NULL */
@@ -21975,6 +22029,207 @@ static void rlvr__grade_reward_model(rlvr__case *c)
     c->out->n_tokens = rlvr__head_last(h, h->token, n, &score);
     if (!rlvr__finite((double)score)) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "the reward model's score is not finite"); return; }
     rlvr__verdict(c, score >= 1 ? RLVR_STATUS_EQUAL : score > 0 ? RLVR_STATUS_PARTIAL : RLVR_STATUS_UNEQUAL, score, "score %.4f, %d tokens", (double)score, n);
+}
+
+/* ============================================================================================
+   18d. PROCESS REWARDS                                                              >>process
+   ============================================================================================ */
+
+/* Ends a step where the delimiter's last byte lies in a token; a stretch of white space alone belongs to the step before it. */
+int rlvr_step_ends(rlvr_model *m, const int *tokens, int n, const char *delimiter, int *end)
+{
+    const char *mark = delimiter && *delimiter ? delimiter : "\n";
+    size_t len = strlen(mark), held = 0, size;
+    char tail[64];      /* the last bytes, as many as the delimiter has */
+    bool words = false;
+    int steps = 0;
+    if (len > sizeof tail) {
+        rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_step_ends: the delimiter has %zu bytes, more than %zu", len, sizeof tail);
+        return -1;
+    }
+    for (int i = 0; i < n; i++) {
+        char *text = rlvr_detokenize(m, tokens + i, 1, false, &size);
+        bool ends = false;
+        if (!text) return -1;
+        for (size_t k = 0; k < size; k++) {
+            if (held == len) memmove(tail, tail + 1, --held);
+            tail[held++] = text[k];
+            words |= !strchr(" \t\r\n", text[k]);
+            ends |= held == len && !memcmp(tail, mark, len);
+        }
+        rlvr__free(m->ctx, text);
+        if (!ends && i + 1 < n) continue;
+        if (words || !steps) end[steps++] = i;
+        else end[steps - 1] = i;
+        if (ends) held = 0;
+        words = false;
+    }
+    return steps;
+}
+
+void rlvr_shepherd_labels(const float *reward, int n_steps, int k, bool hard, float *label)
+{
+    for (int s = 0; s < n_steps; s++) {
+        int graded = 0, right = 0;
+        for (int i = 0; i < k; i++) {
+            float x = reward[(int64_t)s * k + i];
+            if (!rlvr__finite((double)x)) continue;
+            graded++;
+            right += x >= 0.5f;
+        }
+        label[s] = !graded ? NAN : hard ? right > 0 : (float)right / (float)graded;
+    }
+}
+
+rlvr_result rlvr_process_loss(const float *logit, const float *label, int n, float *dlogit, rlvr_process_stats *stats)
+{
+    rlvr_process_stats local, *out = stats ? stats : &local;
+    double loss = 0;
+    int count = 0, right = 0;
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < n; i++) count += label[i] == label[i];
+    for (int i = 0; i < n; i++) {
+        dlogit[i] = 0;
+        if (label[i] != label[i]) continue;      /* NaN: a step without a label */
+        double x = (double)logit[i], y = (double)label[i];
+        loss += (rlvr__softplus(x) - y * x) / count;
+        dlogit[i] = (float)((rlvr__sigmoid(x) - y) / count);
+        right += (x > 0) == (y >= 0.5);
+    }
+    if (!rlvr__finite(loss)) { memset(dlogit, 0, (size_t)n * sizeof(float)); return RLVR_ERROR_NUMERIC; }
+    out->loss = loss;
+    out->n_steps = count;
+    out->accuracy = count ? (double)right / count : 0;
+    return RLVR_OK;
+}
+
+float rlvr_process_score(rlvr_process_form form, const float *chance, int n)
+{
+    double sum = 0, product = 1, least = 1;
+    for (int i = 0; i < n; i++) {
+        sum += (double)chance[i];
+        product *= (double)chance[i];
+        least = RLVR__MIN(least, (double)chance[i]);
+    }
+    if (n < 1) return 0;
+    switch (form) {
+    case RLVR_PROCESS_MIN: return (float)least;
+    case RLVR_PROCESS_SUM: return (float)sum;
+    case RLVR_PROCESS_PRODUCT: return (float)product;
+    case RLVR_PROCESS_MEAN: return (float)(sum / n);
+    default: return chance[n - 1];
+    }
+}
+
+rlvr_result rlvr_process_rewards(rlvr_process_form form, float coef, float first, const float *chance, const int *end, int n_steps, float *reward)
+{
+    int least = 0;
+    for (int s = 1; s < n_steps; s++)
+        if (chance[s] < chance[least]) least = s;
+    for (int s = 0; s < n_steps; s++) {
+        double c = (double)coef, p = (double)chance[s];
+        if (form == RLVR_PROCESS_MIN) reward[end[s]] += s == least ? (float)(c * p) : 0;
+        else if (form == RLVR_PROCESS_SUM) reward[end[s]] += (float)(c * p);
+        else if (form == RLVR_PROCESS_DIFFERENCE) reward[end[s]] += (float)(c * (p - (double)(s ? chance[s - 1] : first)));
+        else return RLVR_ERROR_ARGUMENT;
+    }
+    return RLVR_OK;
+}
+
+/* ---- with a model ---- */
+
+/* Chances of a rollout's steps by the head: step s is scored after its last token. Their number, -1: it failed. end, chance:
+   (n_tokens) at least. tokens: scratch for prompt and completion. */
+static int rlvr__process_chances(rlvr_head *h, const rlvr_rollout *o, const char *delimiter, int *tokens, int *end, float *value, float *chance)
+{
+    int steps = rlvr_step_ends(h->m, o->tokens, o->n_tokens, delimiter, end), n = o->n_prompt + o->n_tokens;
+    memcpy(tokens, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
+    memcpy(tokens + o->n_prompt, o->tokens, (size_t)o->n_tokens * sizeof(int));
+    if (steps < 0 || rlvr_head_values(h, tokens, n, value) != RLVR_OK) return -1;
+    for (int s = 0; s < steps; s++) chance[s] = (float)rlvr__sigmoid((double)value[o->n_prompt + end[s]]);
+    return steps;
+}
+
+rlvr_result rlvr_process_scores(rlvr_head *h, rlvr_rollouts *r, rlvr_process_form form, const char *delimiter, float *score)
+{
+    int64_t most = 1;
+    if ((unsigned)form >= RLVR_PROCESS_FORM_COUNT) return rlvr__fail(h->ctx, RLVR_ERROR_ARGUMENT, "rlvr_process_scores: form %d is none there is", (int)form);
+    for (int i = 0; i < r->n; i++) most = RLVR__MAX(most, (int64_t)r->items[i].n_prompt + r->items[i].n_tokens);
+    int *tokens = RLVR__NEW(h->ctx, int, 2 * most);
+    float *value = RLVR__NEW(h->ctx, float, 2 * most);
+    rlvr_result result = tokens && value ? RLVR_OK : RLVR_ERROR_MEMORY;
+    for (int i = 0; i < r->n && result == RLVR_OK; i++) {
+        int steps = rlvr__process_chances(h, &r->items[i], delimiter, tokens, tokens + most, value, value + most);
+        if (steps < 0) result = RLVR_ERROR_CONTEXT;
+        else score[i] = rlvr_process_score(form, value + most, steps);
+    }
+    rlvr__free(h->ctx, tokens);
+    rlvr__free(h->ctx, value);
+    return result;
+}
+
+/* Grades the completion that a re-rolled prefix has become. NaN: there is no verdict. */
+static float rlvr__process_grade(rlvr_model *m, const rlvr_rollout *o, const rlvr_reward_desc *reward, const rlvr_rollout *rest, int n_kept, int *tokens)
+{
+    rlvr_rollout whole = *o;
+    rlvr_grade_result verdict;
+    size_t len = 0;
+    float value = NAN;
+    memcpy(tokens, o->tokens, (size_t)n_kept * sizeof(int));
+    memcpy(tokens + n_kept, rest->tokens, (size_t)rest->n_tokens * sizeof(int));
+    char *text = rlvr_detokenize(m, tokens, n_kept + rest->n_tokens, false, &len);
+    if (!text) return NAN;
+    whole.tokens = tokens;
+    whole.n_tokens = n_kept + rest->n_tokens;
+    whole.logprobs = whole.entropy = NULL;
+    whole.text = text;
+    whole.text_len = len;
+    whole.finish_reason = rest->finish_reason;
+    whole.graded = RLVR_OK;
+    rlvr_result r = reward->fn ? reward->fn(&whole, reward->user, &value) : rlvr_grade_task(m->ctx, reward, text, len, o->task, &verdict);
+    if (!reward->fn && r == RLVR_OK) value = verdict.reward;
+    rlvr__free(m->ctx, text);
+    return r == RLVR_OK ? value : NAN;
+}
+
+rlvr_result rlvr_process_labels(rlvr_model *m, const rlvr_rollout *o, const rlvr_reward_desc *reward, const rlvr_sampling *sampling, const int *end,
+                                int n_steps, int k, bool hard, float *label)
+{
+    rlvr_sampling s;
+    rlvr_rollouts *rolled = NULL;
+    rlvr_task task;
+    rlvr_result r = RLVR_OK;
+    if (k < 1 || n_steps < 1 || end[n_steps - 1] >= o->n_tokens)
+        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_process_labels: k is %d, n_steps %d; both must be 1 or more, the steps inside the rollout", k, n_steps);
+    memset(&s, 0, sizeof s);
+    memset(&task, 0, sizeof task);
+    if (sampling) s = *sampling;
+    rlvr__sampling_defaults(&s);
+    int64_t most = (int64_t)o->n_prompt + o->n_tokens + s.max_tokens, longest = s.max_tokens;
+    int *tokens = RLVR__NEW(m->ctx, int, 2 * most);
+    float *earned = RLVR__NEW(m->ctx, float, (int64_t)n_steps * k);
+    if (!tokens || !earned) r = RLVR_ERROR_MEMORY;
+    for (int step = 0; step < n_steps && r == RLVR_OK; step++) {
+        int kept = end[step] + 1;
+        bool over = kept == o->n_tokens || kept >= longest || o->n_prompt + kept >= m->info.n_ctx;      /* nothing is left to sample */
+        for (int i = 0; i < k && over; i++) earned[step * k + i] = o->graded == RLVR_OK ? o->reward : NAN;
+        if (over) continue;
+        memcpy(tokens, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
+        memcpy(tokens + o->n_prompt, o->tokens, (size_t)kept * sizeof(int));
+        task.tokens = tokens;
+        task.n_tokens = o->n_prompt + kept;
+        s.max_tokens = (int)longest - kept;
+        s.min_tokens = sampling ? RLVR__MAX(0, sampling->min_tokens - kept) : 0;
+        s.first_prompt = (uint32_t)step;
+        r = rlvr_sample(m, &task, 1, k, &s, &rolled);
+        for (int i = 0; i < k && r == RLVR_OK; i++)
+            earned[step * k + i] = rlvr__process_grade(m, o, reward, rlvr_rollouts_get(rolled, i), kept, tokens + most);
+    }
+    if (r == RLVR_OK) rlvr_shepherd_labels(earned, n_steps, k, hard, label);
+    rlvr_rollouts_free(rolled);
+    rlvr__free(m->ctx, tokens);
+    rlvr__free(m->ctx, earned);
+    return r;
 }
 /* ============================================================================================
    19. TRAINER AND CHECKPOINTS                                                       >>trainer
@@ -22343,7 +22598,7 @@ static int rlvr__micro_end(const rlvr_trainer *t, int first, int last)
 
 /* One update on groups [first, last): log-probabilities, loss, backward, optimizer. decoded: the policy is still the one that
    sampled, so its log-probabilities are known and, where the store kept them, its activations too. */
-static void rlvr__values_step(rlvr_trainer *t);
+static bool rlvr__values_step(rlvr_trainer *t);
 static rlvr_result rlvr__values_loss(rlvr_trainer *t, int first, int end, int64_t n_tokens, bool decoded, rlvr_metrics *metrics);
 static void rlvr__values_backward(rlvr_trainer *t, const float *dlogprob, const float *dentropy, bool decoded);
 
@@ -22425,7 +22680,7 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     bool pull = t->desc.loss.kl_coef != 0 || t->desc.loss.entropy_coef != 0;      /* a gradient without any advantage */
     for (int i = 0; i < t->rollouts->n && t->desc.loss.nll_coef != 0; i++) pull |= t->right[i] != 0;
     if (t->values.head) {
-        rlvr__values_step(t);
+        if (!rlvr__values_step(t)) return RLVR_ERROR_ARGUMENT;
         metrics->n_values = t->values.n_values;
         metrics->explained_variance = t->values.explained_variance;
         n_signal = t->values.moves;
@@ -23135,6 +23390,7 @@ static rlvr_result rlvr__values_check(rlvr_trainer *t)
     if (v->lr == 0) v->lr = 10 * d->optim.lr;
     if (v->coef == 0) v->coef = 0.5f;
     if (v->clip == 0) v->clip = 0.2f;
+    if (v->process_coef == 0) v->process_coef = 1;
     if (v->critic == t->m) v->critic = NULL;
     rlvr_model *trunk = v->critic ? v->critic : t->m;
     if (!(v->lr > 0) || !(v->lr <= 1e3f)) problem = "lr is not within 0 .. 1000";
@@ -23149,6 +23405,11 @@ static rlvr_result rlvr__values_check(rlvr_trainer *t)
     else if (v->critic && v->critic->ctx != t->ctx) problem = "critic is of another context; load it with the policy's";
     else if (v->critic && (v->critic->info.n_vocab < t->m->info.n_vocab || v->critic->info.n_ctx < t->m->info.n_ctx))
         problem = "critic has a smaller vocabulary or context than the policy; take one that reads the same tokens";
+    else if (v->process && (v->process->ctx != t->ctx || v->process->m->info.n_vocab < t->m->info.n_vocab || v->process->m->info.n_ctx < t->m->info.n_ctx))
+        problem = "process is of another context, or its model has a smaller vocabulary or context than the policy";
+    else if (v->process && !v->process->m->tokenizer) problem = "process is on a model without a tokenizer, which tells where steps end";
+    else if (v->process && ((unsigned)v->process_form > RLVR_PROCESS_DIFFERENCE || !rlvr__finite((double)v->process_coef)))
+        problem = "process_form must be min, sum or difference, process_coef finite";
     else if (v->critic && v->detach) problem = "detach keeps values from the policy's trunk; a critic's own trunk is trained with its head";
     else if ((d->tasks || d->task_fn) && (d->advantage.kind != RLVR_ADV_GRPO || d->advantage.fn))
         problem = "on: advantages are those of GAE; leave advantage.kind and advantage.fn alone, or switch values off";
@@ -23167,6 +23428,7 @@ static void rlvr__values_plan(rlvr_trainer *t, const rlvr__sizes *z, int64_t row
     p->gradients += head;
     p->optimizer += 2 * head;
     p->scratch += (5 * z->tokens + RLVR__MAX(z->tokens, rows)) * f;
+    if (v->process && z->sampling) p->scratch += 4 * z->max_context * f + rlvr__head_bytes(v->process->m, z->max_context);
     if (!v->critic) return;
     rlvr__store s;
     rlvr__grads g;
@@ -23204,6 +23466,12 @@ static rlvr_result rlvr__values_alloc(rlvr_trainer *t, const rlvr__sizes *z, int
     }
     v->row_value = RLVR__NEW(ctx, float, RLVR__MAX(z->tokens, rows));
     if (r != RLVR_OK || !v->row_value) return RLVR_ERROR_MEMORY;
+    if (d->process && z->sampling) {
+        v->cap_steps = z->max_context;
+        v->step = RLVR__NEW(ctx, int, 2 * z->max_context);
+        v->step_value = RLVR__NEW(ctx, float, 2 * z->max_context);
+        if (!v->step || !v->step_value || rlvr__head_reserve(d->process, z->max_context) != RLVR_OK) return RLVR_ERROR_MEMORY;
+    }
     float **flat[] = {&v->value, &v->old_value, &v->returns, &v->advantage, &v->dvalue};
     for (size_t i = 0; z->tokens && i < sizeof flat / sizeof *flat; i++)
         if (!(*flat[i] = RLVR__NEW(ctx, float, z->tokens))) return RLVR_ERROR_MEMORY;
@@ -23216,7 +23484,7 @@ static void rlvr__values_free(rlvr_trainer *t)
     if (v->own_head) rlvr_head_free(v->head);
     rlvr__store_free(&v->store);
     rlvr__grads_free(&v->grads);
-    void *arrays[] = {v->row_value, v->value, v->old_value, v->returns, v->advantage, v->dvalue};
+    void *arrays[] = {v->row_value, v->step, v->step_value, v->value, v->old_value, v->returns, v->advantage, v->dvalue};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
 }
 
@@ -23286,8 +23554,20 @@ static void rlvr__values_before(rlvr_trainer *t)
     }
 }
 
-/* Advantages and returns of a step's rollouts; v->moves: something in them has a gradient. */
-static void rlvr__values_step(rlvr_trainer *t)
+/* Adds the process reward model's rewards of a rollout's steps. */
+static bool rlvr__values_process(rlvr_trainer *t, const rlvr_rollout *o, float *reward)
+{
+    rlvr__values *v = &t->values;
+    const rlvr_value_desc *d = &t->desc.value;
+    float first = 0, *chance = v->step_value + v->cap_steps;
+    int n_prompt = o->n_prompt, steps = rlvr__process_chances(d->process, o, d->process_delimiter, v->step, v->step + v->cap_steps, v->step_value, chance);
+    if (steps < 0) return false;
+    first = (float)rlvr__sigmoid((double)v->step_value[n_prompt - 1]);
+    return rlvr_process_rewards(d->process_form, d->process_coef, first, chance, v->step + v->cap_steps, steps, reward) == RLVR_OK;
+}
+
+/* Advantages and returns of a step's rollouts; v->moves: something in them has a gradient. False: the process reward model failed. */
+static bool rlvr__values_step(rlvr_trainer *t)
 {
     rlvr_rollouts *r = t->rollouts;
     rlvr__values *v = &t->values;
@@ -23306,6 +23586,7 @@ static void rlvr__values_step(rlvr_trainer *t)
         if (d->kl_reward != 0) rlvr_kl_reward(t->desc.loss.kl, d->kl_reward, t->old_logprob + at, t->ref_logprob + at, length, reward);
         for (int k = 0; k < length; k++) kl -= (double)reward[k];
         reward[length - 1] += r->items[i].reward;
+        if (d->process && !rlvr__values_process(t, &r->items[i], reward)) return false;
         rlvr_gae(&d->gae, reward, v->old_value + at, length, 0, v->advantage + at, v->returns + at);
         for (int k = at; k < at + length; k++) v->moves = v->moves || v->advantage[k] != 0 || v->returns[k] != v->old_value[k];
     }
@@ -23318,6 +23599,7 @@ static void rlvr__values_step(rlvr_trainer *t)
         for (int k = t->offset[i]; k < t->offset[i + 1]; k++) sum += (double)v->advantage[k];
         r->items[i].advantage = t->advantage[i] = r->items[i].graded == RLVR_OK ? (float)(sum / r->items[i].n_tokens) : 0;
     }
+    return true;
 }
 
 /* The value loss of groups [first, end) and its gradient; decoded: values are those of before. */
@@ -23509,6 +23791,38 @@ rlvr_result rlvr_train_pairs(rlvr_trainer *t, const int *tokens, const int *offs
     if (!RLVR__RESERVE(t, pair_score, cap_pair_score, 2 * n_pairs)) return RLVR_ERROR_MEMORY;
     rlvr__pairs p = {margin, centering_coef, t->pair_score, t->pair_score + n_pairs, stats ? stats : &mine};
     return rlvr__train_scored(t, tokens, offset, 2 * n_pairs, rlvr__fit_pairs, &p, m);
+}
+
+/* ---- process reward models ---- */
+
+typedef struct rlvr__labels { const float *label; rlvr_process_stats *stats; } rlvr__labels;
+
+static bool rlvr__fit_process(void *arg, const int *offset, int n_seq, const float *want, float *value, rlvr_metrics *m)
+{
+    rlvr__labels *l = (rlvr__labels *)arg;
+    (void)want;      /* where label is a number */
+    rlvr_result r = rlvr_process_loss(value, l->label, offset[n_seq], value, l->stats);
+    m->n_values = l->stats->n_steps;
+    m->loss = m->value_loss = l->stats->loss;
+    return r == RLVR_OK;
+}
+
+rlvr_result rlvr_train_process(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *label, rlvr_process_stats *stats,
+                               rlvr_metrics *metrics)
+{
+    rlvr_metrics local, *m = metrics ? metrics : &local;
+    rlvr_process_stats mine;
+    rlvr_result r = rlvr__scored_begin(t, "rlvr_train_process", tokens, offset, n_seq, m);
+    int n = n_seq > 0 ? offset[n_seq] : 0, wanted = 0;
+    if (r != RLVR_OK) return r;
+    for (int i = 0; i < n; i++) {
+        if (label[i] < 0 || label[i] > 1) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_process: label[%d] is %g; give 0 .. 1, or NaN for none",
+                                                            i, (double)label[i]);
+        wanted += (t->token_weight[i] = label[i] == label[i] ? 1.0f : 0.0f) != 0;
+    }
+    if (!wanted) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_process: no step has a label");
+    rlvr__labels l = {label, stats ? stats : &mine};
+    return rlvr__train_scored(t, tokens, offset, n_seq, rlvr__fit_process, &l, m);
 }
 /* ============================================================================================
    20. EVALUATION                                                                       >>eval

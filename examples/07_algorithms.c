@@ -23,7 +23,7 @@ static const option options[] = {
     {"quick", OPT_FLAG, offsetof(settings, quick), "", "a few steps of each, to see that it runs"},
 };
 
-enum { HELD_OUT = 256, SAMPLES = 8, MAX_SEEDS = 16 };
+enum { HELD_OUT = 256, SAMPLES = 8, MAX_SEEDS = 16, PROMPTS = 16, GROUP = 8 };
 
 typedef struct algorithm {
     const char *name;
@@ -63,6 +63,7 @@ static rlvr_result train_with(rlvr_ctx *ctx, rlvr_model *base, const rlvr_tasks 
     rlvr_eval_report report;
     rlvr_memory plan;
     rlvr_model *m = copy_model(ctx, base, s->world.seed), *critic = a->critic ? copy_model(ctx, base, s->world.seed) : NULL;
+    d.prompts_per_step = PROMPTS;  d.group_size = GROUP;
     d.advantage.kind = a->advantage;
     d.value.on = a->values;
     d.value.critic = critic;

@@ -73,7 +73,7 @@ static rlvr_model *scratch_model(rlvr_ctx *ctx, long long seed)
     return m && rlvr_model_set_byte_tokenizer(m, special, 1) == RLVR_OK ? m : NULL;
 }
 
-/* What the trainer asks for: 32 questions a step, 16 answers to each, as 03_scratch.c and 07_algorithms.c both train. */
+/* What the trainer asks for: 32 questions a step, 16 answers to each. */
 static rlvr_trainer_desc scratch_training(scratch_world *s, float lr)
 {
     rlvr_trainer_desc d;
