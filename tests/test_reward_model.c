@@ -219,7 +219,7 @@ static void some_text(uint64_t seed, uint32_t index, uint32_t which, int *tokens
 {
     for (uint32_t i = 0; i < LENGTH; i++) tokens[i] = 'a' + (int)(16 * rlvr_uniform(seed, index, which, i, 0));
 }
-/* Fills pairs of different quality, the better one first. */
+/* Fills pairs whose qualities are two apart or more, the better one first. */
 static void some_pairs(uint64_t seed, uint32_t from, int n, int *tokens, int *offset)
 {
     offset[0] = 0;
@@ -228,7 +228,7 @@ static void some_pairs(uint64_t seed, uint32_t from, int n, int *tokens, int *of
         for (uint32_t attempt = 0;; attempt += 2) {
             some_text(seed, from + (uint32_t)i, attempt, a);
             some_text(seed, from + (uint32_t)i, attempt + 1, b);
-            if (quality(a, LENGTH) != quality(b, LENGTH)) break;
+            if (abs(quality(a, LENGTH) - quality(b, LENGTH)) > 1) break;
         }
         bool first = quality(a, LENGTH) > quality(b, LENGTH);
         memcpy(tokens + 2 * i * LENGTH, first ? a : b, sizeof a);
@@ -243,14 +243,14 @@ static void test_reward_model(void)
     enum { TEST = 200, N = 8 };
     rlvr_ctx *ctx = open_ctx(2);
     rlvr_model *m = small_model(ctx, 32, 5);
-    int tokens[2 * TEST * LENGTH], offset[2 * TEST + 1], right = 0, steps = quick ? 5 : 400;
+    int tokens[2 * TEST * LENGTH], offset[2 * TEST + 1], right = 0, steps = quick ? 5 : 250;
     float a, b;
     rlvr_trainer_desc d;
     rlvr_metrics metrics;
     rlvr_pair_stats first, stats;
     memset(&d, 0, sizeof d);
     d.value.on = true;
-    d.optim.lr = 2e-3f;
+    d.optim.lr = 3e-3f;  d.optim.schedule = RLVR_LR_LINEAR;  d.optim.total_steps = steps;
     rlvr_trainer *t = rlvr_trainer_open(m, &d);
     rlvr_head *h = rlvr_trainer_head(t);
     for (int step = 0; step < steps; step++) {
