@@ -6,7 +6,7 @@
 #include "scratch.h"
 
 typedef struct settings {
-    int seeds, steps, threads;
+    int seeds, steps, prompts, group, threads;
     float lr;
     bool quick;
     scratch_world world;
@@ -18,12 +18,14 @@ static const option options[] = {
     {"read", OPT_INT, offsetof(settings, world.read), "1000", "steps of reading, 64 documents each"},
     {"read_lr", OPT_FLOAT, offsetof(settings, world.read_lr), "2e-3", "their learning rate"},
     {"steps", OPT_INT, offsetof(settings, steps), "100", "steps of RLVR"},
+    {"prompts", OPT_INT, offsetof(settings, prompts), "16", "questions in a step"},
+    {"group", OPT_INT, offsetof(settings, group), "8", "rollouts of each"},
     {"lr", OPT_FLOAT, offsetof(settings, lr), "3e-4", "their learning rate"},
     {"threads", OPT_INT, offsetof(settings, threads), "all cores", "threads"},
     {"quick", OPT_FLAG, offsetof(settings, quick), "", "a few steps of each, to see that it runs"},
 };
 
-enum { HELD_OUT = 256, SAMPLES = 8, MAX_SEEDS = 16, PROMPTS = 16, GROUP = 8 };
+enum { HELD_OUT = 256, SAMPLES = 8, MAX_SEEDS = 16 };
 
 typedef struct algorithm {
     const char *name;
@@ -63,7 +65,7 @@ static rlvr_result train_with(rlvr_ctx *ctx, rlvr_model *base, const rlvr_tasks 
     rlvr_eval_report report;
     rlvr_memory plan;
     rlvr_model *m = copy_model(ctx, base, s->world.seed), *critic = a->critic ? copy_model(ctx, base, s->world.seed) : NULL;
-    d.prompts_per_step = PROMPTS;  d.group_size = GROUP;
+    d.prompts_per_step = s->prompts;  d.group_size = s->group;
     d.advantage.kind = a->advantage;
     d.value.on = a->values;
     d.value.critic = critic;
@@ -147,7 +149,7 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
 
 int main(int argc, char **argv)
 {
-    settings s = {3, 100, 0, 3e-4f, false, {0, 1000, 2e-3f, "", ""}};
+    settings s = {3, 100, 16, 8, 0, 3e-4f, false, {0, 1000, 2e-3f, "", ""}};
     options_read(argc, argv, "build/07_algorithms [options]", options, COUNT(options), &s, NULL, 0);
     if (s.quick) { s.world.read = 30; s.steps = 2; s.seeds = 1; }
     if (s.seeds < 1 || s.seeds > MAX_SEEDS) { fprintf(stderr, "--seeds: 1 to %d\n", MAX_SEEDS); return 2; }
