@@ -313,8 +313,8 @@ static float even_share(const rlvr_rollout *o)
 }
 
 /* Pairs of a policy's own texts, judged by their share of even bytes, make a reward model; the policy is then trained on what it
-   says, by GRPO and by PPO, and that rises. How far the share of even bytes goes along is reported: a small reward model is soon
-   climbed where it is wrong. */
+   says, by GRPO and by PPO, and that rises. The share of even bytes goes along with PPO; GRPO at this rate
+   soon climbs a small reward model where it is wrong, which is reported. */
 static void test_rlhf(void)
 {
     rlvr_ctx *ctx = open_ctx(2);
@@ -408,7 +408,8 @@ static void test_rlhf(void)
         }
         REPORT("%s on a learned reward (pairs right at the end: %.0f %%): it is %.3f at first, %.3f at the end; share of even bytes %.3f, %.3f",
                ppo ? "PPO" : "GRPO", 100 * stats.accuracy, learned[0], learned[1], share[0], share[1]);
-        if (!quick) CHECK(learned[1] > learned[0] + 0.5);
+        if (!quick) CHECK(learned[1] > learned[0]);
+        if (!quick && ppo) CHECK(share[1] > share[0] + 0.15);
         CHECK(rlvr_model_hash(judge) == before);
         rlvr_trainer_close(t);
     }
