@@ -313,8 +313,8 @@ static float even_share(const rlvr_rollout *o)
 }
 
 /* Pairs of a policy's own texts, judged by their share of even bytes, make a reward model; the policy is then trained on what it
-   says, by GRPO and by PPO, and that rises. The share of even bytes goes along with PPO; GRPO at this rate
-   soon climbs a small reward model where it is wrong, which is reported. */
+   says, by GRPO and by PPO, and that rises. How far the share of even bytes goes along is
+   reported, and PPO is held to it: a small reward model can also be climbed where it is wrong. */
 static void test_rlhf(void)
 {
     rlvr_ctx *ctx = open_ctx(2);
