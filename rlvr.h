@@ -57,8 +57,10 @@
      8 SIMD and GEMM >>gemm            9 Ops >>ops                     10 JSON, tasks >>json
     11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer   13 Model >>model
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
-    17 Losses >>losses >>preferences  18 Optimizer >>schedule          19 Trainer >>trainer >>preference-training
-    20 Evaluation >>eval >>test-time >>contamination >>evaluate       21 Reports >>reports
+    17 Losses >>losses >>preferences  18 Optimizer >>schedule          18b Heads, values >>values
+    18c Reward models >>reward-model  18d Process rewards >>process    19 Trainer >>trainer
+    19b Training on preferences >>preference-training, 19c values in the trainer >>values-train
+    20 Evaluation >>eval >>test-time >>contamination >>evaluate        21 Reports >>reports
     Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math (>>arith
     >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape,
     15.6 ifcheck >>ifcheck, 15.7 countdown >>countdown, 15.8 procedural tasks >>proc, 15.9 sandbox >>sandbox >>sandbox-python
@@ -116,6 +118,7 @@ typedef struct rlvr_model    rlvr_model;
 typedef struct rlvr_tasks    rlvr_tasks;
 typedef struct rlvr_rollouts rlvr_rollouts;
 typedef struct rlvr_trainer  rlvr_trainer;
+typedef struct rlvr_head     rlvr_head;
 
 typedef enum rlvr_log_level { RLVR_LOG_ERROR = 1, RLVR_LOG_WARN, RLVR_LOG_INFO } rlvr_log_level;
 
@@ -210,6 +213,7 @@ typedef struct rlvr_task {
     const char *json;        /* the task's whole JSON line, for verifiers that read other fields; NULL if none */
     bool        raw;         /* prompt is not put through the chat template */
     int64_t     line;        /* where it came from, for messages */
+    const int  *tokens;  int n_tokens;               /* the prompt as tokens, for rlvr_sample() alone: no text of it is then read */
 } rlvr_task;
 
 /* Lines {"prompt": "..."} or {"messages": [...]}, with "answer". NULL on the first bad line (its number in the message). */
@@ -297,7 +301,8 @@ typedef rlvr_result (*rlvr_reward_fn)(const rlvr_rollout *r, void *user, float *
     X(RLVR_REWARD_JUDGE,     "judge")      /* a language model's yes or no, or a rubric of them */ \
     X(RLVR_REWARD_PROCESS,   "process")    /* an external command, line JSON                   */  \
     X(RLVR_REWARD_SHAPE,     "shape")      /* length and repetition                            */  \
-    X(RLVR_REWARD_COMPOSE,   "compose")    /* several of these: weights, gates, product, GDPO  */
+    X(RLVR_REWARD_COMPOSE,   "compose")    /* several of these: weights, gates, product, GDPO  */  \
+    X(RLVR_REWARD_MODEL, "reward_model")   /* the score of a learned head, section 18c         */
 
 typedef enum rlvr_reward_kind {
     RLVR_REWARD_NONE,
@@ -318,6 +323,7 @@ typedef struct rlvr_reward_desc {
     bool  gate;                          /* as a part: where it earns nothing, the whole earns 0 */
     const struct rlvr_reward_desc *parts; int n_parts;     /* of RLVR_REWARD_COMPOSE, at most RLVR_MAX_PARTS; or "parts" in options */
     rlvr_model *model;                   /* of RLVR_REWARD_JUDGE; NULL: the policy itself */
+    rlvr_head  *head;                    /* of RLVR_REWARD_MODEL */
 } rlvr_reward_desc;
 
 #define RLVR_STATUSES(X)                                                                           \
@@ -463,6 +469,87 @@ RLVR_API void rlvr_gae(const rlvr_gae_desc *d, const float *reward, const float 
 /* VinePPO (Kazemnejad et al. 2024): step s is tokens begin[s] .. begin[s+1]-1, value[s] the mean reward of completions that
    were sampled anew from its beginning, value[n_steps] the sequence's own reward. Every token of s gets value[s+1] - value[s]. */
 RLVR_API void rlvr_vine(const float *value, const int *begin, int n_steps, float *advantage);
+
+/* ---- heads: one number for a token, on a model's trunk ---- */
+
+/* A scalar head is a linear map (d_model -> 1, with bias) of the trunk's last hidden state behind the final norm: the value function
+   of PPO, a reward model's score, a process reward model's logit. Its weights are normal(0, init_std) by the seed; init_std 0:
+   zeros, so that it says 0 of everything. It must not outlive its model. NULL on failure. */
+RLVR_API rlvr_head  *rlvr_head_new(rlvr_model *m, float init_std, uint64_t seed);
+/* One safetensors file, to lie beside the model's: score.weight (1, d_model), as transformers' sequence classifiers name it, and
+   score.bias (1), which may be missing. */
+RLVR_API rlvr_head  *rlvr_head_load(rlvr_model *m, const char *path);
+RLVR_API rlvr_result rlvr_head_save(const rlvr_head *h, const char *path);
+RLVR_API void        rlvr_head_free(rlvr_head *h);
+RLVR_API rlvr_model *rlvr_head_model(const rlvr_head *h);
+/* The d_model weights and then the bias; with grad, their gradients from the last backward. */
+RLVR_API void        rlvr_head_get(const rlvr_head *h, bool grad, float *out /* (d_model + 1) */);
+RLVR_API rlvr_result rlvr_head_set(rlvr_head *h, const float *in /* (d_model + 1) */);
+/* What the head says after each of n tokens: out (n). */
+RLVR_API rlvr_result rlvr_head_values(rlvr_head *h, const int *tokens, int n, float *out);
+
+/* ---- values: pure functions of PPO with a value function ---- */
+
+typedef struct rlvr_value_stats { double loss, clipped; int64_t n_tokens; } rlvr_value_stats;    /* clipped: share of tokens without gradient */
+/* mean over masked tokens of 1/2 max((V - R)^2, (V' - R)^2), V' = V held within clip of old_value (PPO's implementation, Schulman
+   et al. 2017); clip <= 0: 1/2 (V - R)^2. value, old_value, returns, mask (n); mask NULL: every token. n_total: masked tokens of the
+   whole batch, where this is a part of it; 0: of this call. Writes dloss/dvalue (n), 0 outside the mask. A tie has the gradient of
+   the unclipped side. A number that is not finite: RLVR_ERROR_NUMERIC and zeros. */
+RLVR_API rlvr_result rlvr_value_loss(float clip, const float *value, const float *old_value, const float *returns, const unsigned char *mask,
+                                     int n, int64_t n_total, float *dvalue, rlvr_value_stats *stats);
+/* Masked numbers become (x - mean) / sqrt(variance + 1e-8), the variance with N-1; others 0. Numbers that are all equal, or fewer
+   than two, become exactly 0. */
+RLVR_API void   rlvr_whiten(float *x, const unsigned char *mask, int n);
+/* 1 - Var(R - V) / Var(R) over masked tokens; 0 where the returns are all equal. 1: V says all that varies, 0: as a constant. */
+RLVR_API double rlvr_explained_variance(const float *value, const float *returns, const unsigned char *mask, int n);
+
+/* ---- reward models: preferences ---- */
+
+typedef struct rlvr_pair_stats { double loss, accuracy, margin, mean; } rlvr_pair_stats;    /* margin: mean chosen - rejected; mean: of all scores */
+/* Bradley and Terry (1952) as reward models use it (Ouyang et al. 2022), TRL's formula: mean over n pairs of
+   -log sigmoid(chosen - rejected - margin) + centering_coef (chosen + rejected)^2 (Eisenstein et al. 2023). margin (n); NULL: 0.
+   Writes dloss/dchosen and dloss/drejected (n), which may be chosen and rejected themselves. Not finite: RLVR_ERROR_NUMERIC, zeros. */
+RLVR_API rlvr_result rlvr_bradley_terry(const float *chosen, const float *rejected, const float *margin, int n, float centering_coef,
+                                        float *dchosen, float *drejected, rlvr_pair_stats *stats);
+/* What a reward model says of a text: the head's value after the last of n tokens. */
+RLVR_API rlvr_result rlvr_head_score(rlvr_head *h, const int *tokens, int n, float *score);
+/* Best-of-n: the number of the highest score that is finite, the first one of equals; -1: none is. */
+RLVR_API int rlvr_best_of(const float *score, int n);
+
+/* ---- process rewards ---- */
+
+/* Steps of a completion: end[s] is the number of step s's last token, the last step ending with the last token. Returns their
+   number. A step ends at the token that holds the delimiter's last byte (NULL: a line's end); stretches of white space alone
+   belong to the step before. end (n). -1 on failure. Whoever wants other boundaries fills end by a function of his own. */
+RLVR_API int  rlvr_step_ends(rlvr_model *m, const int *tokens, int n, const char *delimiter, int *end);
+/* Math-Shepherd's labels (Wang et al. 2024) from reward (n_steps, k) of completions that were sampled anew behind each step: hard: 1
+   where one of them is right (at least 0.5); soft: the share of right ones. NaN is no verdict; a step without any has label NaN. */
+RLVR_API void rlvr_shepherd_labels(const float *reward, int n_steps, int k, bool hard, float *label);
+/* The same with the sampling: k completions behind each step of a rollout, graded by reward. A step behind which nothing is left
+   to sample has the rollout's own reward. sampling: max_tokens is that of the whole completion; NULL: defaults. */
+RLVR_API rlvr_result rlvr_process_labels(rlvr_model *m, const rlvr_rollout *o, const rlvr_reward_desc *reward, const rlvr_sampling *sampling,
+                                         const int *end, int n_steps, int k, bool hard, float *label);
+typedef struct rlvr_process_stats { double loss, accuracy; int n_steps; } rlvr_process_stats;    /* accuracy: label and chance on one side of 1/2 */
+/* Binary cross-entropy of logits against labels in 0 .. 1, mean over those that are not NaN. Writes dloss/dlogit (n), which may be
+   logit itself. */
+RLVR_API rlvr_result rlvr_process_loss(const float *logit, const float *label, int n, float *dlogit, rlvr_process_stats *stats);
+
+/* What a process reward model's chances p of the steps come to, as one score and as rewards of the steps. */
+typedef enum rlvr_process_form {
+    RLVR_PROCESS_MIN,                /* the least (Lightman et al. 2024); as rewards: the least one at its step, so that they add up to it */
+    RLVR_PROCESS_SUM,                /* the sum; rewards p */
+    RLVR_PROCESS_DIFFERENCE,         /* the last; rewards p[s] - p[s-1], a potential's (Ng et al. 1999): no step more pays by itself */
+    RLVR_PROCESS_PRODUCT,            /* the product; no rewards */
+    RLVR_PROCESS_MEAN,               /* the mean; no rewards */
+    RLVR_PROCESS_FORM_COUNT
+} rlvr_process_form;
+RLVR_API float rlvr_process_score(rlvr_process_form form, const float *chance, int n_steps);      /* 0 where there is no step */
+/* Adds coef times the form's rewards to reward at the steps' last tokens. first: p before the first step, for the difference. */
+RLVR_API rlvr_result rlvr_process_rewards(rlvr_process_form form, float coef, float first, const float *chance, const int *end, int n_steps,
+                                          float *reward);
+/* Scores of rollouts (n) by a process reward model, for rlvr_best_of(): its head's chances after each step, by form. The head's model
+   must read the rollouts' tokens. */
+RLVR_API rlvr_result rlvr_process_scores(rlvr_head *h, rlvr_rollouts *r, rlvr_process_form form, const char *delimiter, float *score);
 
 /* ---- losses ---- */
 
@@ -701,6 +788,8 @@ typedef struct rlvr_metrics {        /* names follow TRL's */
     int64_t n_held_out;              /* generated tasks passed over so far, because they are held out */
     rlvr_preference_stats preference;    /* rlvr_train_preferences() */
     int     n_selected;              /* rlvr_train_best(): rollouts that were learned */
+    int64_t n_values;                /* tokens that have a value; 0: there is no value function */
+    double  value_loss, value_clip, explained_variance;         /* value/loss, value/clip_ratio, value/explained_variance */
 } rlvr_metrics;
 
 /* What to do about tasks of a list that the model already completes by heart, before any step: rlvr_known_by_heart(). A
@@ -711,6 +800,27 @@ typedef enum rlvr_gate {
     RLVR_GATE_REFUSE,                /* rlvr_trainer_open() fails with the same */
     RLVR_GATE_COUNT
 } rlvr_gate;
+
+/* A value function: PPO. Advantages are then those of GAE for each token, the reward standing at a rollout's last token (a text
+   that max_tokens ended has ended), and advantage of rlvr_trainer_desc must be left alone. A trainer without tasks gets its head
+   from here too, for rlvr_train_values(), rlvr_train_pairs() and rlvr_train_process(). */
+typedef struct rlvr_value_desc {
+    bool  on;
+    rlvr_model *critic;              /* a model of its own whose trunk is trained too; NULL: the head is on the policy's trunk */
+    rlvr_head *head;                 /* on critic or policy; NULL: the trainer makes one of zeros, rlvr_trainer_head() */
+    bool  detach;                    /* the head learns, the trunk below it learns nothing from values */
+    float lr;                        /* of head and critic, with optim's schedule; 0: 10 optim.lr */
+    float coef;                      /* weight of the value loss; 0: 0.5 */
+    float clip;                      /* 0: 0.2; below 0: no clipping */
+    rlvr_gae_desc gae;
+    rlvr_head *process;              /* a process reward model, on a model with the policy's vocabulary: adds to the rewards of steps */
+    rlvr_process_form process_form;  /* min, sum or difference */
+    float process_coef;              /* 0: 1 */
+    const char *process_delimiter;   /* of steps; NULL: a line's end */
+    float kl_reward;                 /* each token's reward is lessened by this times loss.kl's estimator; 0: no KL in the reward */
+    bool  raw_advantages;            /* not whitened over the batch's tokens */
+    int   warmup_steps;              /* the policy stands still in this many first steps, while head and critic learn */
+} rlvr_value_desc;
 
 typedef struct rlvr_trainer_desc {
     /* what is asked: a task list, walked in shuffled epochs, or a generator; neither: rlvr_train_tokens() alone */
@@ -724,6 +834,7 @@ typedef struct rlvr_trainer_desc {
     rlvr_loss_desc loss;
     rlvr_optim_desc optim;
     rlvr_preference_desc preference; /* of rlvr_train_preferences(); kind none: it is not called. prompts_per_step of them at once */
+    rlvr_value_desc value;
     int   epochs;                    /* passes over each batch of rollouts; 0: 1 */
     int   minibatches;               /* updates in each pass; 0: 1 */
     int   max_prompt_tokens;         /* 0: 256; a longer prompt is refused */
@@ -811,6 +922,22 @@ typedef struct rlvr_best_desc {
 /* Supervised update (mean cross-entropy of completion tokens) on the best rollouts of each group. d NULL: all zero. No rollout that
    qualifies moves nothing (metrics.skipped); metrics.n_selected counts them. r may be the trainer's own or of rlvr_sample(). */
 RLVR_API rlvr_result rlvr_train_best(rlvr_trainer *t, rlvr_rollouts *r, const rlvr_best_desc *d, rlvr_metrics *m);
+/* The trainer's head (value.on), NULL without one; lives in the trainer unless the descriptor gave it. */
+RLVR_API rlvr_head    *rlvr_trainer_head(rlvr_trainer *t);
+/* The same of the head: sets the gradients of head and trunk to d/dw sum_i weight[i] * value(token i), value (n) being what the
+   head says after token i; written where weight is not 0, else 0. */
+RLVR_API rlvr_result   rlvr_grad_values(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *weight, float *value);
+/* Values by regression on given returns: one update on n sequences with mean 1/2 (V - target)^2 over the tokens where mask is set
+   (NULL: all). m->loss, m->value_loss: the mean before the update. */
+RLVR_API rlvr_result   rlvr_train_values(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *target,
+                                         const unsigned char *mask, rlvr_metrics *m);
+/* A reward model: one update on n_pairs pairs with rlvr_bradley_terry(); sequence 2 i is pair i's chosen text, 2 i + 1 its rejected
+   one, each scored after its last token. stats, m: before the update; NULL: not wanted. */
+RLVR_API rlvr_result   rlvr_train_pairs(rlvr_trainer *t, const int *tokens, const int *offset, int n_pairs, const float *margin,
+                                        float centering_coef, rlvr_pair_stats *stats, rlvr_metrics *m);
+/* A process reward model: one update with rlvr_process_loss() on the head's values after the tokens where label is not NaN. */
+RLVR_API rlvr_result   rlvr_train_process(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *label,
+                                          rlvr_process_stats *stats, rlvr_metrics *m);
 
 /* ---- evaluation ---- */
 
@@ -4358,6 +4485,8 @@ rlvr_result rlvr_tasks_add(rlvr_tasks *t, const rlvr_task *task)
     *own = *task;
     own->messages = n ? messages : NULL;
     own->n_messages = n;
+    own->tokens = NULL;
+    own->n_tokens = 0;
     own->prompt = rlvr__task_copy(&at, task->prompt);
     own->answer = rlvr__task_copy(&at, task->answer);
     own->json = rlvr__task_copy(&at, task->json);
@@ -7515,7 +7644,7 @@ rlvr_result rlvr_model_save(rlvr_model *m, const char *path)
 
 /* A prompt that is given as tokens: its one rollout goes on as if it were rollout `rollout` of prompt `prompt` and had drawn
    `drawn` tokens already, for at most max_tokens more. */
-typedef struct rlvr__given { const int *tokens; int n, max_tokens; uint32_t prompt, rollout, drawn; } rlvr__given;
+typedef struct rlvr__begun { const int *tokens; int n, max_tokens; uint32_t prompt, rollout, drawn; } rlvr__begun;
 
 /* The rollouts of one call and all that is needed to make them; reused from call to call. A prompt's tokens run once and its
    rollouts attend to the same slots; what all prompts begin with (the chat template's head) runs once for all of them.
@@ -7525,7 +7654,7 @@ struct rlvr_rollouts {
     rlvr_ctx *ctx;
     rlvr_model *m;
     int n_tasks, group_size, n, max_tokens, shared;    /* shared: tokens that all prompts begin with */
-    const rlvr__given *given;        /* (n_tasks) the prompts, with groups of one; NULL: the tasks' texts */
+    const rlvr__begun *given;        /* (n_tasks) the prompts, with groups of one; NULL: the tasks' texts */
     rlvr_rollout *items;             int64_t cap_items;
     int *prompt_tokens;              int64_t cap_prompt;      /* all prompts' tokens, one after the other */
     int *prompt_begin;               int64_t cap_begin;       /* (n_tasks + 1) */
@@ -7658,9 +7787,16 @@ static rlvr_result rlvr__prompt_tokens(rlvr_rollouts *r, const rlvr_task *task, 
     const rlvr_message user = {"user", task->prompt};
     const rlvr_message *messages = task->messages ? task->messages : &user;
     int n_messages = task->messages ? task->n_messages : 1;
-    if (!task->prompt && !task->messages)
+    if (!task->prompt && !task->messages && !task->tokens)
         return rlvr__fail(r->ctx, RLVR_ERROR_ARGUMENT, "task of line %lld: it has neither prompt nor messages", (long long)task->line);
-    if (task->raw && task->prompt) *n = rlvr_tokenize(r->m, task->prompt, strlen(task->prompt), true, tokens);
+    if (task->tokens) {
+        for (int i = 0; i < task->n_tokens; i++)
+            if (task->tokens[i] < 0 || task->tokens[i] >= r->m->info.n_vocab)
+                return rlvr__fail(r->ctx, RLVR_ERROR_ARGUMENT, "rlvr_task.tokens[%d]: %d is not a token", i, task->tokens[i]);
+        if (!(*tokens = RLVR__NEW(r->ctx, int, RLVR__MAX(task->n_tokens, 1)))) return RLVR_ERROR_MEMORY;
+        *n = RLVR__MAX(task->n_tokens, 0);
+        memcpy(*tokens, task->tokens, (size_t)*n * sizeof(int));
+    } else if (task->raw && task->prompt) *n = rlvr_tokenize(r->m, task->prompt, strlen(task->prompt), true, tokens);
     else {
         size_t len;
         char *text = rlvr_chat(r->m, messages, n_messages, &len);
@@ -7679,7 +7815,7 @@ static rlvr_result rlvr__prompt_tokens(rlvr_rollouts *r, const rlvr_task *task, 
     return RLVR_OK;
 }
 
-static rlvr_result rlvr__given_tokens(rlvr_rollouts *r, const rlvr__given *g, int **tokens, int *n)
+static rlvr_result rlvr__begun_tokens(rlvr_rollouts *r, const rlvr__begun *g, int **tokens, int *n)
 {
     if (g->n < 1 || g->n >= r->m->info.n_ctx)
         return rlvr__fail(r->ctx, RLVR_ERROR_CONTEXT, "%d tokens to go on from; the model takes 1 .. %d", g->n, r->m->info.n_ctx - 1);
@@ -7719,7 +7855,7 @@ static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *task
     r->prompt_begin[0] = 0;
     for (int t = 0; t < n_tasks && result == RLVR_OK; t++) {
         int *tokens = NULL, count = 0;
-        result = r->given ? rlvr__given_tokens(r, &r->given[t], &tokens, &count) : rlvr__prompt_tokens(r, &tasks[t], &tokens, &count);
+        result = r->given ? rlvr__begun_tokens(r, &r->given[t], &tokens, &count) : rlvr__prompt_tokens(r, &tasks[t], &tokens, &count);
         if (result == RLVR_OK && max_prompt && count > max_prompt)
             result = rlvr__fail(r->ctx, RLVR_ERROR_CONTEXT, "task of line %lld: its prompt has %d tokens, more than max_prompt_tokens = %d; "
                                 "raise that", (long long)tasks[t].line, count, max_prompt);
@@ -7835,7 +7971,7 @@ static void rlvr__draw_loop(void *arg, int64_t begin, int64_t end, int thread)
         const float *logits = a->s->logits + row * V;
         if (a->greedy) token = r->drawn[row];
         else {
-            const rlvr__given *g = r->given ? &r->given[o->prompt_index] : NULL;
+            const rlvr__begun *g = r->given ? &r->given[o->prompt_index] : NULL;
             float u = rlvr_uniform(s->seed, s->step, s->first_prompt + (g ? g->prompt : (uint32_t)o->prompt_index),
                                    g ? g->rollout : (uint32_t)o->index, (uint32_t)rlvr__n_drawn(r, o));
             rlvr__dist_sample_rows(r->ctx, &token, &r->dist[row], logits, &u, 1, V);
@@ -20430,6 +20566,9 @@ static const char *rlvr__lacks_compose(rlvr__case *c)
     return lacks;
 }
 
+static void rlvr__grade_reward_model(rlvr__case *c);      /* section 18c */
+static int64_t rlvr__reward_model_bytes(const rlvr_head *h, const rlvr__json *max_tokens);
+
 /* The table of the verifiers. To add one: its row in RLVR_REWARDS, its function in a section above, its row here. */
 typedef struct rlvr__verifier {
     rlvr_reward_kind kind;
@@ -20454,6 +20593,7 @@ static const rlvr__verifier rlvr__verifiers[] = {
     {RLVR_REWARD_PROCESS, false, rlvr__grade_process, rlvr__job_poll, rlvr__lacks_command},
     {RLVR_REWARD_JUDGE, false, rlvr__grade_judge, NULL, rlvr__lacks_judge},
     {RLVR_REWARD_COMPOSE, false, rlvr__grade_compose, rlvr__poll_compose, rlvr__lacks_compose},
+    {RLVR_REWARD_MODEL, false, rlvr__grade_reward_model, NULL, NULL},
 };
 
 static const rlvr__verifier *rlvr__verifier_of(rlvr_reward_kind kind)
@@ -20523,6 +20663,8 @@ static rlvr_result rlvr__part_open(rlvr_ctx *ctx, const char *what, const rlvr_r
     if (!rlvr__finite((double)desc->weight)) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: reward.weight is not a finite number", what);
     if (!desc->fn && desc->model && desc->model->ctx != ctx)
         return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: reward.model is of another context; load it with this one", what);
+    if (!desc->fn && desc->kind == RLVR_REWARD_MODEL && (!desc->head || rlvr_model_ctx(rlvr_head_model(desc->head)) != ctx))
+        return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: reward.head must be set for reward_model, and be of the same context", what);
     p->desc = *desc;
     p->weight = desc->weight != 0 ? desc->weight : desc->gate ? 0 : 1;
     snprintf(p->name, sizeof p->name, "%.47s", desc->name && desc->name[0] ? desc->name : desc->fn ? "reward" : rlvr__reward_name(desc->kind));
@@ -20574,6 +20716,7 @@ static rlvr_result rlvr__parts_of_json(rlvr_ctx *ctx, const char *what, const rl
         d.gate = rlvr__json_bool(gate, false);
         d.name = name;
         d.model = base->model;
+        d.head = base->head;
         double w = weight ? rlvr__json_num(weight, NAN) : 0;
         if (!d.kind) r = rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: there is no verifier \"%.40s\"", at, kind ? kind : "(no kind)");
         else if (!(fabs(w) <= 1e30)) r = rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: \"weight\" is no number", at);
@@ -20604,6 +20747,7 @@ static int64_t rlvr__reward_bytes(rlvr_model *m, const rlvr__part *p)
 {
     int64_t bytes = 0;
     for (int i = 0; i < p->n_parts; i++) bytes += rlvr__reward_bytes(m, &p->parts[i]);
+    if (!p->desc.fn && p->desc.kind == RLVR_REWARD_MODEL) return bytes + rlvr__reward_model_bytes(p->desc.head, rlvr__json_get(p->options, "max_tokens"));
     if (p->desc.fn || p->desc.kind != RLVR_REWARD_JUDGE) return bytes;
     if (p->desc.model) m = p->desc.model;
     return bytes + rlvr__judge_bytes(m, rlvr__judge_most(m, rlvr__json_get(p->options, "max_tokens")));
@@ -22198,6 +22342,663 @@ float rlvr_learning_rate(const rlvr_optim_desc *d, int64_t step)
     return (float)(low + (lr - low) * 0.5 * (1 + cos(3.14159265358979323846 * done)));
 }
 /* ============================================================================================
+   18b. HEADS AND VALUES                                                              >>values
+   ============================================================================================ */
+
+/* A head's block is its d_model weights, padded as a vector parameter is, and its bias. Everything that adds up here does so in the
+   order of rows and of columns, in one thread: a head costs d_model multiplications a row, as much as one column of a matrix. */
+struct rlvr_head {
+    rlvr_ctx *ctx;
+    rlvr_model *m;
+    rlvr__param params[2];           /* weights, bias */
+    float *weights, *grads;          /* (n_floats) */
+    int64_t n_floats;
+    /* rlvr_head_values(): a store of its own, its tokens' slots in order, and what it holds the keys and values of */
+    rlvr__store store;
+    int *order, *token, *context_n, *kept;  int64_t cap;
+    const int **context;
+    int n_kept;
+    uint64_t grading;                /* the call that n_kept is of; weights may have changed since another one */
+    float *value;                    /* (cap) */
+};
+
+enum { RLVR__VALUE_ROWS = 256, RLVR__VALUE_CHUNK = 16 };
+
+static float *rlvr__head_bias(const rlvr_head *h, float *block) { return block + h->params[1].offset; }
+
+static rlvr_head *rlvr__head_alloc(rlvr_model *m)
+{
+    rlvr_head *h = RLVR__NEW(m->ctx, rlvr_head, 1);
+    if (!h) return NULL;
+    int64_t D = m->info.d_model, rows[2] = {D, 1};
+    h->ctx = m->ctx;
+    h->m = m;
+    for (int i = 0; i < 2; i++) {
+        rlvr__param *p = &h->params[i];
+        p->rows = rows[i];
+        p->cols = 1;
+        p->floats = (rows[i] + 15) / 16 * 16;
+        p->offset = h->n_floats;
+        h->n_floats += p->floats;
+    }
+    h->weights = RLVR__NEW(m->ctx, float, h->n_floats);
+    h->grads = RLVR__NEW(m->ctx, float, h->n_floats);
+    if (h->weights && h->grads) return h;
+    rlvr_head_free(h);
+    return NULL;
+}
+
+rlvr_head *rlvr_head_new(rlvr_model *m, float init_std, uint64_t seed)
+{
+    if (!(init_std >= 0) || !rlvr__finite((double)init_std)) {
+        rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_head_new: init_std is %g; give 0 or more", (double)init_std);
+        return NULL;
+    }
+    rlvr_head *h = rlvr__head_alloc(m);
+    for (int k = 0; h && init_std > 0 && k < m->info.d_model; k++) h->weights[k] = init_std * rlvr__normal(seed, 0x68656164u, (uint32_t)k);
+    return h;
+}
+
+static void rlvr__head_release(rlvr_head *h)      /* what rlvr_head_values() keeps */
+{
+    rlvr__store_free(&h->store);
+    void *arrays[] = {h->order, h->token, h->context_n, h->kept, (void *)h->context, h->value};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(h->ctx, arrays[i]);
+    h->order = h->token = h->context_n = h->kept = NULL;
+    h->context = NULL;
+    h->value = NULL;
+    h->cap = h->n_kept = 0;
+}
+
+void rlvr_head_free(rlvr_head *h)
+{
+    if (!h) return;
+    rlvr__head_release(h);
+    rlvr__free(h->ctx, h->weights);
+    rlvr__free(h->ctx, h->grads);
+    rlvr__free(h->ctx, h);
+}
+
+rlvr_model *rlvr_head_model(const rlvr_head *h) { return h->m; }
+
+void rlvr_head_get(const rlvr_head *h, bool grad, float *out)
+{
+    const float *block = grad ? h->grads : h->weights;
+    memcpy(out, block, (size_t)h->m->info.d_model * sizeof(float));
+    out[h->m->info.d_model] = block[h->params[1].offset];
+}
+
+rlvr_result rlvr_head_set(rlvr_head *h, const float *in)
+{
+    int D = h->m->info.d_model;
+    for (int k = 0; k <= D; k++)
+        if (!rlvr__finite((double)in[k])) return rlvr__fail(h->ctx, RLVR_ERROR_NUMERIC, "rlvr_head_set: number %d is not finite", k);
+    memcpy(h->weights, in, (size_t)D * sizeof(float));
+    *rlvr__head_bias(h, h->weights) = in[D];
+    return RLVR_OK;
+}
+
+rlvr_result rlvr_head_save(const rlvr_head *h, const char *path)
+{
+    rlvr__tensor list[2];
+    rlvr__writer w;
+    memset(list, 0, sizeof list);
+    list[0].name = "score.weight";
+    list[1].name = "score.bias";
+    list[0].n_dims = 2;
+    list[1].n_dims = list[0].dims[0] = list[1].dims[0] = 1;
+    list[0].dims[1] = h->m->info.d_model;
+    list[0].dtype = list[1].dtype = RLVR__DTYPE_F32;
+    rlvr_result r = rlvr__writer_open(h->ctx, &w, path);
+    if (r != RLVR_OK) return r;
+    r = rlvr__safetensors_begin(&w, list, 2, NULL);
+    rlvr__write(&w, h->weights, (size_t)h->m->info.d_model * sizeof(float));
+    rlvr__write(&w, rlvr__head_bias(h, h->weights), sizeof(float));
+    rlvr_result closed = rlvr__writer_close(&w);
+    return r == RLVR_OK ? closed : r;
+}
+
+static rlvr_result rlvr__head_read(rlvr_head *h, const rlvr__tensors *t, const char *path)
+{
+    const rlvr__tensor *weight = rlvr__tensor_find(t, "score.weight"), *bias = rlvr__tensor_find(t, "score.bias");
+    int64_t D = h->m->info.d_model;
+    if (!weight || weight->n != D)
+        return rlvr__fail(h->ctx, RLVR_ERROR_FORMAT, "%s: there is no tensor score.weight of %lld numbers, the width of the head's model", path, (long long)D);
+    if (bias && bias->n != 1) return rlvr__fail(h->ctx, RLVR_ERROR_FORMAT, "%s: score.bias has %lld numbers, not 1", path, (long long)bias->n);
+    rlvr_result r = rlvr__tensor_to_f32(t, weight, 0, D, h->weights);
+    if (r == RLVR_OK && bias) r = rlvr__tensor_to_f32(t, bias, 0, 1, rlvr__head_bias(h, h->weights));
+    for (int64_t k = 0; r == RLVR_OK && k < h->n_floats; k++)
+        if (!rlvr__finite((double)h->weights[k])) r = rlvr__fail(h->ctx, RLVR_ERROR_NUMERIC, "%s: a number of the head is not finite", path);
+    return r;
+}
+
+rlvr_head *rlvr_head_load(rlvr_model *m, const char *path)
+{
+    rlvr__tensors t;
+    if (rlvr__tensors_open(m->ctx, &t, path) != RLVR_OK) return NULL;
+    rlvr_head *h = NULL;
+    if (rlvr__tensors_is_gguf(&t)) rlvr__fail(m->ctx, RLVR_ERROR_FORMAT, "%s: a GGUF file; a head is a safetensors file", path);
+    else if ((h = rlvr__head_alloc(m)) != NULL && rlvr__head_read(h, &t, path) != RLVR_OK) {
+        rlvr_head_free(h);
+        h = NULL;
+    }
+    rlvr__tensors_close(&t);
+    return h;
+}
+
+/* ---- forward and backward on rows of a store ---- */
+
+static float rlvr__head_dot(const rlvr_head *h, const float *x)      /* eight sums, added in order */
+{
+    double sum[8] = {0, 0, 0, 0, 0, 0, 0, 0}, all = (double)*rlvr__head_bias(h, h->weights);
+    for (int k = 0; k < h->m->info.d_model; k++) sum[k & 7] += (double)h->weights[k] * (double)x[k];
+    for (int k = 0; k < 8; k++) all += sum[k];
+    return (float)all;
+}
+
+/* value[i]: of row[i] of the store (row NULL: row i). */
+static void rlvr__head_forward(const rlvr_head *h, rlvr__store *s, const int *row, int64_t n, float *value)
+{
+    rlvr_model *m = h->m;
+    int64_t D = m->info.d_model;
+    for (int64_t at = 0; at < n; at += s->head_rows) {
+        int64_t count = RLVR__MIN(s->head_rows, n - at);
+        rlvr__gather(m->ctx, s->head_x, s->x[m->info.n_layers] + (row ? 0 : at * D), row ? row + at : NULL, count, D);
+        rlvr__rmsnorm_fwd(m->ctx, s->head_x, NULL, s->head_x, rlvr__w(m, m->norm), count, D, m->info.rms_eps);
+        for (int64_t i = 0; i < count; i++) value[at + i] = rlvr__head_dot(h, s->head_x + i * D);
+    }
+}
+
+/* Adds to the gradients of the head from dvalue (n) and, where trunk, of the last norm, and to g->dx at compact rows at[i]. */
+static void rlvr__head_gradient(rlvr_head *h, rlvr__store *s, rlvr__grads *g, const int *row, const int *at, int64_t n, const float *dvalue, bool trunk)
+{
+    rlvr_model *m = h->m;
+    int64_t D = m->info.d_model;
+    for (int64_t from = 0; from < n; from += s->head_rows) {
+        int64_t count = RLVR__MIN(s->head_rows, n - from);
+        rlvr__gather(m->ctx, g->head_x, s->x[m->info.n_layers], row + from, count, D);
+        rlvr__rmsnorm_fwd(m->ctx, s->head_x, g->head_rstd, g->head_x, rlvr__w(m, m->norm), count, D, m->info.rms_eps);
+        for (int64_t i = 0; i < count; i++) {
+            float d = dvalue[from + i], *x = s->head_x + i * D;
+            *rlvr__head_bias(h, h->grads) += d;
+            for (int64_t k = 0; k < D; k++) h->grads[k] += d * x[k];
+            for (int64_t k = 0; k < D; k++) x[k] = d * h->weights[k];      /* the gradient of the normed row */
+        }
+        if (!trunk) continue;
+        memset(g->head_dx, 0, (size_t)(count * D) * sizeof(float));
+        rlvr__rmsnorm_bwd(m->ctx, g->head_dx, rlvr__g(m, m->norm), s->head_x, g->head_x, rlvr__w(m, m->norm), g->head_rstd, count, D);
+        for (int64_t i = 0; i < count; i++)
+            for (int64_t k = 0; k < D; k++) g->dx[at[from + i] * D + k] += g->head_dx[i * D + k];
+    }
+}
+
+/* ---- one sequence by itself ---- */
+
+static int64_t rlvr__head_bytes(rlvr_model *m, int64_t n)      /* of what the head keeps for n tokens, for the memory plan */
+{
+    rlvr__store s;
+    rlvr__store_init(&s, m, n, RLVR__MIN(n, (int64_t)RLVR__VALUE_ROWS), n, RLVR__VALUE_CHUNK, false, true);
+    return s.bytes_kv + s.bytes_activations + s.bytes_scratch + n * (int64_t)(4 * sizeof(int) + sizeof(int *) + sizeof(float));
+}
+
+static rlvr_result rlvr__head_reserve(rlvr_head *h, int64_t n)
+{
+    if (h->cap >= n) return RLVR_OK;
+    rlvr__head_release(h);
+    int **array[] = {&h->order, &h->token, &h->context_n, &h->kept};
+    bool ok = (h->context = RLVR__NEW(h->ctx, const int *, n)) != NULL && (h->value = RLVR__NEW(h->ctx, float, n)) != NULL;
+    for (size_t i = 0; i < sizeof array / sizeof *array; i++) ok = (*array[i] = RLVR__NEW(h->ctx, int, n)) != NULL && ok;
+    if (!ok || rlvr__store_init(&h->store, h->m, n, RLVR__MIN(n, (int64_t)RLVR__VALUE_ROWS), n, RLVR__VALUE_CHUNK, false, false) != RLVR_OK) {
+        rlvr__head_release(h);
+        return RLVR_ERROR_MEMORY;
+    }
+    h->cap = n;
+    for (int i = 0; i < (int)n; i++) { h->order[i] = i; h->context[i] = h->order; h->context_n[i] = i + 1; }
+    return RLVR_OK;
+}
+
+/* Runs tokens [same, n), those before them being in the store, and leaves their values in h->value. */
+static void rlvr__head_run(rlvr_head *h, const int *tokens, int same, int n)
+{
+    for (int at = same; at < n; at += (int)h->store.n_rows) {
+        rlvr__rows r = {RLVR__MIN(h->store.n_rows, (int64_t)(n - at)), tokens + at, h->order + at, h->order + at, h->context + at, h->context_n + at};
+        rlvr__forward(&h->store, &r, 0);
+        rlvr__head_forward(h, &h->store, NULL, r.n, h->value + at);
+    }
+}
+
+static rlvr_result rlvr__head_check(rlvr_head *h, const int *tokens, int n)
+{
+    if (n < 1 || n > h->m->info.n_ctx)
+        return rlvr__fail(h->ctx, RLVR_ERROR_CONTEXT, "a head's text has %d tokens, its model takes 1 .. %d", n, h->m->info.n_ctx);
+    for (int i = 0; i < n; i++)
+        if (tokens[i] < 0 || tokens[i] >= h->m->info.n_vocab)
+            return rlvr__fail(h->ctx, RLVR_ERROR_ARGUMENT, "token %d is %d, which is not in the vocabulary of the head's model", i, tokens[i]);
+    return RLVR_OK;
+}
+
+rlvr_result rlvr_head_values(rlvr_head *h, const int *tokens, int n, float *out)
+{
+    rlvr_result r = rlvr__head_check(h, tokens, n);
+    if (r == RLVR_OK) r = rlvr__head_reserve(h, n);
+    if (r != RLVR_OK) return r;
+    h->n_kept = 0;
+    rlvr__head_run(h, tokens, 0, n);
+    memcpy(out, h->value, (size_t)n * sizeof(float));
+    return RLVR_OK;
+}
+
+/* ---- pure functions ---- */
+
+rlvr_result rlvr_value_loss(float clip, const float *value, const float *old_value, const float *returns, const unsigned char *mask, int n,
+                            int64_t n_total, float *dvalue, rlvr_value_stats *stats)
+{
+    rlvr_value_stats local, *out = stats ? stats : &local;
+    int64_t in = rlvr__count_masked(mask, 0, n), clipped = 0;
+    double weight = 1.0 / (double)(n_total > 0 ? n_total : in), loss = 0;
+    bool ok = true;
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < n; i++) {
+        dvalue[i] = 0;
+        if (mask && !mask[i]) continue;
+        double v = (double)value[i], old = (double)old_value[i], error = v - (double)returns[i];
+        double held = clip > 0 ? RLVR__MIN(RLVR__MAX(v, old - (double)clip), old + (double)clip) : v, held_error = held - (double)returns[i];
+        bool cut = held_error * held_error > error * error;
+        clipped += cut;
+        loss += 0.5 * weight * RLVR__MAX(error * error, held_error * held_error);
+        dvalue[i] = cut ? 0 : (float)(weight * error);
+        ok = ok && rlvr__finite(v) && rlvr__finite(old) && rlvr__finite(error) && rlvr__finite((double)dvalue[i]);
+    }
+    if (!ok) { memset(dvalue, 0, (size_t)n * sizeof(float)); return RLVR_ERROR_NUMERIC; }
+    out->loss = loss;
+    out->n_tokens = in;
+    out->clipped = in ? (double)clipped / (double)in : 0;
+    return RLVR_OK;
+}
+
+/* Of masked x[i] - minus[i] (minus NULL: x[i]): their number, mean and summed squares; whether all x are equal. */
+typedef struct rlvr__spread { int64_t n; double mean, square; bool equal; } rlvr__spread;
+static rlvr__spread rlvr__spread_of(const float *x, const float *minus, const unsigned char *mask, int n)
+{
+    rlvr__spread s = {0, 0, 0, true};
+    double first = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        double sum = 0;
+        for (int i = 0; i < n; i++) {
+            if (mask && !mask[i]) continue;
+            double value = (double)x[i] - (minus ? (double)minus[i] : 0), off = value - s.mean;
+            if (pass) { s.square += off * off; continue; }
+            if (!s.n++) first = value;
+            s.equal = s.equal && value == first;
+            sum += value;
+        }
+        if (!pass && s.n) s.mean = sum / (double)s.n;
+    }
+    return s;
+}
+
+void rlvr_whiten(float *x, const unsigned char *mask, int n)
+{
+    rlvr__spread s = rlvr__spread_of(x, NULL, mask, n);
+    bool flat = s.n < 2 || s.equal;
+    double scale = flat ? 0 : 1 / sqrt(s.square / (double)(s.n - 1) + 1e-8);
+    for (int i = 0; i < n; i++) x[i] = flat || (mask && !mask[i]) ? 0 : (float)(((double)x[i] - s.mean) * scale);
+}
+
+double rlvr_explained_variance(const float *value, const float *returns, const unsigned char *mask, int n)
+{
+    rlvr__spread all = rlvr__spread_of(returns, NULL, mask, n), rest = rlvr__spread_of(returns, value, mask, n);
+    return all.n < 2 || all.equal || !(all.square > 0) ? 0 : 1 - rest.square / all.square;
+}
+
+/* ---- what a trainer holds of it, section 19b ---- */
+
+typedef struct rlvr__values {
+    rlvr_head *head;  bool own_head;
+    rlvr_model *critic;              /* NULL: the policy's trunk */
+    rlvr__store store;               /* the critic's, with its backward's scratch */
+    rlvr__grads grads;
+    float *row_value;                /* (cap_targets) */
+    int   *step;  float *step_value;  int64_t cap_steps;         /* (2, cap_steps): a rollout's tokens and steps, their values */
+    /* flat, over all completion tokens of a step */
+    float *value, *old_value, *returns, *advantage, *dvalue;
+    const float *pull;               /* dvalue while a backward pass is to take the values' gradient along, else NULL */
+    double kl, explained_variance;   /* of the step */
+    int64_t n_values, n_still[2];    /* tokens; updates in which a group of blocks stood still, by group */
+    bool held, moves;                /* the policy stands still; something in this step has a gradient */
+    int ready[2];                    /* groups whose activations are in the critic's store */
+} rlvr__values;
+/* ============================================================================================
+   18c. REWARD MODELS                                                           >>reward-model
+   ============================================================================================ */
+
+static double rlvr__softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }      /* -log sigmoid(-x) */
+
+rlvr_result rlvr_bradley_terry(const float *chosen, const float *rejected, const float *margin, int n, float centering_coef, float *dchosen,
+                               float *drejected, rlvr_pair_stats *stats)
+{
+    rlvr_pair_stats local, *out = stats ? stats : &local;
+    double c = (double)centering_coef, share = n > 0 ? 1.0 / n : 0;
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < n; i++) {
+        double a = (double)chosen[i], b = (double)rejected[i], x = a - b - (margin ? (double)margin[i] : 0), slope = -rlvr__sigmoid(-x);
+        out->loss += share * (rlvr__softplus(-x) + c * (a + b) * (a + b));
+        out->margin += share * (a - b);
+        out->accuracy += a > b ? share : 0;
+        out->mean += 0.5 * share * (a + b);
+        dchosen[i] = (float)(share * (slope + 2 * c * (a + b)));
+        drejected[i] = (float)(share * (-slope + 2 * c * (a + b)));
+    }
+    if (rlvr__finite(out->loss)) return RLVR_OK;
+    for (int i = 0; i < n; i++) dchosen[i] = drejected[i] = 0;
+    memset(out, 0, sizeof *out);
+    return RLVR_ERROR_NUMERIC;
+}
+
+int rlvr_best_of(const float *score, int n)
+{
+    int best = -1;
+    for (int i = 0; i < n; i++)
+        if (rlvr__finite((double)score[i]) && (best < 0 || score[i] > score[best])) best = i;
+    return best;
+}
+
+/* ---- a score as a reward ---- */
+
+/* Runs what the text before this one in the same call of rlvr_grade_rollouts() has not run already; that changes no bit. Returns
+   the number of tokens that ran. */
+static int rlvr__head_last(rlvr_head *h, const int *tokens, int n, float *score)
+{
+    int same = 0;
+    if (h->grading == h->ctx->n_gradings)
+        while (same < n - 1 && same < h->n_kept && h->kept[same] == tokens[same]) same++;
+    rlvr__head_run(h, tokens, same, n);
+    memcpy(h->kept, tokens, (size_t)n * sizeof(int));
+    h->n_kept = n;
+    h->grading = h->ctx->n_gradings;
+    *score = h->value[n - 1];
+    return n - same;
+}
+
+rlvr_result rlvr_head_score(rlvr_head *h, const int *tokens, int n, float *score)
+{
+    rlvr_result r = rlvr__head_check(h, tokens, n);
+    if (r == RLVR_OK) r = rlvr__head_reserve(h, n);
+    if (r != RLVR_OK) return r;
+    h->n_kept = 0;
+    rlvr__head_last(h, tokens, n, score);
+    h->n_kept = 0;
+    return RLVR_OK;
+}
+
+static int rlvr__reward_model_most(const rlvr_head *h, const rlvr__json *max_tokens)
+{
+    int64_t most = rlvr__json_int(max_tokens, RLVR__JUDGE_TOKENS);
+    return (int)RLVR__MIN(most > 0 ? most : (int64_t)RLVR__JUDGE_TOKENS, (int64_t)h->m->info.n_ctx);
+}
+
+static int64_t rlvr__reward_model_bytes(const rlvr_head *h, const rlvr__json *max_tokens)
+{
+    return h ? rlvr__head_bytes(h->m, rlvr__reward_model_most(h, max_tokens)) : 0;
+}
+
+/* The case's tokens in h->token, at most `most`: a rollout's own where the policy has the same vocabulary, else those of the text.
+   Returns their number; -1: there are more; -2: they cannot be made. */
+static int rlvr__reward_model_tokens(rlvr__case *c, rlvr_head *h, int most)
+{
+    rlvr_model *m = h->m;
+    const rlvr_rollout *o = c->rollout;
+    if (o && c->policy && c->policy->info.n_vocab == m->info.n_vocab && !rlvr__json_bool(rlvr__field(c, "text"), false)) {
+        int n = o->n_prompt + o->n_tokens;
+        if (n > most) return -1;
+        memcpy(h->token, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
+        memcpy(h->token + o->n_prompt, o->tokens, (size_t)o->n_tokens * sizeof(int));
+        return n;
+    }
+    if (!m->tokenizer) return -2;
+    const rlvr_task *task = o ? o->task : NULL;
+    rlvr__text asked = rlvr__case_question(c);
+    char *question = rlvr__strndup(c->ctx, asked.data, asked.len), *frame = NULL;
+    size_t len = asked.len;
+    bool raw = task ? task->raw : rlvr__json_bool(rlvr__field(c, "raw"), false);
+    rlvr_message one = {"user", question};
+    if (question && !raw) frame = task && task->n_messages ? rlvr_chat(m, task->messages, task->n_messages, &len) : rlvr_chat(m, &one, 1, &len);
+    int n = -2, eos = rlvr_token_eos(m);
+    if (frame || (question && raw)) {
+        rlvr__piece piece[2] = {{frame ? frame : question, len, true}, {c->text, c->len, false}};
+        n = rlvr__judge_tokens(m, piece, 2, h->token, most);
+    }
+    if (n >= 0 && eos >= 0 && (!o || o->finish_reason == RLVR_FINISH_STOP)) {
+        if (n < most) h->token[n] = eos;
+        n = n < most ? n + 1 : -1;
+    }
+    rlvr__free(c->ctx, question);
+    rlvr__free(c->ctx, frame);
+    return n;
+}
+
+/* `reward_model` is rlvr_reward_desc.head's score after the last token of prompt and completion. Options: "max_tokens" (2048, at most
+   the context; longer is RLVR_STATUS_LIMIT), "text" (false; true: tokenise the text even where the policy's tokens would do), "raw"
+   (false; true: no chat template, for a text without a rollout). */
+static void rlvr__grade_reward_model(rlvr__case *c)
+{
+    rlvr_head *h = c->desc->head;
+    float score;
+    if (!h) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "there is no head; set rlvr_reward_desc.head"); return; }
+    int most = rlvr__reward_model_most(h, rlvr__field(c, "max_tokens"));
+    if (rlvr__head_reserve(h, most) != RLVR_OK) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "there is no memory for the reward model"); return; }
+    int n = rlvr__reward_model_tokens(c, h, most);
+    if (n == -1) { rlvr__verdict(c, RLVR_STATUS_LIMIT, 0, "the text takes more than max_tokens = %d tokens", most); return; }
+    if (n < 1 || rlvr__head_check(h, h->token, n) != RLVR_OK) {
+        rlvr__verdict(c, RLVR_STATUS_ERROR, 0, n == 0 ? "there is no text to score" : "the reward model cannot read the text: %.180s", rlvr_last_error(c->ctx));
+        return;
+    }
+    c->out->n_tokens = rlvr__head_last(h, h->token, n, &score);
+    if (!rlvr__finite((double)score)) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "the reward model's score is not finite"); return; }
+    rlvr__verdict(c, score >= 1 ? RLVR_STATUS_EQUAL : score > 0 ? RLVR_STATUS_PARTIAL : RLVR_STATUS_UNEQUAL, score, "score %.4f, %d tokens", (double)score, n);
+}
+
+/* ============================================================================================
+   18d. PROCESS REWARDS                                                              >>process
+   ============================================================================================ */
+
+/* Ends a step where the delimiter's last byte lies in a token; a stretch of white space alone belongs to the step before it. */
+int rlvr_step_ends(rlvr_model *m, const int *tokens, int n, const char *delimiter, int *end)
+{
+    const char *mark = delimiter && *delimiter ? delimiter : "\n";
+    size_t len = strlen(mark), held = 0, size;
+    char tail[64];      /* the last bytes, as many as the delimiter has */
+    bool words = false;
+    int steps = 0;
+    if (len > sizeof tail) {
+        rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_step_ends: the delimiter has %zu bytes, more than %zu", len, sizeof tail);
+        return -1;
+    }
+    for (int i = 0; i < n; i++) {
+        char *text = rlvr_detokenize(m, tokens + i, 1, false, &size);
+        bool ends = false;
+        if (!text) return -1;
+        for (size_t k = 0; k < size; k++) {
+            if (held == len) memmove(tail, tail + 1, --held);
+            tail[held++] = text[k];
+            words |= !strchr(" \t\r\n", text[k]);
+            ends |= held == len && !memcmp(tail, mark, len);
+        }
+        rlvr__free(m->ctx, text);
+        if (!ends && i + 1 < n) continue;
+        if (words || !steps) end[steps++] = i;
+        else end[steps - 1] = i;
+        if (ends) held = 0;
+        words = false;
+    }
+    return steps;
+}
+
+void rlvr_shepherd_labels(const float *reward, int n_steps, int k, bool hard, float *label)
+{
+    for (int s = 0; s < n_steps; s++) {
+        int graded = 0, right = 0;
+        for (int i = 0; i < k; i++) {
+            float x = reward[(int64_t)s * k + i];
+            if (!rlvr__finite((double)x)) continue;
+            graded++;
+            right += x >= 0.5f;
+        }
+        label[s] = !graded ? NAN : hard ? right > 0 : (float)right / (float)graded;
+    }
+}
+
+rlvr_result rlvr_process_loss(const float *logit, const float *label, int n, float *dlogit, rlvr_process_stats *stats)
+{
+    rlvr_process_stats local, *out = stats ? stats : &local;
+    double loss = 0;
+    int count = 0, right = 0;
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < n; i++) count += label[i] == label[i];
+    for (int i = 0; i < n; i++) {
+        dlogit[i] = 0;
+        if (label[i] != label[i]) continue;      /* NaN: a step without a label */
+        double x = (double)logit[i], y = (double)label[i];
+        loss += (rlvr__softplus(x) - y * x) / count;
+        dlogit[i] = (float)((rlvr__sigmoid(x) - y) / count);
+        right += (x > 0) == (y >= 0.5);
+    }
+    if (!rlvr__finite(loss)) { memset(dlogit, 0, (size_t)n * sizeof(float)); return RLVR_ERROR_NUMERIC; }
+    out->loss = loss;
+    out->n_steps = count;
+    out->accuracy = count ? (double)right / count : 0;
+    return RLVR_OK;
+}
+
+float rlvr_process_score(rlvr_process_form form, const float *chance, int n)
+{
+    double sum = 0, product = 1, least = 1;
+    for (int i = 0; i < n; i++) {
+        sum += (double)chance[i];
+        product *= (double)chance[i];
+        least = RLVR__MIN(least, (double)chance[i]);
+    }
+    if (n < 1) return 0;
+    switch (form) {
+    case RLVR_PROCESS_MIN: return (float)least;
+    case RLVR_PROCESS_SUM: return (float)sum;
+    case RLVR_PROCESS_PRODUCT: return (float)product;
+    case RLVR_PROCESS_MEAN: return (float)(sum / n);
+    default: return chance[n - 1];
+    }
+}
+
+rlvr_result rlvr_process_rewards(rlvr_process_form form, float coef, float first, const float *chance, const int *end, int n_steps, float *reward)
+{
+    int least = 0;
+    for (int s = 1; s < n_steps; s++)
+        if (chance[s] < chance[least]) least = s;
+    for (int s = 0; s < n_steps; s++) {
+        double c = (double)coef, p = (double)chance[s];
+        if (form == RLVR_PROCESS_MIN) reward[end[s]] += s == least ? (float)(c * p) : 0;
+        else if (form == RLVR_PROCESS_SUM) reward[end[s]] += (float)(c * p);
+        else if (form == RLVR_PROCESS_DIFFERENCE) reward[end[s]] += (float)(c * (p - (double)(s ? chance[s - 1] : first)));
+        else return RLVR_ERROR_ARGUMENT;
+    }
+    return RLVR_OK;
+}
+
+/* ---- with a model ---- */
+
+/* Chances of a rollout's steps by the head: step s is scored after its last token. Their number, -1: it failed. end, chance:
+   (n_tokens) at least. tokens: scratch for prompt and completion. */
+static int rlvr__process_chances(rlvr_head *h, const rlvr_rollout *o, const char *delimiter, int *tokens, int *end, float *value, float *chance)
+{
+    int steps = rlvr_step_ends(h->m, o->tokens, o->n_tokens, delimiter, end), n = o->n_prompt + o->n_tokens;
+    memcpy(tokens, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
+    memcpy(tokens + o->n_prompt, o->tokens, (size_t)o->n_tokens * sizeof(int));
+    if (steps < 0 || rlvr_head_values(h, tokens, n, value) != RLVR_OK) return -1;
+    for (int s = 0; s < steps; s++) chance[s] = (float)rlvr__sigmoid((double)value[o->n_prompt + end[s]]);
+    return steps;
+}
+
+rlvr_result rlvr_process_scores(rlvr_head *h, rlvr_rollouts *r, rlvr_process_form form, const char *delimiter, float *score)
+{
+    int64_t most = 1;
+    if ((unsigned)form >= RLVR_PROCESS_FORM_COUNT) return rlvr__fail(h->ctx, RLVR_ERROR_ARGUMENT, "rlvr_process_scores: form %d is none there is", (int)form);
+    for (int i = 0; i < r->n; i++) most = RLVR__MAX(most, (int64_t)r->items[i].n_prompt + r->items[i].n_tokens);
+    int *tokens = RLVR__NEW(h->ctx, int, 2 * most);
+    float *value = RLVR__NEW(h->ctx, float, 2 * most);
+    rlvr_result result = tokens && value ? RLVR_OK : RLVR_ERROR_MEMORY;
+    for (int i = 0; i < r->n && result == RLVR_OK; i++) {
+        int steps = rlvr__process_chances(h, &r->items[i], delimiter, tokens, tokens + most, value, value + most);
+        if (steps < 0) result = RLVR_ERROR_CONTEXT;
+        else score[i] = rlvr_process_score(form, value + most, steps);
+    }
+    rlvr__free(h->ctx, tokens);
+    rlvr__free(h->ctx, value);
+    return result;
+}
+
+/* Grades the completion that a re-rolled prefix has become. NaN: there is no verdict. */
+static float rlvr__process_grade(rlvr_model *m, const rlvr_rollout *o, const rlvr_reward_desc *reward, const rlvr_rollout *rest, int n_kept, int *tokens)
+{
+    rlvr_rollout whole = *o;
+    rlvr_grade_result verdict;
+    size_t len = 0;
+    float value = NAN;
+    memcpy(tokens, o->tokens, (size_t)n_kept * sizeof(int));
+    memcpy(tokens + n_kept, rest->tokens, (size_t)rest->n_tokens * sizeof(int));
+    char *text = rlvr_detokenize(m, tokens, n_kept + rest->n_tokens, false, &len);
+    if (!text) return NAN;
+    whole.tokens = tokens;
+    whole.n_tokens = n_kept + rest->n_tokens;
+    whole.logprobs = whole.entropy = NULL;
+    whole.text = text;
+    whole.text_len = len;
+    whole.finish_reason = rest->finish_reason;
+    whole.graded = RLVR_OK;
+    rlvr_result r = reward->fn ? reward->fn(&whole, reward->user, &value) : rlvr_grade_task(m->ctx, reward, text, len, o->task, &verdict);
+    if (!reward->fn && r == RLVR_OK) value = verdict.reward;
+    rlvr__free(m->ctx, text);
+    return r == RLVR_OK ? value : NAN;
+}
+
+rlvr_result rlvr_process_labels(rlvr_model *m, const rlvr_rollout *o, const rlvr_reward_desc *reward, const rlvr_sampling *sampling, const int *end,
+                                int n_steps, int k, bool hard, float *label)
+{
+    rlvr_sampling s;
+    rlvr_rollouts *rolled = NULL;
+    rlvr_task task;
+    rlvr_result r = RLVR_OK;
+    if (k < 1 || n_steps < 1 || end[n_steps - 1] >= o->n_tokens)
+        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "rlvr_process_labels: k is %d, n_steps %d; both must be 1 or more, the steps inside the rollout", k, n_steps);
+    memset(&s, 0, sizeof s);
+    memset(&task, 0, sizeof task);
+    if (sampling) s = *sampling;
+    rlvr__sampling_defaults(&s);
+    int64_t most = (int64_t)o->n_prompt + o->n_tokens + s.max_tokens, longest = s.max_tokens;
+    int *tokens = RLVR__NEW(m->ctx, int, 2 * most);
+    float *earned = RLVR__NEW(m->ctx, float, (int64_t)n_steps * k);
+    if (!tokens || !earned) r = RLVR_ERROR_MEMORY;
+    for (int step = 0; step < n_steps && r == RLVR_OK; step++) {
+        int kept = end[step] + 1;
+        bool over = kept == o->n_tokens || kept >= longest || o->n_prompt + kept >= m->info.n_ctx;      /* nothing is left to sample */
+        for (int i = 0; i < k && over; i++) earned[step * k + i] = o->graded == RLVR_OK ? o->reward : NAN;
+        if (over) continue;
+        memcpy(tokens, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
+        memcpy(tokens + o->n_prompt, o->tokens, (size_t)kept * sizeof(int));
+        task.tokens = tokens;
+        task.n_tokens = o->n_prompt + kept;
+        s.max_tokens = (int)longest - kept;
+        s.min_tokens = sampling ? RLVR__MAX(0, sampling->min_tokens - kept) : 0;
+        s.first_prompt = (uint32_t)step;
+        r = rlvr_sample(m, &task, 1, k, &s, &rolled);
+        for (int i = 0; i < k && r == RLVR_OK; i++)
+            earned[step * k + i] = rlvr__process_grade(m, o, reward, rlvr_rollouts_get(rolled, i), kept, tokens + most);
+    }
+    if (r == RLVR_OK) rlvr_shepherd_labels(earned, n_steps, k, hard, label);
+    rlvr_rollouts_free(rolled);
+    rlvr__free(m->ctx, tokens);
+    rlvr__free(m->ctx, earned);
+    return r;
+}
+/* ============================================================================================
    19. TRAINER AND CHECKPOINTS                                                       >>trainer
    ============================================================================================ */
 
@@ -22226,6 +23027,8 @@ typedef struct rlvr__trained {
     float *moment1, *moment2;                      /* (n_floats) AdamW */
     const rlvr__param *params;  int n_params;
     int64_t n_floats;
+    float lr_scale;                                /* times the learning rate */
+    int group;                                     /* 0: the policy's; 1: the value function's, clipped by a norm of its own */
 } rlvr__trained;
 
 enum { RLVR__TRAINED = 4 };                        /* most blocks */
@@ -22245,6 +23048,7 @@ struct rlvr_trainer {
     rlvr__grads grads;
     rlvr__forest forest;
     rlvr__trained trained[RLVR__TRAINED];  int n_trained;
+    rlvr__values values;                           /* section 18b */
     float *reference;                              /* (n_floats) weights at the start; NULL without KL */
     rlvr__dist *dist;                              /* (head_rows) */
     /* flat arrays over all completion tokens of a step */
@@ -22261,6 +23065,7 @@ struct rlvr_trainer {
     int    *given_length;
     unsigned char *given_label;
     int64_t cap_given, cap_given_sum, cap_given_weight, cap_given_length, cap_given_label;
+    float *pair_score;  int64_t cap_pair_score;    /* of rlvr_train_pairs() */
     /* everything that a checkpoint holds besides weights and moments */
     int64_t step, updates, num_tokens, n_skipped, cursor, n_held_out;
     int64_t log_bytes[2];                          /* lengths of metrics.jsonl and completions.jsonl at the last step's end */
@@ -22319,7 +23124,7 @@ static bool rlvr__takes_part(const rlvr_trainer *t, int i)
 {
     const rlvr_rollout *o = &t->rollouts->items[i];
     const rlvr_loss_desc *d = &t->desc.loss;
-    return o->graded == RLVR_OK && (o->advantage != 0 || d->kl_coef != 0 || d->entropy_coef != 0 || (d->nll_coef != 0 && rlvr__is_right(o)));
+    return o->graded == RLVR_OK && (t->values.head || o->advantage != 0 || d->kl_coef != 0 || d->entropy_coef != 0 || (d->nll_coef != 0 && rlvr__is_right(o)));
 }
 
 /* Token rows of one group: its prompt (without the shared beginning) and its rollouts' tokens but the last. 0: no part. */
@@ -22385,15 +23190,16 @@ static rlvr__head rlvr__forest_head(const rlvr__forest *p)
 
 /* ---- passes over a pack ---- */
 
-static void rlvr__forest_forward(rlvr_trainer *t)
+static void rlvr__forest_forward_in(rlvr__store *s, const rlvr__forest *p)
 {
-    rlvr__store *s = rlvr__train_store(t);
-    const rlvr__forest *p = &t->forest;
     for (int64_t at = 0; at < p->n_rows; at += s->n_rows) {
         rlvr__rows r = {RLVR__MIN(s->n_rows, p->n_rows - at), p->token + at, p->pos + at, p->slot + at, p->context + at, p->n_context + at};
         rlvr__forward(s, &r, at);
     }
 }
+
+static void rlvr__forest_forward(rlvr_trainer *t) { rlvr__forest_forward_in(rlvr__train_store(t), &t->forest); }
+static void rlvr__forest_value_gradient(rlvr_trainer *t, const float *dvalue, bool trunk);
 
 static void rlvr__forest_logprobs(rlvr_trainer *t, const rlvr__policy *policy, float *out)
 {
@@ -22420,6 +23226,7 @@ static void rlvr__forest_backward(rlvr_trainer *t, const rlvr__policy *policy, c
     rlvr__head_backward(s, &t->grads, &h, p->head_at, policy, t->dist, t->target_value, dentropy ? t->row_entropy : NULL,
                         logprob ? t->target_logprob : NULL);
     for (int64_t i = 0; logprob && i < p->n_targets; i++) logprob[p->source[i]] = t->target_logprob[i];
+    if (t->values.pull) rlvr__forest_value_gradient(t, t->values.pull, true);
     rlvr__backward(s, &t->grads, &r, decoded ? p->act : NULL, p->tree_begin, (int)p->n_trees);
 }
 
@@ -22441,6 +23248,7 @@ static rlvr_result rlvr__train_block(rlvr_trainer *t, const char *name, float *w
     b->params = params;
     b->n_params = n_params;
     b->n_floats = n_floats;
+    b->lr_scale = 1;
     b->moment1 = RLVR__NEW(t->ctx, float, n_floats);
     b->moment2 = RLVR__NEW(t->ctx, float, n_floats);
     t->n_trained++;
@@ -22451,26 +23259,35 @@ static rlvr_result rlvr__train_block(rlvr_trainer *t, const char *name, float *w
 static void rlvr__apply(rlvr_trainer *t, rlvr_metrics *metrics)
 {
     const rlvr_optim_desc *o = &t->desc.optim;
-    double squares = 0;
-    for (int b = 0; b < t->n_trained; b++) squares += rlvr__sum_squares(t->ctx, t->trained[b].grads, t->trained[b].n_floats);
-    double norm = sqrt(squares);
-    metrics->grad_norm = norm;
+    double squares[2] = {0, 0};      /* by group: a large value loss does not make the policy's step small */
+    float scale[2], bias1[2], bias2[2];
+    bool still[2];
+    for (int b = 0; b < t->n_trained; b++) squares[t->trained[b].group] += rlvr__sum_squares(t->ctx, t->trained[b].grads, t->trained[b].n_floats);
+    metrics->grad_norm = sqrt(squares[0]);
     metrics->learning_rate = (double)rlvr_learning_rate(o, t->updates);
-    if (!isfinite(norm)) {
+    if (!isfinite(squares[0] + squares[1])) {
         metrics->skipped = true;
         t->n_skipped++;
         rlvr__log(t->ctx, RLVR_LOG_WARN, "step %lld: the gradient is not finite; nothing was moved", (long long)t->step + 1);
         return;
     }
-    float scale = o->max_grad_norm > 0 && norm > (double)o->max_grad_norm ? (float)((double)o->max_grad_norm / (norm + 1e-6)) : 1.0f;
     t->updates++;
-    float bias1 = (float)(1.0 - pow((double)o->beta1, (double)t->updates)), bias2 = (float)(1.0 - pow((double)o->beta2, (double)t->updates));
+    for (int g = 0; g < 2; g++) {
+        still[g] = t->values.head && (squares[g] == 0 || (g == 0 && t->values.held));      /* not even through momentum */
+        t->values.n_still[g] += still[g];
+        double norm = sqrt(squares[g]), n = (double)(t->updates - t->values.n_still[g]);
+        scale[g] = o->max_grad_norm > 0 && norm > (double)o->max_grad_norm ? (float)((double)o->max_grad_norm / (norm + 1e-6)) : 1.0f;
+        bias1[g] = (float)(1.0 - pow((double)o->beta1, n));
+        bias2[g] = (float)(1.0 - pow((double)o->beta2, n));
+    }
     for (int k = 0; k < t->n_trained; k++)
         for (int i = 0; i < t->trained[k].n_params; i++) {
             const rlvr__trained *b = &t->trained[k];
             const rlvr__param *p = &b->params[i];
+            if (still[b->group]) continue;
             rlvr__adamw(t->ctx, b->weights + p->offset, b->grads + p->offset, b->moment1 + p->offset, b->moment2 + p->offset, p->floats,
-                        (float)metrics->learning_rate, o->beta1, o->beta2, o->eps, p->matrix ? o->weight_decay : 0.0f, bias1, bias2, scale);
+                        (float)metrics->learning_rate * b->lr_scale, o->beta1, o->beta2, o->eps, p->matrix ? o->weight_decay : 0.0f,
+                        bias1[b->group], bias2[b->group], scale[b->group]);
         }
 }
 
@@ -22565,6 +23382,10 @@ static int rlvr__micro_end(const rlvr_trainer *t, int first, int last)
 
 /* One update on groups [first, last): log-probabilities, loss, backward, optimizer. decoded: the policy is still the one that
    sampled, so its log-probabilities are known and, where the store kept them, its activations too. */
+static bool rlvr__values_step(rlvr_trainer *t);
+static rlvr_result rlvr__values_loss(rlvr_trainer *t, int first, int end, int64_t n_tokens, bool decoded, rlvr_metrics *metrics);
+static void rlvr__values_backward(rlvr_trainer *t, const float *dlogprob, const float *dentropy, bool decoded);
+
 static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decoded, rlvr_metrics *metrics, double *weight)
 {
     rlvr_rollouts *r = t->rollouts;
@@ -22585,7 +23406,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         end = whole ? last : rlvr__micro_end(t, from, last);
         rlvr__forest_groups(t, from, end, decoded && whole);
         if (!t->forest.n_targets) continue;
-        if (t->desc.loss.kl_coef != 0) {
+        if (t->reference && t->desc.loss.kl_coef != 0) {
             float *policy_weights = t->m->weights;
             t->m->weights = t->reference;
             rlvr__forest_forward(t);
@@ -22609,7 +23430,9 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         batch.entropy = t->entropy;
         batch.right = t->right + from * G;
         batch.n_right_total = n_right;
+        batch.token_advantage = t->values.advantage;      /* NULL without a value function */
         rlvr_result result = rlvr_policy_loss(&t->desc.loss, &batch, t->dlogprob, dentropy, &stats);
+        if (result == RLVR_OK && t->values.head) result = rlvr__values_loss(t, from, end, n_tokens, decoded, metrics);
         if (result != RLVR_OK) {
             metrics->skipped = true;
             t->n_skipped++;
@@ -22620,7 +23443,8 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         sum.kl += stats.kl * (double)stats.n_tokens;
         sum.clip_low += stats.clip_low * (double)stats.n_tokens;
         sum.clip_high += stats.clip_high * (double)stats.n_tokens;
-        rlvr__forest_backward(t, &r->policy, t->dlogprob, dentropy, decoded && whole, NULL);
+        if (t->values.head) rlvr__values_backward(t, t->dlogprob, dentropy, decoded && whole);
+        else rlvr__forest_backward(t, &r->policy, t->dlogprob, dentropy, decoded && whole, NULL);
     }
     rlvr__apply(t, metrics);
     double share = n_tokens ? 1.0 / (double)n_tokens : 0;
@@ -22639,6 +23463,12 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     rlvr__flatten(t);
     bool pull = t->desc.loss.kl_coef != 0 || t->desc.loss.entropy_coef != 0;      /* a gradient without any advantage */
     for (int i = 0; i < t->rollouts->n && t->desc.loss.nll_coef != 0; i++) pull |= t->right[i] != 0;
+    if (t->values.head) {
+        if (!rlvr__values_step(t)) return RLVR_ERROR_ARGUMENT;
+        metrics->n_values = t->values.n_values;
+        metrics->explained_variance = t->values.explained_variance;
+        n_signal = t->values.moves;
+    }
     if (!n_signal && !pull) {
         metrics->skipped = true;
         t->n_skipped++;
@@ -22653,6 +23483,10 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     metrics->kl /= updates;
     metrics->clip_low /= updates;
     metrics->clip_high /= updates;
+    metrics->value_loss /= updates;
+    metrics->value_clip /= updates;
+    if (t->desc.value.kl_reward != 0) metrics->kl = t->values.kl;
+    t->values.held = false;
     return RLVR_OK;
 }
 
@@ -22895,10 +23729,15 @@ typedef struct rlvr__sizes {
     int64_t decode_slots, decode_rows, train_slots, train_rows, max_context, head_rows, rollouts, tokens, group_rows, judge_bytes;
 } rlvr__sizes;
 
-static bool rlvr__keeps_reference(const rlvr_trainer_desc *d)
+static bool rlvr__needs_reference(const rlvr_trainer_desc *d)
 {
-    return d->loss.kl_coef != 0 || (rlvr__prefer_needs_reference(&d->preference) && !d->preference.precomputed_ref);
+    return d->loss.kl_coef != 0 || (d->value.on && d->value.kl_reward != 0) ||
+           (rlvr__prefer_needs_reference(&d->preference) && !d->preference.precomputed_ref);
 }
+static rlvr_result rlvr__values_check(rlvr_trainer *t);
+static void rlvr__values_plan(rlvr_trainer *t, const rlvr__sizes *z, int64_t rows, rlvr_memory *p);
+static rlvr_result rlvr__values_alloc(rlvr_trainer *t, const rlvr__sizes *z, int64_t rows);
+static void rlvr__values_free(rlvr_trainer *t);
 
 static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory *p)
 {
@@ -22918,12 +23757,13 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
     p->weights = floats + (int64_t)m->info.n_ctx * m->info.head_dim * (int64_t)sizeof(float);
     p->gradients = floats;
     p->optimizer = 2 * floats;
-    p->reference = rlvr__keeps_reference(&t->desc) ? floats : 0;
+    p->reference = rlvr__needs_reference(&t->desc) ? floats : 0;
     p->kv_cache = kv;
     p->activations = act;
     p->scratch = scratch + g.bytes + z->tokens * 52 + (z->rollouts + 64) * (z->max_context * 8 + 256) + z->judge_bytes;
     if (t->desc.held_out) p->scratch += rlvr_tasks_count(t->desc.held_out) * 32 + 65536;
     if (t->desc.preference.kind) p->scratch += 4 * (int64_t)t->desc.prompts_per_step * 96 + 4 * z->train_slots;
+    rlvr__values_plan(t, z, p->one_forward ? z->decode_slots : z->train_slots, p);
     p->total = p->weights + p->gradients + p->optimizer + p->reference + p->kv_cache + p->activations + p->scratch;
     p->limit = t->desc.memory_limit;
     return p->total <= p->limit ? RLVR_OK : RLVR_ERROR_MEMORY;
@@ -22956,7 +23796,7 @@ static rlvr_result rlvr__plan(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory *p)
     z->group_rows = 2 * prompt + G * (d->sampling.max_tokens - 1);
     z->decode_slots = all;
     z->decode_rows = RLVR__MIN(RLVR__MAX((int64_t)RLVR__PREFILL_ROWS, G), RLVR__MAX(all, G));
-    p->one_forward = !d->two_forwards && d->loss.kl_coef == 0 && (!d->micro_tokens || d->micro_tokens >= all);
+    p->one_forward = !d->two_forwards && !rlvr__needs_reference(d) && (!d->micro_tokens || d->micro_tokens >= all);
     z->train_slots = all;
     if (p->one_forward && rlvr__plan_with(t, z, p) == RLVR_OK) return RLVR_OK;
     p->one_forward = false;
@@ -22986,6 +23826,7 @@ rlvr_result rlvr_memory_plan(rlvr_model *m, const rlvr_trainer_desc *d, rlvr_mem
     t.m = m;
     t.desc = *d;
     rlvr_result r = rlvr__trainer_defaults(m->ctx, &t.desc);
+    if (r == RLVR_OK) r = rlvr__values_check(&t);
     if (r != RLVR_OK) return r;
     r = rlvr__plan(&t, &sizes, plan);
     if (r != RLVR_OK) rlvr__plan_refused(&t, plan);
@@ -23030,12 +23871,13 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     if (r != RLVR_OK) return r;
     if (!m->grads) m->grads = RLVR__NEW(ctx, float, m->n_floats);
     if (!m->grads || rlvr__train_block(t, "model", m->weights, m->grads, m->params, m->n_p, m->n_floats) != RLVR_OK) return RLVR_ERROR_MEMORY;
+    if (rlvr__values_alloc(t, z, rows) != RLVR_OK) return RLVR_ERROR_MEMORY;
     t->dist = RLVR__NEW(ctx, rlvr__dist, z->head_rows);
     t->target_value = RLVR__NEW(ctx, float, targets);
     t->target_logprob = RLVR__NEW(ctx, float, targets);
     t->row_entropy = RLVR__NEW(ctx, float, targets);
     if (!t->dist || !t->target_value || !t->target_logprob || !t->row_entropy) return RLVR_ERROR_MEMORY;
-    if (rlvr__keeps_reference(&t->desc)) {
+    if (rlvr__needs_reference(&t->desc)) {
         if (!(t->reference = RLVR__NEW(ctx, float, m->n_floats))) return RLVR_ERROR_MEMORY;
         memcpy(t->reference, m->weights, (size_t)m->n_floats * sizeof(float));
     }
@@ -23114,6 +23956,7 @@ rlvr_trainer *rlvr_trainer_open(rlvr_model *m, const rlvr_trainer_desc *desc)
     t->m = m;
     t->desc = *desc;
     rlvr_result r = rlvr__trainer_defaults(ctx, &t->desc);
+    if (r == RLVR_OK) r = rlvr__values_check(t);
     if (r == RLVR_OK) {
         r = rlvr__plan(t, &sizes, &t->plan);
         if (r != RLVR_OK) rlvr__plan_refused(t, &t->plan);
@@ -23139,13 +23982,14 @@ void rlvr_trainer_close(rlvr_trainer *t)
     rlvr_rollouts_free(t->rollouts);
     rlvr_tasks_free(t->asked);
     rlvr_task_set_free(t->held_out);
+    rlvr__values_free(t);
     for (int b = 0; b < t->n_trained; b++) {
         rlvr__free(ctx, t->trained[b].moment1);
         rlvr__free(ctx, t->trained[b].moment2);
     }
     void *arrays[] = {t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
                       t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->token_weight, t->token_logprob,
-                      t->given, t->given_sum, t->given_weight, t->given_length, t->given_label};
+                      t->given, t->given_sum, t->given_weight, t->given_length, t->given_label, t->pair_score};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(ctx, arrays[i]);
     rlvr__free(ctx, t);
 }
@@ -23220,6 +24064,12 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
     }
     rlvr__put_preference(b, &m->preference);
     if (m->n_selected) rlvr__buf_addf(b, ",\"best/n_selected\":%d", m->n_selected);
+    struct { const char *name; double value; } of_value[] = {
+        {"value/loss", m->value_loss}, {"value/explained_variance", m->explained_variance}, {"value/clip_ratio", m->value_clip}};
+    for (size_t i = 0; m->n_values && i < sizeof of_value / sizeof *of_value; i++) {
+        rlvr__buf_addf(b, ",\"%s\":", of_value[i].name);
+        rlvr__json_put_digits(b, of_value[i].value, 9);
+    }
     if (m->judge_tokens) rlvr__buf_addf(b, ",\"judge/num_tokens\":%lld", (long long)m->judge_tokens);
     if (m->n_held_out) rlvr__buf_addf(b, ",\"held_out\":%lld", (long long)m->n_held_out);
     rlvr__buf_addf(b, "}\n");
@@ -23290,7 +24140,7 @@ static void rlvr__state_shape(const rlvr_trainer *t, int64_t *s)      /* what mu
 static int64_t *rlvr__state_field(rlvr_trainer *t, int i)
 {
     int64_t *field[] = {&t->step, &t->updates, &t->num_tokens, &t->n_skipped, &t->cursor, &t->log_bytes[0], &t->log_bytes[1],
-                        &t->n_held_out};
+                        &t->n_held_out, &t->values.n_still[0], &t->values.n_still[1]};
     return i < (int)(sizeof field / sizeof *field) ? field[i] : NULL;
 }
 
@@ -23877,6 +24727,456 @@ void rlvr_preferences_batch(const rlvr_preferences *p, uint64_t seed, int64_t fi
 }
 
 /* ============================================================================================
+   19c. VALUES IN THE TRAINER                                                   >>values-train
+   ============================================================================================ */
+
+static rlvr__store *rlvr__value_store(rlvr_trainer *t) { return t->values.critic ? &t->values.store : rlvr__train_store(t); }
+
+/* What of the value function's description does not go together; the critic's shape among it. */
+static rlvr_result rlvr__values_check(rlvr_trainer *t)
+{
+    rlvr_trainer_desc *d = &t->desc;
+    rlvr_value_desc *v = &d->value;
+    const char *problem = NULL;
+    if (!v->on) return RLVR_OK;
+    if (v->lr == 0) v->lr = 10 * d->optim.lr;
+    if (v->coef == 0) v->coef = 0.5f;
+    if (v->clip == 0) v->clip = 0.2f;
+    if (v->process_coef == 0) v->process_coef = 1;
+    if (v->critic == t->m) v->critic = NULL;
+    rlvr_model *trunk = v->critic ? v->critic : t->m;
+    if (!(v->lr > 0) || !(v->lr <= 1e3f)) problem = "lr is not within 0 .. 1000";
+    else if (!(v->coef > 0) || !(v->coef <= 1e6f)) problem = "coef is not within 0 .. 1e6";
+    else if (!(fabs((double)v->clip) <= 1e6)) problem = "clip is not finite";
+    else if (!(v->kl_reward >= 0) || !(v->kl_reward <= 1e6f)) problem = "kl_reward is not within 0 .. 1e6";
+    else if (v->warmup_steps < 0) problem = "warmup_steps is below 0";
+    else if (!(v->gae.gamma >= 0 && v->gae.gamma <= 1)) problem = "gae.gamma is not within 0 .. 1";
+    else if (!(v->gae.lambda >= 0 && v->gae.lambda <= 1) || !(v->gae.lambda_value >= 0 && v->gae.lambda_value <= 1)) problem = "a lambda of gae is not within 0 .. 1";
+    else if (!(v->gae.length_alpha >= 0) || !rlvr__finite((double)v->gae.length_alpha)) problem = "gae.length_alpha is below 0";
+    else if (v->head && v->head->m != trunk) problem = "head is on another model; make it on the critic, or on the policy where there is no critic";
+    else if (v->critic && v->critic->ctx != t->ctx) problem = "critic is of another context; load it with the policy's";
+    else if (v->critic && (v->critic->info.n_vocab < t->m->info.n_vocab || v->critic->info.n_ctx < t->m->info.n_ctx))
+        problem = "critic has a smaller vocabulary or context than the policy; take one that reads the same tokens";
+    else if (v->process && (v->process->ctx != t->ctx || v->process->m->info.n_vocab < t->m->info.n_vocab || v->process->m->info.n_ctx < t->m->info.n_ctx))
+        problem = "process is of another context, or its model has a smaller vocabulary or context than the policy";
+    else if (v->process && !v->process->m->tokenizer) problem = "process is on a model without a tokenizer, which tells where steps end";
+    else if (v->process && ((unsigned)v->process_form > RLVR_PROCESS_DIFFERENCE || !rlvr__finite((double)v->process_coef)))
+        problem = "process_form must be min, sum or difference, process_coef finite";
+    else if (v->critic && v->detach) problem = "detach keeps values from the policy's trunk; a critic's own trunk is trained with its head";
+    else if ((d->tasks || d->task_fn) && (d->advantage.kind != RLVR_ADV_GRPO || d->advantage.fn))
+        problem = "on: advantages are those of GAE; leave advantage.kind and advantage.fn alone, or switch values off";
+    else if ((d->tasks || d->task_fn) && d->loss.kind == RLVR_LOSS_GSPO && !d->loss.fn)
+        problem = "on: gspo has one advantage a sequence, GAE gives one a token; gspo_token takes those";
+    return problem ? rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.value: %s", problem) : RLVR_OK;
+}
+
+/* Adds what values need to a plan. rows: of one training pass. */
+static void rlvr__values_plan(rlvr_trainer *t, const rlvr__sizes *z, int64_t rows, rlvr_memory *p)
+{
+    const rlvr_value_desc *v = &t->desc.value;
+    int64_t f = (int64_t)sizeof(float), head = ((v->critic ? v->critic : t->m)->info.d_model + 31) * f;
+    if (!v->on) return;
+    p->weights += head;
+    p->gradients += head;
+    p->optimizer += 2 * head;
+    p->scratch += (5 * z->tokens + RLVR__MAX(z->tokens, rows)) * f;
+    if (v->process && z->sampling) p->scratch += 4 * z->max_context * f + rlvr__head_bytes(v->process->m, z->max_context);
+    if (!v->critic) return;
+    rlvr__store s;
+    rlvr__grads g;
+    rlvr__store_init(&s, v->critic, rows, RLVR__MIN(rows, (int64_t)RLVR__TRAIN_ROWS), z->max_context, z->head_rows, true, true);
+    rlvr__grads_init(&g, v->critic, rows, z->head_rows, z->max_context, false, true);
+    p->weights += v->critic->n_floats * f + (int64_t)v->critic->info.n_ctx * v->critic->info.head_dim * f;
+    p->gradients += v->critic->n_floats * f;
+    p->optimizer += 2 * v->critic->n_floats * f;
+    p->kv_cache += s.bytes_kv;
+    p->activations += s.bytes_activations;
+    p->scratch += s.bytes_scratch + g.bytes;
+}
+
+static rlvr_result rlvr__values_alloc(rlvr_trainer *t, const rlvr__sizes *z, int64_t rows)
+{
+    rlvr_ctx *ctx = t->ctx;
+    rlvr_value_desc *d = &t->desc.value;
+    rlvr__values *v = &t->values;
+    rlvr_model *c = v->critic = d->critic;
+    if (!d->on) return RLVR_OK;
+    v->own_head = !d->head;
+    v->head = d->head ? d->head : rlvr_head_new(c ? c : t->m, 0, 0);
+    if (!v->head) return RLVR_ERROR_MEMORY;
+    int first = t->n_trained;
+    rlvr_result r = rlvr__train_block(t, "value_head", v->head->weights, v->head->grads, v->head->params, 2, v->head->n_floats);
+    if (r == RLVR_OK && c) {
+        if (!c->grads) c->grads = RLVR__NEW(ctx, float, c->n_floats);
+        r = c->grads ? rlvr__train_block(t, "critic", c->weights, c->grads, c->params, c->n_p, c->n_floats) : RLVR_ERROR_MEMORY;
+        if (r == RLVR_OK) r = rlvr__store_init(&v->store, c, rows, RLVR__MIN(rows, (int64_t)RLVR__TRAIN_ROWS), z->max_context, z->head_rows, true, false);
+        if (r == RLVR_OK) r = rlvr__grads_init(&v->grads, c, rows, z->head_rows, z->max_context, false, false);
+    }
+    for (int b = first; b < t->n_trained; b++) {
+        t->trained[b].lr_scale = d->lr / t->desc.optim.lr;
+        t->trained[b].group = 1;
+    }
+    v->row_value = RLVR__NEW(ctx, float, RLVR__MAX(z->tokens, rows));
+    if (r != RLVR_OK || !v->row_value) return RLVR_ERROR_MEMORY;
+    if (d->process && z->sampling) {
+        v->cap_steps = z->max_context;
+        v->step = RLVR__NEW(ctx, int, 2 * z->max_context);
+        v->step_value = RLVR__NEW(ctx, float, 2 * z->max_context);
+        if (!v->step || !v->step_value || rlvr__head_reserve(d->process, z->max_context) != RLVR_OK) return RLVR_ERROR_MEMORY;
+    }
+    float **flat[] = {&v->value, &v->old_value, &v->returns, &v->advantage, &v->dvalue};
+    for (size_t i = 0; z->tokens && i < sizeof flat / sizeof *flat; i++)
+        if (!(*flat[i] = RLVR__NEW(ctx, float, z->tokens))) return RLVR_ERROR_MEMORY;
+    return RLVR_OK;
+}
+
+static void rlvr__values_free(rlvr_trainer *t)
+{
+    rlvr__values *v = &t->values;
+    if (v->own_head) rlvr_head_free(v->head);
+    rlvr__store_free(&v->store);
+    rlvr__grads_free(&v->grads);
+    void *arrays[] = {v->row_value, v->step, v->step_value, v->value, v->old_value, v->returns, v->advantage, v->dvalue};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
+}
+
+rlvr_head *rlvr_trainer_head(rlvr_trainer *t) { return t->values.head; }
+
+/* ---- passes over a pack ---- */
+
+/* Values of the head's rows, to each row's targets; the activations are there. */
+static void rlvr__forest_values(rlvr_trainer *t, float *out)
+{
+    const rlvr__forest *p = &t->forest;
+    rlvr__values *v = &t->values;
+    rlvr__head_forward(v->head, rlvr__value_store(t), v->critic ? p->head_at : p->head_row, p->n_head, v->row_value);
+    for (int64_t i = 0; i < p->n_head; i++)
+        for (int k = p->target_begin[i]; k < p->target_begin[i + 1]; k++) out[p->source[k]] = v->row_value[i];
+}
+
+/* The head's part of a backward pass: a row's gradient is that of all its targets. trunk: into dx as well. */
+static void rlvr__forest_value_gradient(rlvr_trainer *t, const float *dvalue, bool trunk)
+{
+    const rlvr__forest *p = &t->forest;
+    rlvr__values *v = &t->values;
+    for (int64_t i = 0; i < p->n_head; i++) {
+        v->row_value[i] = 0;
+        for (int k = p->target_begin[i]; k < p->target_begin[i + 1]; k++) v->row_value[i] += dvalue[p->source[k]];
+    }
+    rlvr__head_gradient(v->head, rlvr__value_store(t), v->critic ? &v->grads : &t->grads, v->critic ? p->head_at : p->head_row, p->head_at, p->n_head,
+                        v->row_value, trunk);
+}
+
+/* The whole backward pass of a value loss that is not part of the policy's. */
+static void rlvr__forest_value_backward(rlvr_trainer *t, const float *dvalue, bool trunk)
+{
+    const rlvr__forest *p = &t->forest;
+    rlvr__values *v = &t->values;
+    rlvr__grads *g = v->critic ? &v->grads : &t->grads;
+    rlvr__rows rows = rlvr__forest_rows(p);
+    if (trunk) memset(g->dx, 0, (size_t)(p->n_rows * g->m->info.d_model) * sizeof(float));
+    rlvr__forest_value_gradient(t, dvalue, trunk);
+    if (trunk) rlvr__backward(rlvr__value_store(t), g, &rows, NULL, p->tree_begin, (int)p->n_trees);
+}
+
+/* ---- PPO ---- */
+
+/* Old values of all rollouts under the weights that sampled, and their divergence from the reference where the reward is lessened
+   by it. decoding's activations serve where they were kept. */
+static void rlvr__values_before(rlvr_trainer *t)
+{
+    rlvr_rollouts *r = t->rollouts;
+    bool whole = t->plan.one_forward;
+    for (int from = 0, end; from < r->n_tasks; from = end) {
+        end = whole ? r->n_tasks : rlvr__micro_end(t, from, r->n_tasks);
+        rlvr__forest_groups(t, from, end, whole);
+        if (!t->forest.n_targets) continue;
+        if (t->desc.value.kl_reward != 0) {
+            float *policy_weights = t->m->weights;
+            t->m->weights = t->reference;
+            rlvr__forest_forward(t);
+            rlvr__forest_logprobs(t, &r->policy, t->ref_logprob);
+            t->m->weights = policy_weights;
+        }
+        if (t->values.critic) rlvr__forest_forward_in(&t->values.store, &t->forest);
+        t->values.ready[0] = from;
+        t->values.ready[1] = end;
+        if (!t->values.critic && !whole) rlvr__forest_forward(t);
+        rlvr__forest_values(t, t->values.old_value);
+    }
+}
+
+/* Adds the process reward model's rewards of a rollout's steps. */
+static bool rlvr__values_process(rlvr_trainer *t, const rlvr_rollout *o, float *reward)
+{
+    rlvr__values *v = &t->values;
+    const rlvr_value_desc *d = &t->desc.value;
+    float first = 0, *chance = v->step_value + v->cap_steps;
+    int n_prompt = o->n_prompt, steps = rlvr__process_chances(d->process, o, d->process_delimiter, v->step, v->step + v->cap_steps, v->step_value, chance);
+    if (steps < 0) return false;
+    first = (float)rlvr__sigmoid((double)v->step_value[n_prompt - 1]);
+    return rlvr_process_rewards(d->process_form, d->process_coef, first, chance, v->step + v->cap_steps, steps, reward) == RLVR_OK;
+}
+
+/* Advantages and returns of a step's rollouts; v->moves: something in them has a gradient. False: the process reward model failed. */
+static bool rlvr__values_step(rlvr_trainer *t)
+{
+    rlvr_rollouts *r = t->rollouts;
+    rlvr__values *v = &t->values;
+    const rlvr_value_desc *d = &t->desc.value;
+    int n = t->offset[r->n];
+    double kl = 0;
+    v->moves = false;
+    v->held = t->step < d->warmup_steps;
+    v->n_values = rlvr__count_masked(t->mask, 0, n);
+    for (int i = 0; i < n; i++) v->old_value[i] = v->returns[i] = v->advantage[i] = v->dvalue[i] = 0;
+    rlvr__values_before(t);
+    for (int i = 0; i < r->n; i++) {
+        int at = t->offset[i], length = t->offset[i + 1] - at;
+        float *reward = v->dvalue + at;      /* its place until there is a gradient */
+        if (r->items[i].graded != RLVR_OK) continue;
+        if (d->kl_reward != 0) rlvr_kl_reward(t->desc.loss.kl, d->kl_reward, t->old_logprob + at, t->ref_logprob + at, length, reward);
+        for (int k = 0; k < length; k++) kl -= (double)reward[k];
+        reward[length - 1] += r->items[i].reward;
+        if (d->process && !rlvr__values_process(t, &r->items[i], reward)) return false;
+        rlvr_gae(&d->gae, reward, v->old_value + at, length, 0, v->advantage + at, v->returns + at);
+        for (int k = at; k < at + length; k++) v->moves = v->moves || v->advantage[k] != 0 || v->returns[k] != v->old_value[k];
+    }
+    v->kl = d->kl_reward != 0 && v->n_values ? kl / (double)v->n_values / (double)d->kl_reward : 0;
+    v->explained_variance = rlvr_explained_variance(v->old_value, v->returns, t->mask, n);
+    if (!d->raw_advantages) rlvr_whiten(v->advantage, t->mask, n);
+    memcpy(v->value, v->old_value, (size_t)n * sizeof(float));
+    for (int i = 0; i < r->n; i++) {         /* a rollout's own: the mean of its tokens' */
+        double sum = 0;
+        for (int k = t->offset[i]; k < t->offset[i + 1]; k++) sum += (double)v->advantage[k];
+        r->items[i].advantage = t->advantage[i] = r->items[i].graded == RLVR_OK ? (float)(sum / r->items[i].n_tokens) : 0;
+    }
+    return true;
+}
+
+/* The value loss of groups [first, end) and its gradient; decoded: values are those of before. */
+static rlvr_result rlvr__values_loss(rlvr_trainer *t, int first, int end, int64_t n_tokens, bool decoded, rlvr_metrics *metrics)
+{
+    rlvr__values *v = &t->values;
+    int G = t->rollouts->group_size, from = t->offset[first * G], n = t->offset[end * G] - from;
+    rlvr_value_stats stats;
+    if (v->critic && !(decoded && v->ready[0] == first && v->ready[1] == end)) rlvr__forest_forward_in(&v->store, &t->forest);
+    if (!decoded) rlvr__forest_values(t, v->value);
+    rlvr_result r = rlvr_value_loss(t->desc.value.clip, v->value + from, v->old_value + from, v->returns + from, t->mask + from, n, n_tokens,
+                                    v->dvalue + from, &stats);
+    for (int i = from; i < from + n; i++) v->dvalue[i] *= t->desc.value.coef;
+    metrics->value_loss += stats.loss;
+    metrics->value_clip += stats.clipped * (double)stats.n_tokens / (double)n_tokens;
+    return r;
+}
+
+/* Backward of policy and values on the pack at hand. A shared trunk takes both along in one pass. */
+static void rlvr__values_backward(rlvr_trainer *t, const float *dlogprob, const float *dentropy, bool decoded)
+{
+    rlvr__values *v = &t->values;
+    bool together = !v->critic && !v->held && !t->desc.value.detach;
+    if (together) v->pull = v->dvalue;
+    if (!v->held) rlvr__forest_backward(t, &t->rollouts->policy, dlogprob, dentropy, decoded, NULL);
+    v->pull = NULL;
+    if (!together) rlvr__forest_value_backward(t, v->dvalue, v->critic != NULL);
+}
+
+/* ---- given tokens ---- */
+
+/* Packs sequences from `first` on while they fit one pass; a token is wanted where want is not 0. Returns the next one. */
+static int rlvr__forest_scored(rlvr_trainer *t, const int *tokens, const int *offset, int first, int n_seq, const float *want)
+{
+    rlvr__forest *p = &t->forest;
+    int64_t room = rlvr__train_store(t)->n_slots;
+    int seq = first;
+    rlvr__forest_reset(p);
+    for (; seq < n_seq && p->n_rows + offset[seq + 1] - offset[seq] <= room; seq++) {
+        int from = offset[seq], n = offset[seq + 1] - from, last = n - 1;
+        while (last >= 0 && want[from + last] == 0) last--;      /* what stands behind the last wanted token is not run */
+        if (last < 0) continue;
+        p->tree_begin[p->n_trees++] = (int)p->n_rows;
+        int *list = rlvr__forest_list(p, NULL, 0, last + 1);
+        for (int k = 0; k <= last; k++) {
+            rlvr__forest_row(p, list, k, tokens[from + k], -1);
+            if (want[from + k] != 0) rlvr__forest_target(p, list[k], k, 0, from + k);
+        }
+    }
+    p->tree_begin[p->n_trees] = (int)p->n_rows;
+    return seq;
+}
+
+static rlvr_result rlvr__check_scored(rlvr_trainer *t, const char *what, const int *tokens, const int *offset, int n_seq)
+{
+    int64_t longest = RLVR__MIN((int64_t)t->m->info.n_ctx, rlvr__train_store(t)->n_slots);
+    if (!t->values.head) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the trainer has no head; open it with value.on", what);
+    rlvr_result r = n_seq < 1 ? RLVR_OK : rlvr__check_sequences(t, tokens, offset, n_seq);
+    for (int s = 0; s < n_seq && r == RLVR_OK; s++)
+        if (offset[s + 1] - offset[s] > longest)
+            r = rlvr__fail(t->ctx, RLVR_ERROR_CONTEXT, "%s: sequence %d has %d tokens; one pass takes 0 .. %lld (micro_tokens, n_ctx)", what, s,
+                           offset[s + 1] - offset[s], (long long)longest);
+    return r;
+}
+
+/* One pass over sequences: values of wanted tokens into value, or where dvalue is not NULL the backward pass of it. Returns the
+   number of packs. */
+static int rlvr__scored_pass(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *want, float *value, const float *dvalue, bool run)
+{
+    int packs = 0;
+    for (int seq = 0; seq < n_seq;) {
+        seq = rlvr__forest_scored(t, tokens, offset, seq, n_seq, want);
+        if (!t->forest.n_targets) continue;
+        packs++;
+        if (run) rlvr__forest_forward_in(rlvr__value_store(t), &t->forest);
+        if (value) rlvr__forest_values(t, value);
+        if (dvalue) rlvr__forest_value_backward(t, dvalue, !t->desc.value.detach);
+    }
+    return packs;
+}
+
+rlvr_result rlvr_grad_values(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *weight, float *value)
+{
+    rlvr_result r = rlvr__check_scored(t, "rlvr_grad_values", tokens, offset, n_seq);
+    if (r != RLVR_OK) return r;
+    rlvr__zero_gradients(t);
+    for (int i = 0; i < offset[n_seq]; i++) value[i] = 0;
+    rlvr__scored_pass(t, tokens, offset, n_seq, weight, value, weight, true);
+    return RLVR_OK;
+}
+
+/* A loss of values at wanted tokens: writes its gradient over value. False: something is not finite. */
+typedef bool (*rlvr__scored_fn)(void *arg, const int *offset, int n_seq, const float *want, float *value, rlvr_metrics *m);
+
+/* One update: values of all wanted tokens, their loss, backward, optimizer. want stands in t->token_weight. */
+static rlvr_result rlvr__train_scored(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, rlvr__scored_fn fn, void *arg, rlvr_metrics *m)
+{
+    double start = rlvr__now();
+    int64_t n = offset[n_seq];
+    float *value = t->token_logprob;
+    for (int64_t i = 0; i < n; i++) value[i] = 0;
+    rlvr__zero_gradients(t);
+    int packs = rlvr__scored_pass(t, tokens, offset, n_seq, t->token_weight, value, NULL, true);
+    if (fn(arg, offset, n_seq, t->token_weight, value, m)) {
+        rlvr__scored_pass(t, tokens, offset, n_seq, t->token_weight, NULL, value, packs > 1);      /* one pack's activations are still there */
+        t->values.held = !t->values.critic && t->desc.value.detach;
+        rlvr__apply(t, m);
+        t->values.held = false;
+    } else {
+        m->skipped = true;
+        t->n_skipped++;
+        rlvr__log(t->ctx, RLVR_LOG_WARN, "step %lld: a value is not finite; nothing was moved", (long long)t->step + 1);
+    }
+    m->step = ++t->step;
+    m->num_tokens = t->num_tokens += n;
+    m->n_skipped = t->n_skipped;
+    m->step_time = m->train_time = rlvr__now() - start;
+    return rlvr__log_step(t, m);
+}
+
+/* Room for flat arrays of a call on given tokens. */
+static rlvr_result rlvr__scored_begin(rlvr_trainer *t, const char *what, const int *tokens, const int *offset, int n_seq, rlvr_metrics *m)
+{
+    rlvr_result r = rlvr__check_scored(t, what, tokens, offset, n_seq);
+    int64_t n = n_seq > 0 ? offset[n_seq] : 0;
+    memset(m, 0, sizeof *m);
+    if (r == RLVR_OK && (!RLVR__RESERVE(t, token_weight, cap_token_weight, n + 1) || !RLVR__RESERVE(t, token_logprob, cap_token_logprob, n + 1)))
+        r = RLVR_ERROR_MEMORY;
+    return r;
+}
+
+static bool rlvr__regress_values(void *arg, const int *offset, int n_seq, const float *want, float *value, rlvr_metrics *m)
+{
+    const float *target = (const float *)arg;
+    double loss = 0, n = 0;
+    for (int i = offset[0]; i < offset[n_seq]; i++) n += want[i] != 0;
+    for (int i = offset[0]; i < offset[n_seq]; i++) {
+        if (want[i] == 0) continue;
+        double error = (double)value[i] - (double)target[i];
+        loss += 0.5 * error * error / n;
+        value[i] = (float)(error / n);
+    }
+    m->n_values = (int64_t)n;
+    m->loss = m->value_loss = loss;
+    return rlvr__finite(loss);
+}
+
+rlvr_result rlvr_train_values(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *target, const unsigned char *mask,
+                              rlvr_metrics *metrics)
+{
+    rlvr_metrics local, *m = metrics ? metrics : &local;
+    rlvr_result r = rlvr__scored_begin(t, "rlvr_train_values", tokens, offset, n_seq, m);
+    int64_t n = n_seq > 0 ? offset[n_seq] : 0, wanted = 0;
+    if (r != RLVR_OK) return r;
+    for (int64_t i = 0; i < n; i++) wanted += (t->token_weight[i] = !mask || mask[i] ? 1.0f : 0.0f) != 0;
+    if (!wanted) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_values: no token to learn from");
+    return rlvr__train_scored(t, tokens, offset, n_seq, rlvr__regress_values, (void *)(uintptr_t)target, m);
+}
+
+/* ---- pairs ---- */
+
+typedef struct rlvr__pairs { const float *margin; float centering_coef; float *chosen, *rejected; rlvr_pair_stats *stats; } rlvr__pairs;
+
+static bool rlvr__fit_pairs(void *arg, const int *offset, int n_seq, const float *want, float *value, rlvr_metrics *m)
+{
+    rlvr__pairs *p = (rlvr__pairs *)arg;
+    (void)want;
+    for (int i = 0; i < n_seq; i++) (i % 2 ? p->rejected : p->chosen)[i / 2] = value[offset[i + 1] - 1];
+    rlvr_result r = rlvr_bradley_terry(p->chosen, p->rejected, p->margin, n_seq / 2, p->centering_coef, p->chosen, p->rejected, p->stats);
+    for (int i = 0; i < n_seq; i++) value[offset[i + 1] - 1] = (i % 2 ? p->rejected : p->chosen)[i / 2];
+    m->n_values = n_seq;
+    m->loss = m->value_loss = p->stats->loss;
+    m->reward_mean = p->stats->mean;
+    return r == RLVR_OK;
+}
+
+rlvr_result rlvr_train_pairs(rlvr_trainer *t, const int *tokens, const int *offset, int n_pairs, const float *margin, float centering_coef,
+                             rlvr_pair_stats *stats, rlvr_metrics *metrics)
+{
+    rlvr_metrics local, *m = metrics ? metrics : &local;
+    rlvr_pair_stats mine;
+    rlvr_result r = rlvr__scored_begin(t, "rlvr_train_pairs", tokens, offset, 2 * n_pairs, m);
+    if (r != RLVR_OK) return r;
+    if (n_pairs < 1) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_pairs: n_pairs is %d; give at least one pair", n_pairs);
+    for (int i = 0; i < 2 * n_pairs; i++)
+        if (offset[i + 1] == offset[i]) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_pairs: sequence %d is empty", i);
+    for (int i = 0; i < offset[2 * n_pairs]; i++) t->token_weight[i] = 0;
+    for (int i = 0; i < 2 * n_pairs; i++) t->token_weight[offset[i + 1] - 1] = 1;
+    if (!RLVR__RESERVE(t, pair_score, cap_pair_score, 2 * n_pairs)) return RLVR_ERROR_MEMORY;
+    rlvr__pairs p = {margin, centering_coef, t->pair_score, t->pair_score + n_pairs, stats ? stats : &mine};
+    return rlvr__train_scored(t, tokens, offset, 2 * n_pairs, rlvr__fit_pairs, &p, m);
+}
+
+/* ---- process reward models ---- */
+
+typedef struct rlvr__labels { const float *label; rlvr_process_stats *stats; } rlvr__labels;
+
+static bool rlvr__fit_process(void *arg, const int *offset, int n_seq, const float *want, float *value, rlvr_metrics *m)
+{
+    rlvr__labels *l = (rlvr__labels *)arg;
+    (void)want;      /* where label is a number */
+    rlvr_result r = rlvr_process_loss(value, l->label, offset[n_seq], value, l->stats);
+    m->n_values = l->stats->n_steps;
+    m->loss = m->value_loss = l->stats->loss;
+    return r == RLVR_OK;
+}
+
+rlvr_result rlvr_train_process(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *label, rlvr_process_stats *stats,
+                               rlvr_metrics *metrics)
+{
+    rlvr_metrics local, *m = metrics ? metrics : &local;
+    rlvr_process_stats mine;
+    rlvr_result r = rlvr__scored_begin(t, "rlvr_train_process", tokens, offset, n_seq, m);
+    int n = n_seq > 0 ? offset[n_seq] : 0, wanted = 0;
+    if (r != RLVR_OK) return r;
+    for (int i = 0; i < n; i++) {
+        if (label[i] < 0 || label[i] > 1) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_process: label[%d] is %g; give 0 .. 1, or NaN for none",
+                                                            i, (double)label[i]);
+        wanted += (t->token_weight[i] = label[i] == label[i] ? 1.0f : 0.0f) != 0;
+    }
+    if (!wanted) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_process: no step has a label");
+    rlvr__labels l = {label, stats ? stats : &mine};
+    return rlvr__train_scored(t, tokens, offset, n_seq, rlvr__fit_process, &l, m);
+}
+/* ============================================================================================
    20. EVALUATION                                                                       >>eval
    ============================================================================================ */
 
@@ -24238,7 +25538,7 @@ typedef struct rlvr__forcing {
     rlvr_rollouts *out, *turn;
     rlvr_sampling s;                 /* of a turn */
     int *state, *waits, *drawn, *which;      /* (n): state; waits so far; tokens drawn, kept or not; who is in the turn */
-    rlvr__given *given;  rlvr_task *asked;   /* (n) of the turn */
+    rlvr__begun *given;  rlvr_task *asked;   /* (n) of the turn */
     int *tokens;  int64_t cap_tokens;        /* what the turn goes on from */
     int *wait, *end;  int n_wait, n_end;     /* texts as tokens */
     int max_think, max_answer;
@@ -24274,7 +25574,7 @@ static rlvr_result rlvr__forcing_open(rlvr__forcing *f, rlvr_model *m, const rlv
     f->waits = RLVR__NEW(m->ctx, int, n);
     f->drawn = RLVR__NEW(m->ctx, int, n);
     f->which = RLVR__NEW(m->ctx, int, n);
-    f->given = RLVR__NEW(m->ctx, rlvr__given, n);
+    f->given = RLVR__NEW(m->ctx, rlvr__begun, n);
     f->asked = RLVR__NEW(m->ctx, rlvr_task, n);
     return f->state && f->waits && f->drawn && f->which && f->given && f->asked ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
@@ -24321,7 +25621,7 @@ static int rlvr__forcing_turn(rlvr__forcing *f, int state, rlvr_result *result)
     int *at = f->tokens;
     for (int k = 0; k < n; k++) {
         const rlvr_rollout *o = &r->items[f->which[k]];
-        rlvr__given *g = &f->given[k];
+        rlvr__begun *g = &f->given[k];
         g->tokens = at;
         g->n = o->n_prompt + o->n_tokens;
         memcpy(at, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
@@ -25035,7 +26335,7 @@ bool rlvr_known_by_heart(const rlvr_known *k) { return k->exact && k->n_rest >= 
 static rlvr_result rlvr__known_piece(rlvr_model *m, const rlvr_task *tasks, const rlvr__prompts *p, float prefix, int64_t at, int n,
                                      rlvr_rollouts *rollouts, rlvr_known *known)
 {
-    rlvr__given given[RLVR__KNOWN_PIECE];
+    rlvr__begun given[RLVR__KNOWN_PIECE];
     rlvr_task asked[RLVR__KNOWN_PIECE];
     int64_t of[RLVR__KNOWN_PIECE];
     rlvr_sampling s;
@@ -25049,7 +26349,7 @@ static rlvr_result rlvr__known_piece(rlvr_model *m, const rlvr_task *tasks, cons
         int shown = first + (int)ceil((double)prefix * (end - first) - 1e-6);
         if (shown < 1 || end - shown < 1) continue;
         known[i].n_rest = end - shown;
-        rlvr__given g = {tokens, shown, end - shown, (uint32_t)i, 0, 0};
+        rlvr__begun g = {tokens, shown, end - shown, (uint32_t)i, 0, 0};
         s.max_tokens = RLVR__MAX(s.max_tokens, g.max_tokens);
         of[count] = i;
         asked[count] = tasks[i];

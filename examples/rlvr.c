@@ -6,7 +6,8 @@
 #include <pthread.h>
 
 typedef struct args {
-    const char *model, *tasks, *pairs, *prompt, *reward, *kind, *options, *judge, *out, *resume, *stop_tokens, *title, *field;
+    const char *model, *tasks, *pairs, *prompt, *reward, *kind, *options, *judge, *head, *critic, *value_head, *process_model, *process_head, *out, *resume,
+        *stop_tokens, *title, *field;
     const char *stop[16];  int n_stop;
     int n, steps, threads, bootstrap, jobs, limit, level, preference;
     const char *cpu;
@@ -42,7 +43,8 @@ static const option tasks_options[] = {
 };
 static const option reward_options[] = {
     {"options", OPT_TEXT, AT(options), "", "JSON object: the verifier's fields where a task has none, as '{\"parts\":[...]}' of compose"},
-    {"judge", OPT_TEXT, AT(judge), "the model itself", "model of the verifier judge"},
+    {"judge", OPT_TEXT, AT(judge), "the model itself", "model of the verifiers judge and reward_model"},
+    {"head", OPT_TEXT, AT(head), "", "safetensors file of the verifier reward_model's head, on --judge"},
 };
 static const option grade_options[] = {
     {"kind", OPT_TEXT, AT(kind), "", "the verifier of cases that name none"},
@@ -121,6 +123,25 @@ static const option train_options[] = {
     {"entropy_coef", OPT_FLOAT, AT(trainer.loss.entropy_coef), "0", "reward of entropy"},
     {"nll_coef", OPT_FLOAT, AT(trainer.loss.nll_coef), "0", "likelihood of right rollouts"},
     {"loss_max_tokens", OPT_INT, AT(trainer.loss.max_tokens), "max_tokens", "the constant of seq_mean_token_sum_norm"},
+    {"value", OPT_FLAG, AT(trainer.value.on), "", "PPO: a value function, advantages by GAE"},
+    {"critic", OPT_TEXT, AT(critic), "the policy's trunk", "model that the value head is on and that is trained with it"},
+    {"value_head", OPT_TEXT, AT(value_head), "zeros", "safetensors file of the value head to begin with"},
+    {"value_detach", OPT_FLAG, AT(trainer.value.detach), "", "the trunk learns nothing from values"},
+    {"value_lr", OPT_FLOAT, AT(trainer.value.lr), "10 lr", "learning rate of value head and critic"},
+    {"value_coef", OPT_FLOAT, AT(trainer.value.coef), "0.5", "weight of the value loss"},
+    {"value_clip", OPT_FLOAT, AT(trainer.value.clip), "0.2", "a value moves no further than this in a step; below 0: no clipping"},
+    {"value_warmup", OPT_INT, AT(trainer.value.warmup_steps), "0", "first steps in which only head and critic learn"},
+    {"gamma", OPT_FLOAT, AT(trainer.value.gae.gamma), "1", "discount of GAE"},
+    {"lambda", OPT_FLOAT, AT(trainer.value.gae.lambda), "0.95", "lambda of the policy's advantages"},
+    {"lambda_value", OPT_FLOAT, AT(trainer.value.gae.lambda_value), "1", "lambda of the values' returns"},
+    {"length_alpha", OPT_FLOAT, AT(trainer.value.gae.length_alpha), "off", "the policy's lambda by a rollout's length n: 1 - 1/(alpha n)"},
+    {"raw_advantages", OPT_FLAG, AT(trainer.value.raw_advantages), "", "GAE's advantages are not whitened over the batch"},
+    {"kl_reward", OPT_FLOAT, AT(trainer.value.kl_reward), "0", "with --value: the divergence, by --kl, is taken from each token's reward"},
+    {"process_model", OPT_TEXT, AT(process_model), "", "with --value: model of a process reward model, whose chances reward the steps"},
+    {"process_head", OPT_TEXT, AT(process_head), "", "safetensors file of its head"},
+    {"process_form", OPT_CHOICE, AT(trainer.value.process_form), "", "min|sum|difference"},
+    {"process_coef", OPT_FLOAT, AT(trainer.value.process_coef), "1", "weight of its rewards"},
+    {"process_delimiter", OPT_TEXT, AT(trainer.value.process_delimiter), "a line's end", "what ends a step"},
     {"epochs", OPT_INT, AT(trainer.epochs), "1", "passes over each batch of rollouts"},
     {"minibatches", OPT_INT, AT(trainer.minibatches), "1", "updates in each pass"},
     {"max_prompt_tokens", OPT_INT, AT(trainer.max_prompt_tokens), "256", "a longer prompt is refused"},
@@ -247,7 +268,24 @@ static bool find_reward(rlvr_ctx *ctx, const args *a, const char *kind, rlvr_rew
         fprintf(stderr, "\n");
         return false;
     }
-    return !a->judge || (reward->model = rlvr_model_load(ctx, a->judge)) != NULL;
+    if (a->judge && !(reward->model = rlvr_model_load(ctx, a->judge))) return false;
+    if (!a->head) return true;
+    if (!reward->model) fprintf(stderr, "rlvr: --head needs --judge, the model that the head is on\n");
+    return reward->model && (reward->head = rlvr_head_load(reward->model, a->head)) != NULL;
+}
+
+/* The models and heads that the options of a value function name. False: one cannot be had, said. */
+static bool find_values(rlvr_ctx *ctx, const args *a, rlvr_model *policy, rlvr_value_desc *v)
+{
+    if (!v->on && (a->critic || a->value_head || a->process_model || v->kl_reward != 0 || v->warmup_steps)) {
+        fprintf(stderr, "rlvr: --critic, --value_head, --value_warmup, --kl_reward and --process_model need --value\n");
+        return false;
+    }
+    if (a->critic && !(v->critic = rlvr_model_load(ctx, a->critic))) return false;
+    if (a->value_head && !(v->head = rlvr_head_load(v->critic ? v->critic : policy, a->value_head))) return false;
+    if (!a->process_model != !a->process_head) { fprintf(stderr, "rlvr: --process_model and --process_head go together\n"); return false; }
+    rlvr_model *m = a->process_model ? rlvr_model_load(ctx, a->process_model) : NULL;
+    return !a->process_model || (m && (v->process = rlvr_head_load(m, a->process_head)) != NULL);
 }
 
 static void put_tokens(rlvr__buf *b, const int *tokens, int n)
@@ -718,6 +756,7 @@ static rlvr_result run_training(rlvr_ctx *ctx, args *a)
     d->tasks = m ? open_tasks(ctx, a->tasks, a->raw) : NULL;
     d->held_out = d->tasks && a->held_out ? open_tasks(ctx, a->held_out, a->raw) : NULL;
     if (!d->tasks || (a->held_out && !d->held_out)) return RLVR_ERROR_IO;
+    if (!find_values(ctx, a, m, &d->value)) return RLVR_ERROR_ARGUMENT;
     d->sampling = a->sampling;
     d->seed = (uint64_t)a->seed;
     d->out_dir = a->out;
@@ -733,6 +772,8 @@ static rlvr_result run_training(rlvr_ctx *ctx, args *a)
     r = t ? train(t, a->steps, a->out, resume) : RLVR_ERROR_ARGUMENT;
     if (r == RLVR_OK && d->save_every && rlvr_trainer_steps(t) % d->save_every) r = rlvr_trainer_save(t, in_folder(a->out, "checkpoint"));
     if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(a->out, "model"));
+    if (r == RLVR_OK && d->value.critic) r = rlvr_model_save(d->value.critic, in_folder(a->out, "critic"));
+    if (r == RLVR_OK && d->value.on) r = rlvr_head_save(rlvr_trainer_head(t), in_folder(a->out, d->value.critic ? "critic/head.safetensors" : "model/head.safetensors"));
     if (r == RLVR_OK) printf("saved      %s/model (a folder that transformers loads; --model takes it)\n", a->out);
     return r;
 }

@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         for (int k = 1; k < RLVR_REWARD_KIND_COUNT; k++) {
             rlvr_reward_kind kind = (rlvr_reward_kind)k;
             if (rlvr__verifier_of(kind) && !rlvr__verifier_of(kind)->poll && kind != RLVR_REWARD_CODE && kind != RLVR_REWARD_STDIO && kind != RLVR_REWARD_JUDGE &&
-                kind != RLVR_REWARD_PROCESS && kind != RLVR_REWARD_COMPOSE) kinds[n_kinds++] = kind;
+                kind != RLVR_REWARD_PROCESS && kind != RLVR_REWARD_COMPOSE && kind != RLVR_REWARD_MODEL) kinds[n_kinds++] = kind;
         }
     }
     if (n < 4) return 0;

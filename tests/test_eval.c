@@ -299,7 +299,7 @@ static rlvr_result unsteady(const rlvr_rollout *o, void *user, float *reward)
 {
     int64_t i = o->task->line - 1;
     if (i % 50 == 0 || (i % 5 == 0 && o->index == 1)) return RLVR_REWARD_ERROR;
-    const rlvr_reward_desc number = {NULL, NULL, RLVR_REWARD_NUMBER, NULL, NULL, 0, false, NULL, 0, NULL};
+    const rlvr_reward_desc number = {NULL, NULL, RLVR_REWARD_NUMBER, NULL, NULL, 0, false, NULL, 0, NULL, NULL};
     rlvr_grade_result out;
     rlvr_result r = rlvr_grade_task((rlvr_ctx *)user, &number, o->text, o->text_len, o->task, &out);
     *reward = out.reward;
