@@ -59,6 +59,7 @@
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses                18 Optimizer >>schedule          19 Trainer >>trainer
     20 Evaluation >>eval              21 Reports >>reports
+    Of section 19: 19.1 sampling plans >>plans, 19.2 a step >>step
     Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math (>>arith
     >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape,
     15.6 ifcheck >>ifcheck, 15.7 countdown >>countdown, 15.8 procedural tasks >>proc, 15.9 sandbox >>sandbox >>sandbox-python
@@ -597,8 +598,10 @@ typedef struct rlvr_part_metrics {   /* rewards/NAME/mean, /std, /errors: over t
 typedef struct rlvr_metrics {        /* names follow TRL's */
     int64_t step;                    /* steps done, this one included */
     double  reward_mean, reward_std; /* reward, reward_std: over rollouts with a reward; std is the mean of the groups' */
-    double  frac_reward_zero_std;    /* groups without signal / groups */
+    double  frac_reward_zero_std;    /* groups without signal / groups; this and what is measured on rollouts: of all that were
+                                        sampled, not of those alone that were kept, so that refills bend no curve */
     int     n_groups, n_groups_signal, n_rollouts, n_reward_errors;
+    int     n_groups_sampled, n_refills;     /* with the plan's refills: all that were asked, and how often others took their places */
     int     n_parts;                 /* of the reward, as rlvr_rollouts_part() numbers them */
     rlvr_part_metrics parts[RLVR_MAX_PARTS];
     int64_t judge_tokens;            /* judge/num_tokens: that judges read in this step */
@@ -611,6 +614,14 @@ typedef struct rlvr_metrics {        /* names follow TRL's */
     int64_t n_skipped;
 } rlvr_metrics;
 
+/* Which rollouts a step trains on, section 19.1. All zero: those of the next prompts_per_step tasks. */
+typedef struct rlvr_plan_desc {
+    /* dynamic sampling (DAPO, Yu et al. 2025): groups whose rewards are all equal give their places to the next tasks, in at most
+       max_refills rounds and until min_groups of the step have signal. The groups of the last round stay, with or without. */
+    int   max_refills;               /* 0: off */
+    int   min_groups;                /* 0: prompts_per_step */
+} rlvr_plan_desc;
+
 typedef struct rlvr_trainer_desc {
     /* what is asked: a task list, walked in shuffled epochs, or a generator; neither: rlvr_train_tokens() alone */
     rlvr_tasks  *tasks;
@@ -622,6 +633,7 @@ typedef struct rlvr_trainer_desc {
     rlvr_advantage_desc advantage;
     rlvr_loss_desc loss;
     rlvr_optim_desc optim;
+    rlvr_plan_desc plan;
     int   epochs;                    /* passes over each batch of rollouts; 0: 1 */
     int   minibatches;               /* updates in each pass; 0: 1 */
     int   max_prompt_tokens;         /* 0: 256; a longer prompt is refused */
@@ -4043,6 +4055,28 @@ rlvr_result rlvr_tasks_add(rlvr_tasks *t, const rlvr_task *task)
     return RLVR_OK;
 }
 
+static void rlvr__tasks_swap(rlvr_tasks *t, int64_t i, int64_t k)
+{
+    rlvr_task item = t->items[i];
+    void *block = t->blocks[i];
+    t->items[i] = t->items[k];
+    t->blocks[i] = t->blocks[k];
+    t->items[k] = item;
+    t->blocks[k] = block;
+}
+
+/* Puts a copy of a task in the place of task i, or behind the last. */
+static rlvr_result rlvr__tasks_put(rlvr_tasks *t, int64_t i, const rlvr_task *task)
+{
+    if (i < t->count) {
+        rlvr__tasks_swap(t, i, t->count - 1);
+        rlvr__free(t->ctx, t->blocks[--t->count]);
+    }
+    rlvr_result r = rlvr_tasks_add(t, task);
+    if (r == RLVR_OK) rlvr__tasks_swap(t, i, t->count - 1);
+    return r;
+}
+
 typedef struct rlvr__place { const char *path; int64_t line; } rlvr__place;      /* for messages */
 
 static const char *rlvr__json_type_name(const rlvr__json *j)
@@ -6707,6 +6741,37 @@ static rlvr_result rlvr__store_init(rlvr__store *s, rlvr_model *m, int64_t n_slo
     return RLVR_OK;
 }
 
+/* Moves what a keeping store holds of slot i to slot to[i], which is at most i; -1: it is given up. */
+typedef struct rlvr__compact_args { rlvr__store *s; const int *to; } rlvr__compact_args;
+static void rlvr__compact_loop(void *arg, int64_t begin, int64_t end, int thread)
+{
+    rlvr__compact_args *a = (rlvr__compact_args *)arg;
+    rlvr__store *s = a->s;
+    rlvr_model *m = s->m;
+    int64_t L = m->info.n_layers, Q = rlvr__q_dim(m), D = m->info.d_model;
+    struct { float **table; int64_t width, count; } part[] = {
+        {s->kv, 2 * rlvr__kv_dim(m), L}, {s->q, Q, L}, {s->att, Q, L}, {s->lse, m->info.n_heads, L}, {s->mid, D, L},
+        {s->gate_up, 2 * (int64_t)m->info.d_ff, L}, {s->rstd1, 1, L}, {s->rstd2, 1, L}, {s->x, D, L + 1}};
+    (void)thread;
+    for (int64_t l = begin; l < end; l++)
+        for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+            int64_t width = part[i].width, n = 1;
+            float *rows = l < part[i].count ? part[i].table[l] : NULL;
+            for (int64_t row = 0; rows && row < s->n_slots; row += n) {      /* n: rows that move together */
+                n = 1;
+                if (a->to[row] < 0 || a->to[row] == row) continue;
+                while (row + n < s->n_slots && a->to[row + n] == a->to[row] + n) n++;
+                memmove(rows + a->to[row] * width, rows + row * width, (size_t)(n * width) * sizeof(float));
+            }
+        }
+}
+
+static void rlvr__store_compact(rlvr__store *s, const int *to)
+{
+    rlvr__compact_args a = {s, to};
+    rlvr__parallel(s->m->ctx, s->m->info.n_layers + 1, 1, rlvr__compact_loop, &a);
+}
+
 typedef struct rlvr__copy_args { float *out; const float *in; const int *row; int64_t width; } rlvr__copy_args;
 static void rlvr__copy_loop(void *arg, int64_t begin, int64_t end, int thread)
 {
@@ -7205,8 +7270,8 @@ struct rlvr_rollouts {
     float *logprobs, *entropy;       int64_t cap_logprobs, cap_entropy;
     int *prompt_slots;               int64_t cap_prompt_slots;    /* as prompt_tokens */
     int *lists;                      int64_t cap_lists, list_stride;    /* (n, list_stride): each rollout's context */
-    rlvr__buf text;                  /* all completions' text */
-    size_t *text_begin;              int64_t cap_text;        /* (n + 1) */
+    uint32_t *stream;                int64_t cap_stream;      /* (n_tasks): random stream of each prompt */
+    rlvr__buf *texts;                int64_t cap_texts;       /* (n): completions as text, each built when its rollout ends */
     /* decoding: one call's rows, its head, and who is active */
     int *active;                     int64_t cap_active;
     int *call;                       int64_t cap_call;        /* 3 n_rows ints: token, pos, slot; then n_context */
@@ -7240,7 +7305,7 @@ static rlvr_rollouts *rlvr__rollouts_new(rlvr_model *m)
 {
     rlvr_rollouts *r = RLVR__NEW(m->ctx, rlvr_rollouts, 1);
     if (!r) return NULL;
-    r->ctx = r->text.ctx = m->ctx;
+    r->ctx = m->ctx;
     r->m = m;
     return r;
 }
@@ -7249,12 +7314,13 @@ void rlvr_rollouts_free(rlvr_rollouts *r)
 {
     if (!r) return;
     void *arrays[] = {r->items, r->prompt_tokens, r->prompt_begin, r->tokens, r->logprobs, r->entropy, r->prompt_slots, r->lists,
-                      r->text_begin, r->active, r->call, (void *)r->context, r->head, r->dist, r->drawn,
+                      r->stream, r->active, r->call, (void *)r->context, r->head, r->dist, r->drawn,
                       r->free_slots, r->banned, r->streams, r->cases, r->verdicts, r->part_reward, r->normal, r->valid};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(r->ctx, arrays[i]);
     for (int64_t i = 0; i < r->cap_grown; i++) rlvr__buf_free(&r->grown[i]);
     rlvr__free(r->ctx, r->grown);
-    rlvr__buf_free(&r->text);
+    for (int64_t i = 0; i < r->cap_texts; i++) rlvr__buf_free(&r->texts[i]);
+    rlvr__free(r->ctx, r->texts);
     rlvr__store_free(&r->store);
     rlvr__free(r->ctx, r);
 }
@@ -7295,6 +7361,20 @@ static bool rlvr__is_stop(const rlvr_rollouts *r, int token)
     return false;
 }
 
+/* Room for n texts; most completions fit 8 bytes a token, a longer one's buffer grows. */
+static bool rlvr__texts_reserve(rlvr_rollouts *r, int64_t n, int64_t max_tokens)
+{
+    if (r->cap_texts < n)
+        for (int64_t i = 0; i < r->cap_texts; i++) rlvr__buf_free(&r->texts[i]);
+    if (!RLVR__RESERVE(r, texts, cap_texts, n)) return false;
+    for (int64_t i = 0; i < n; i++) {
+        r->texts[i].ctx = r->ctx;
+        r->texts[i].failed = false;
+        if (r->texts[i].cap < (size_t)(max_tokens * 8 + 1) && !rlvr__buf_reserve(&r->texts[i], (size_t)(max_tokens * 8 + 1))) return false;
+    }
+    return true;
+}
+
 /* Room for n_tasks prompts of prompt_tokens in all and list_stride - max_tokens at most, their rollouts, and the calls of
    `store`. A trainer asks once for the most that a step can need; otherwise each call asks for what it needs. */
 static rlvr_result rlvr__rollouts_reserve(rlvr_rollouts *r, int64_t n_tasks, int64_t group_size, int64_t prompt_tokens, int64_t list_stride,
@@ -7302,10 +7382,10 @@ static rlvr_result rlvr__rollouts_reserve(rlvr_rollouts *r, int64_t n_tasks, int
 {
     int64_t n = n_tasks * group_size;
     bool ok = RLVR__RESERVE(r, items, cap_items, n) && RLVR__RESERVE(r, prompt_begin, cap_begin, n_tasks + 1) &&
-              RLVR__RESERVE(r, text_begin, cap_text, n + 1) && RLVR__RESERVE(r, prompt_slots, cap_prompt_slots, prompt_tokens) &&
+              RLVR__RESERVE(r, stream, cap_stream, n_tasks) && RLVR__RESERVE(r, prompt_slots, cap_prompt_slots, prompt_tokens) &&
               RLVR__RESERVE(r, tokens, cap_tokens, n * max_tokens) && RLVR__RESERVE(r, logprobs, cap_logprobs, n * max_tokens) &&
               RLVR__RESERVE(r, entropy, cap_entropy, n * max_tokens) && RLVR__RESERVE(r, lists, cap_lists, n * list_stride) &&
-              RLVR__RESERVE(r, active, cap_active, n) && rlvr__buf_reserve(&r->text, (size_t)(n * (max_tokens * 8 + 1)));
+              RLVR__RESERVE(r, active, cap_active, n) && rlvr__texts_reserve(r, n, max_tokens);
     return ok ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
@@ -7351,8 +7431,37 @@ static rlvr_result rlvr__prompt_tokens(rlvr_rollouts *r, const rlvr_task *task, 
     return RLVR_OK;
 }
 
-/* Tokenises the prompts and lays out the rollouts. max_prompt: refuse longer ones; 0: what the context takes. */
-static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *tasks, int n_tasks, int group_size,
+/* What prompts first .. n_tasks-1 begin with, leaving each a token of its own. */
+static int rlvr__prompts_shared(const rlvr_rollouts *r, int first, int n_tasks)
+{
+    const int *common = r->prompt_tokens + r->prompt_begin[first];
+    int shared = r->prompt_begin[first + 1] - r->prompt_begin[first] - 1;
+    for (int t = first + 1; t < n_tasks; t++) {
+        const int *p = r->prompt_tokens + r->prompt_begin[t];
+        int count = r->prompt_begin[t + 1] - r->prompt_begin[t], same = 0;
+        while (same < shared && same < count - 1 && p[same] == common[same]) same++;
+        shared = same;
+    }
+    return n_tasks - first > 1 ? shared : 0;
+}
+
+static void rlvr__rollout_place(rlvr_rollouts *r, int i, const rlvr_task *tasks)      /* where rollout i's arrays lie */
+{
+    rlvr_rollout *o = &r->items[i];
+    int t = i / r->group_size;
+    o->task = &tasks[t];
+    o->prompt_index = t;
+    o->index = i % r->group_size;
+    o->prompt_tokens = r->prompt_tokens + r->prompt_begin[t];
+    o->n_prompt = r->prompt_begin[t + 1] - r->prompt_begin[t];
+    o->tokens = r->tokens + (int64_t)i * r->max_tokens;
+    o->logprobs = r->logprobs + (int64_t)i * r->max_tokens;
+    o->entropy = r->entropy + (int64_t)i * r->max_tokens;
+}
+
+/* Tokenises the prompts and lays out the rollouts. max_prompt: refuse longer ones; 0: what the context takes. With `first`
+   above 0, groups 0 .. first-1 are those that rlvr__rollouts_keep() has kept, of a layout with the same max_prompt. */
+static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *tasks, int first, int n_tasks, int group_size,
                                          const rlvr_sampling *s, int max_prompt)
 {
     rlvr_result result = RLVR_OK;
@@ -7364,7 +7473,6 @@ static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *task
     if (rlvr__sampling_check(r->ctx, &r->policy.sampling) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     s = &r->policy.sampling;
     r->n = 0;
-    r->text.len = 0;
     if (!RLVR__RESERVE(r, prompt_begin, cap_begin, n_tasks + 1) || !RLVR__RESERVE(r, banned, cap_banned, s->n_stop_tokens + 1))
         return RLVR_ERROR_MEMORY;
     r->policy.banned = r->banned;
@@ -7376,9 +7484,9 @@ static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *task
         r->banned[r->policy.n_banned++] = s->stop_tokens[i];
     }
 
-    int used = 0;
+    int used = first ? r->prompt_begin[first] : 0;
     r->prompt_begin[0] = 0;
-    for (int t = 0; t < n_tasks && result == RLVR_OK; t++) {
+    for (int t = first; t < n_tasks && result == RLVR_OK; t++) {
         int *tokens = NULL, count = 0;
         result = rlvr__prompt_tokens(r, &tasks[t], &tokens, &count);
         if (result == RLVR_OK && max_prompt && count > max_prompt)
@@ -7403,36 +7511,64 @@ static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *task
     if (result != RLVR_OK) return result;
 
     r->max_tokens = s->max_tokens;
-    r->list_stride = longest + s->max_tokens;
+    r->list_stride = (max_prompt ? RLVR__MIN(max_prompt, r->m->info.n_ctx - 1) : longest) + s->max_tokens;
     result = rlvr__rollouts_reserve(r, n_tasks, group_size, used, r->list_stride, s->max_tokens);
     if (result != RLVR_OK) return result;
     r->n_tasks = n_tasks;
     r->group_size = group_size;
     r->n = n;
-    r->shared = 0;
-    if (n_tasks > 1) {      /* what all prompts begin with, leaving each a token of its own */
-        r->shared = longest;
-        for (int t = 0; t < n_tasks; t++) {
-            const int *p = r->prompt_tokens + r->prompt_begin[t];
-            int count = r->prompt_begin[t + 1] - r->prompt_begin[t], same = 0;
-            while (same < r->shared && same < count - 1 && p[same] == r->prompt_tokens[same]) same++;
-            r->shared = same;
-        }
-    }
-    memset(r->items, 0, (size_t)n * sizeof *r->items);
-    for (int i = 0; i < n; i++) {
-        rlvr_rollout *o = &r->items[i];
-        int t = i / group_size;
-        o->task = &tasks[t];
-        o->prompt_index = t;
-        o->index = i % group_size;
-        o->prompt_tokens = r->prompt_tokens + r->prompt_begin[t];
-        o->n_prompt = r->prompt_begin[t + 1] - r->prompt_begin[t];
-        o->tokens = r->tokens + (int64_t)i * s->max_tokens;
-        o->logprobs = r->logprobs + (int64_t)i * s->max_tokens;
-        o->entropy = r->entropy + (int64_t)i * s->max_tokens;
-    }
+    r->shared = rlvr__prompts_shared(r, first, n_tasks);
+    for (int t = first; t < n_tasks; t++) r->stream[t] = s->first_prompt + (uint32_t)t;
+    memset(r->items + first * group_size, 0, (size_t)(n - first * group_size) * sizeof *r->items);
+    for (int i = 0; i < n; i++) rlvr__rollout_place(r, i, tasks);
     return RLVR_OK;
+}
+
+/* Keeps the groups for which keep[group] is set and lets go of the others: moves the kept ones to the front, in their order, and
+   with a store that keeps activations their rows too, so that its free slots follow one another again. Returns how many are
+   kept. order (n_tasks) receives the former number of each. */
+static int rlvr__rollouts_keep(rlvr_rollouts *r, rlvr__store *s, const bool *keep, int *order)
+{
+    int G = r->group_size, kept = 0, *slot = r->free_slots;      /* slot: where each goes, -1: free; a keeping store has no list of free ones */
+    int64_t stride = r->max_tokens;
+    for (int64_t i = 0; s->keep && i < s->n_slots; i++) slot[i] = -1;
+    for (int t = 0; t < r->n_tasks; t++) {
+        if (!keep[t]) continue;
+        for (int k = r->prompt_begin[t]; s->keep && k < r->prompt_begin[t + 1]; k++) slot[r->prompt_slots[k]] = 0;
+        for (int i = t * G; s->keep && i < (t + 1) * G; i++)
+            for (int k = 0; k + 1 < r->items[i].n_tokens; k++) slot[r->lists[i * r->list_stride + r->items[i].n_prompt + k]] = 0;
+    }
+    if (s->keep) {
+        r->next_slot = 0;
+        for (int64_t i = 0; i < s->n_slots; i++)
+            if (!slot[i]) slot[i] = (int)r->next_slot++;
+        rlvr__store_compact(s, slot);
+    }
+    for (int t = 0; t < r->n_tasks; t++) {
+        if (!keep[t]) continue;
+        int from = r->prompt_begin[t], n_prompt = r->prompt_begin[t + 1] - from, to = kept ? r->prompt_begin[kept] : 0;
+        memmove(r->prompt_tokens + to, r->prompt_tokens + from, (size_t)n_prompt * sizeof(int));
+        for (int k = 0; k < n_prompt; k++) r->prompt_slots[to + k] = s->keep ? slot[r->prompt_slots[from + k]] : r->prompt_slots[from + k];
+        r->prompt_begin[kept] = to;
+        for (int g = 0; g < G; g++) {
+            int i = t * G + g, j = kept * G + g, n_list = n_prompt + r->items[i].n_tokens - 1;
+            rlvr__buf text = r->texts[j];
+            r->texts[j] = r->texts[i];
+            r->texts[i] = text;
+            memmove(r->tokens + j * stride, r->tokens + i * stride, (size_t)stride * sizeof(int));
+            memmove(r->logprobs + j * stride, r->logprobs + i * stride, (size_t)stride * sizeof(float));
+            memmove(r->entropy + j * stride, r->entropy + i * stride, (size_t)stride * sizeof(float));
+            for (int k = 0; k < n_list; k++) {
+                int at = r->lists[i * r->list_stride + k];
+                r->lists[j * r->list_stride + k] = s->keep ? slot[at] : at;
+            }
+            r->items[j] = r->items[i];
+            for (int part = 0; part < r->n_parts; part++) r->part_reward[(int64_t)part * r->n + j] = r->part_reward[(int64_t)part * r->n + i];
+        }
+        order[kept++] = t;
+        r->prompt_begin[kept] = to + n_prompt;      /* of a group that is done with, or its own */
+    }
+    return kept;
 }
 
 /* ---- decoding ---- */
@@ -7485,7 +7621,7 @@ static void rlvr__draw_loop(void *arg, int64_t begin, int64_t end, int thread)
         const float *logits = a->s->logits + row * V;
         if (a->greedy) token = r->drawn[row];
         else {
-            float u = rlvr_uniform(s->seed, s->step, s->first_prompt + (uint32_t)o->prompt_index, (uint32_t)o->index, (uint32_t)o->n_tokens);
+            float u = rlvr_uniform(s->seed, s->step, r->stream[o->prompt_index], (uint32_t)o->index, (uint32_t)o->n_tokens);
             rlvr__dist_sample_rows(r->ctx, &token, &r->dist[row], logits, &u, 1, V);
         }
         int64_t k = (o - r->items) * (int64_t)r->max_tokens + o->n_tokens;
@@ -7493,6 +7629,17 @@ static void rlvr__draw_loop(void *arg, int64_t begin, int64_t end, int thread)
         r->logprobs[k] = rlvr__dist_logprob(&r->dist[row], logits[token]);
         r->entropy[k] = r->dist[row].entropy;
     }
+}
+
+/* A rollout has ended, or everything has: its text. Special tokens are left out. */
+static void rlvr__rollout_text(rlvr_rollouts *r, rlvr_rollout *o)
+{
+    rlvr__buf *b = &r->texts[o - r->items];
+    b->len = 0;
+    if (r->m->tokenizer) rlvr__tok_decode_into(r->m->tokenizer, o->tokens, o->n_tokens, false, b);
+    rlvr__buf_add(b, "", 0);
+    o->text = b->failed ? "" : b->data;
+    o->text_len = b->failed ? 0 : b->len;
 }
 
 /* Runs the call's rows, draws a token for each of its head's rollouts, and ends those that are done. */
@@ -7533,6 +7680,7 @@ static void rlvr__call_run(rlvr_rollouts *r, rlvr__store *s, rlvr__call *c, bool
             if (watch && rlvr__watch_text(r, o, token, stop_all)) stopped = true;
             if (stopped) o->finish_reason = RLVR_FINISH_STOP;
             else if (o->n_tokens == r->max_tokens || o->n_prompt + o->n_tokens >= r->m->info.n_ctx) o->finish_reason = RLVR_FINISH_LENGTH;
+            if (o->finish_reason) rlvr__rollout_text(r, o);
         }
     }
     c->n = c->n_head = 0;
@@ -7544,9 +7692,9 @@ static void rlvr__slots_release(rlvr_rollouts *r, const rlvr__store *s, const in
     for (int i = 0; i < n; i++) r->free_slots[r->n_free++] = slot[i];
 }
 
-/* Decodes all rollouts. Groups enter as slots and max_batch allow, rollouts leave as they end: which others run beside one
-   changes no bit of it. */
-static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s)
+/* Decodes the rollouts of groups first and on. Groups enter as slots and max_batch allow, rollouts leave as they end: which
+   others run beside one changes no bit of it. In a keeping store the slots before next_slot belong to the groups before first. */
+static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s, int first)
 {
     const rlvr_sampling *sampling = &r->policy.sampling;
     int64_t heads = rlvr__heads_most(s, r->group_size, sampling->max_batch);
@@ -7569,18 +7717,18 @@ static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s)
     c.head_rollout = r->head + heads;
     c.logits_row = r->head + 2 * heads;
     c.context = r->context;
-    r->next_slot = 0;
+    if (!first) r->next_slot = 0;
     r->n_free = 0;
-    for (int64_t i = s->n_slots; i-- > 0;) r->free_slots[r->n_free++] = (int)i;
+    for (int64_t i = s->keep ? 0 : s->n_slots; i-- > 0;) r->free_slots[r->n_free++] = (int)i;
 
     for (int k = 0; k < r->shared; k++) {      /* the prompts' common beginning */
         int slot = rlvr__slot_take(r, s);
-        for (int t = 0; t < r->n_tasks; t++) r->prompt_slots[r->prompt_begin[t] + k] = slot;
-        rlvr__call_row(&c, r->prompt_tokens[k], k, slot, r->prompt_slots);
+        for (int t = first; t < r->n_tasks; t++) r->prompt_slots[r->prompt_begin[t] + k] = slot;
+        rlvr__call_row(&c, r->prompt_tokens[r->prompt_begin[first] + k], k, slot, r->prompt_slots + r->prompt_begin[first]);
         if (c.n == s->n_rows) rlvr__call_run(r, s, &c, &stop_all);
     }
-    int next = 0, n_active = 0;
-    int64_t reserved = r->shared;      /* slots that are taken or promised */
+    int next = first, n_active = 0;
+    int64_t reserved = s->keep ? r->next_slot : r->shared;      /* slots that are taken or promised */
     while ((next < r->n_tasks || n_active) && !stop_all) {
         /* groups that fit enter: their prompts run, and their first tokens are drawn from the prompts' last rows */
         while (next < r->n_tasks) {
@@ -7642,17 +7790,12 @@ static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s)
         /* those whom this call has ended leave at the next turn */
     }
 
-    r->text.len = 0;
-    for (int i = 0; i < r->n; i++) {
-        r->text_begin[i] = r->text.len;
-        if (r->m->tokenizer) rlvr__tok_decode_into(r->m->tokenizer, r->items[i].tokens, r->items[i].n_tokens, false, &r->text);
-        rlvr__buf_add(&r->text, "", 1);
+    bool failed = false;
+    for (int i = first * r->group_size; i < r->n; i++) {
+        if (!r->items[i].finish_reason) rlvr__rollout_text(r, &r->items[i]);
+        failed |= r->texts[i].failed;
     }
-    if (r->text.failed) { r->text.failed = false; return RLVR_ERROR_MEMORY; }
-    for (int i = 0; i < r->n; i++) {
-        r->items[i].text = r->text.data + r->text_begin[i];
-        r->items[i].text_len = (i + 1 < r->n ? r->text_begin[i + 1] : r->text.len) - 1 - r->text_begin[i];
-    }
+    if (failed) return RLVR_ERROR_MEMORY;
     return stop_all ? RLVR_STOPPED : RLVR_OK;
 }
 
@@ -7666,7 +7809,7 @@ rlvr_result rlvr_sample(rlvr_model *m, const rlvr_task *tasks, int n_tasks, int 
     rlvr_rollouts *r = *out ? *out : rlvr__rollouts_new(m);
     if (!r) return RLVR_ERROR_MEMORY;
     *out = r;
-    rlvr_result result = rlvr__rollouts_layout(r, tasks, n_tasks, group_size, s, 0);
+    rlvr_result result = rlvr__rollouts_layout(r, tasks, 0, n_tasks, group_size, s, 0);
     if (result != RLVR_OK) return result;
     /* a cache for the groups that run at once */
     const rlvr_sampling *set = &r->policy.sampling;
@@ -7679,7 +7822,7 @@ rlvr_result rlvr_sample(rlvr_model *m, const rlvr_task *tasks, int n_tasks, int 
         result = rlvr__store_init(store, m, slots, rows, r->list_stride, RLVR__HEAD_ROWS, false, false);
         if (result != RLVR_OK) return result;
     }
-    return rlvr__rollouts_decode(r, store);
+    return rlvr__rollouts_decode(r, store, 0);
 }
 
 /* ---- scoring given tokens ---- */
@@ -20358,6 +20501,7 @@ static int rlvr__part_slot(rlvr_rollouts *r, const char *name)      /* -1: there
     if (r->n_parts == RLVR_MAX_PARTS) return -1;
     memcpy(r->part_name[r->n_parts], name, sizeof r->part_name[0]);
     r->part_errors[r->n_parts] = 0;
+    for (int i = 0; i < r->n; i++) r->part_reward[(int64_t)r->n_parts * r->n + i] = NAN;
     return r->n_parts++;
 }
 
@@ -20435,13 +20579,13 @@ static rlvr_result rlvr__grade_reserve(rlvr_rollouts *r)
     return ok ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
-/* Starts every rollout's case, the task's fields parsed once where neighbours share a task. */
-static void rlvr__grade_begin(rlvr_rollouts *r, const rlvr__part *reward)
+/* Starts the case of rollouts `first` and on, the task's fields parsed once where neighbours share a task. */
+static void rlvr__grade_begin(rlvr_rollouts *r, int first, const rlvr__part *reward)
 {
-    for (int i = 0; i < r->n; i++) {
+    for (int i = first; i < r->n; i++) {
         const rlvr_rollout *o = &r->items[i];
         const rlvr_task *task = o->task;
-        bool shared = i > 0 && o[-1].task == task, wanted = task && task->json && !reward->desc.fn;
+        bool shared = i > first && o[-1].task == task, wanted = task && task->json && !reward->desc.fn;
         const rlvr__json *fields = shared ? r->cases[i - 1].task : !wanted ? NULL
                                  : rlvr__json_parse(r->ctx, "rlvr_task.json", task->json, strlen(task->json), task->line);
         r->cases[i] = rlvr__case_of(r->ctx, reward, fields, o->text, o->text_len, task ? task->answer : NULL, &r->verdicts[i]);
@@ -20454,50 +20598,55 @@ static void rlvr__grade_begin(rlvr_rollouts *r, const rlvr__part *reward)
     }
 }
 
-static void rlvr__grade_end(rlvr_rollouts *r)
+static void rlvr__grade_end(rlvr_rollouts *r, int first)
 {
-    for (int i = 0; i < r->n; i++) rlvr__case_end(&r->cases[i]);
-    for (int i = 0; i < r->n; i++)
-        if (i == 0 || r->cases[i].task != r->cases[i - 1].task) rlvr__json_free(r->ctx, r->cases[i].task);
+    for (int i = first; i < r->n; i++) rlvr__case_end(&r->cases[i]);
+    for (int i = first; i < r->n; i++)
+        if (i == first || r->cases[i].task != r->cases[i - 1].task) rlvr__json_free(r->ctx, r->cases[i].task);
 }
 
-/* Rollouts are graded in order on the calling thread; verdicts of other processes are waited for at the end, together. Those
-   that cannot be graded keep reward 0 and say so in `graded`; one warning for the call names the first of them. */
-rlvr_result rlvr_grade_rollouts(rlvr_rollouts *r, const rlvr_reward_desc *desc)
+/* Grades rollouts `first` and on, a group's first one; those before it keep what they have. */
+static rlvr_result rlvr__grade_from(rlvr_rollouts *r, int first, const rlvr_reward_desc *desc)
 {
-    int n = r->n, n_errors = 0, first = 0;
+    int n = r->n, n_errors = 0, bad = 0;
     rlvr__part reward;
     rlvr_result result = rlvr__part_open(r->ctx, "rlvr_grade_rollouts", desc, NULL, 0, &reward);
     if (result != RLVR_OK) return result;
-    r->n_parts = 0;
+    if (!first) r->n_parts = 0;
     r->judge_tokens = 0;
     r->ctx->n_gradings++;
     result = rlvr__grade_reserve(r);
     if (result == RLVR_OK) {
-        for (int64_t i = 0; i < (int64_t)n * RLVR_MAX_PARTS; i++) r->part_reward[i] = NAN;
+        for (int part = 0; part < r->n_parts; part++)
+            for (int i = first; i < n; i++) r->part_reward[(int64_t)part * n + i] = NAN;
         for (int i = 0; i < reward.n_parts; i++) rlvr__part_slot(r, reward.parts[i].name);
-        rlvr__grade_begin(r, &reward);
-        for (int i = 0; i < n; i++) {
+        rlvr__grade_begin(r, first, &reward);
+        for (int i = first; i < n; i++) {
             rlvr__case_wait(&r->cases[i]);
             const rlvr__compose *k = rlvr__composed(&r->cases[i]);
             for (int part = 0; k && k->out && part < k->n; part++) rlvr__part_keep(r, i, k->parts[part].name, &k->out[part]);
             if (desc->fn || desc->kind != RLVR_REWARD_COMPOSE) rlvr__part_keep(r, i, reward.name, r->cases[i].out);
             r->judge_tokens += r->cases[i].out->n_tokens;
         }
-        for (int i = 0; r->group_size > 0 && i + r->group_size <= n; i += r->group_size) rlvr__normalize_group(r, i, r->group_size);
+        for (int i = first; r->group_size > 0 && i + r->group_size <= n; i += r->group_size) rlvr__normalize_group(r, i, r->group_size);
     }
-    for (int i = 0; result == RLVR_OK && i < n; i++) {
+    for (int i = first; result == RLVR_OK && i < n; i++) {
         rlvr_rollout *o = &r->items[i];
         o->graded = rlvr__status_is_error(r->verdicts[i].status) ? RLVR_REWARD_ERROR : RLVR_OK;
         o->reward = o->graded == RLVR_OK ? r->verdicts[i].reward : 0.0f;
         o->advantage = 0.0f;
-        if (o->graded != RLVR_OK && n_errors++ == 0) first = i;
+        if (o->graded != RLVR_OK && n_errors++ == 0) bad = i;
     }
-    if (n_errors) rlvr__grade_warn(r, &r->cases[first], n_errors);
-    if (result == RLVR_OK) rlvr__grade_end(r);
+    if (n_errors) rlvr__grade_warn(r, &r->cases[bad], n_errors);
+    if (result == RLVR_OK) rlvr__grade_end(r, first);
     rlvr__part_close(r->ctx, &reward);
     return result;
 }
+
+/* Rollouts are graded in order on the calling thread; verdicts of other processes are waited for at the end, together. Those
+   that cannot be graded keep reward 0 and say so in `graded`; one warning for the call names the first of them. */
+rlvr_result rlvr_grade_rollouts(rlvr_rollouts *r, const rlvr_reward_desc *desc) { return rlvr__grade_from(r, 0, desc); }
+
 /* ============================================================================================
    15.13 LINT                                                                            >>lint
    ============================================================================================ */
@@ -21468,6 +21617,7 @@ struct rlvr_trainer {
     rlvr_memory plan;
     rlvr_tasks *asked;                             /* copies of this step's tasks, where a generator made them */
     rlvr_task *batch;                              /* (prompts_per_step) */
+    bool *keep;  int *kept;                        /* (prompts_per_step) groups that a refill keeps, and their former numbers */
     rlvr_rollouts *rollouts;
     rlvr__store store;                             /* decoding's; with one_forward also training's */
     rlvr__store train;                             /* training's own, otherwise */
@@ -21717,13 +21867,12 @@ static int64_t rlvr__shuffled(uint64_t seed, int64_t epoch, int64_t i, int64_t n
     return i;
 }
 
-static rlvr_result rlvr__next_tasks(rlvr_trainer *t)
+/* Fills the batch from place `first` on with the tasks behind those that the step has asked already. */
+static rlvr_result rlvr__next_tasks(rlvr_trainer *t, int first, int64_t asked)
 {
     rlvr_ctx *ctx = t->ctx;
-    int n = t->desc.prompts_per_step;
-    if (t->desc.task_fn) rlvr__tasks_clear(t->asked);
-    for (int i = 0; i < n; i++) {
-        int64_t index = t->cursor + i;
+    for (int i = first; i < t->desc.prompts_per_step; i++) {
+        int64_t index = t->cursor + asked + i - first;
         if (t->desc.tasks) {
             int64_t count = rlvr_tasks_count(t->desc.tasks);
             t->batch[i] = *rlvr_tasks_get(t->desc.tasks, rlvr__shuffled(t->desc.seed, index / count, index % count, count));
@@ -21734,19 +21883,21 @@ static rlvr_result rlvr__next_tasks(rlvr_trainer *t)
         rlvr_result r = t->desc.task_fn(t->desc.task_user, (uint64_t)index, &task);
         if (r != RLVR_OK) return rlvr__fail(ctx, r, "task_fn: task %lld: %s", (long long)index, rlvr_result_text(r));
         if (!task.line) task.line = index + 1;
-        if (rlvr_tasks_add(t->asked, &task) != RLVR_OK) return RLVR_ERROR_MEMORY;
+        if ((r = rlvr__tasks_put(t->asked, i, &task)) != RLVR_OK) return r;
+        t->batch[i] = *rlvr_tasks_get(t->asked, i);
     }
-    if (t->desc.task_fn) memcpy(t->batch, rlvr_tasks_get(t->asked, 0), (size_t)n * sizeof *t->batch);
     return RLVR_OK;
 }
 
-static rlvr_result rlvr__step_sample(rlvr_trainer *t)
+/* Samples groups `first` and on. Every task that a step asks has a random stream of its own, wherever its group then lies. */
+static rlvr_result rlvr__step_sample(rlvr_trainer *t, int first, int64_t asked)
 {
     rlvr_sampling s = t->desc.sampling;
     s.seed = t->desc.seed;
     s.step = (uint32_t)t->step;
-    rlvr_result r = rlvr__rollouts_layout(t->rollouts, t->batch, t->desc.prompts_per_step, t->desc.group_size, &s, t->desc.max_prompt_tokens);
-    return r == RLVR_OK ? rlvr__rollouts_decode(t->rollouts, &t->store) : r;
+    s.first_prompt = (uint32_t)(asked - first);
+    rlvr_result r = rlvr__rollouts_layout(t->rollouts, t->batch, first, t->desc.prompts_per_step, t->desc.group_size, &s, t->desc.max_prompt_tokens);
+    return r == RLVR_OK ? rlvr__rollouts_decode(t->rollouts, &t->store, first) : r;
 }
 
 /* Flat arrays over the step's completion tokens, the mask among them: a rollout without a reward has no part in anything. */
@@ -21870,61 +22021,161 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     return RLVR_OK;
 }
 
-static void rlvr__measure_part(const rlvr_rollouts *r, int part, rlvr_part_metrics *out)
+/* Sums over all groups that a step has sampled. */
+typedef struct rlvr__part_sums { int n; double mean, square; } rlvr__part_sums;
+typedef struct rlvr__sampled {
+    int n_groups, n_rollouts, n_graded, n_with_std, n_truncated;
+    int64_t n_prompt_tokens, judge_tokens;
+    double reward, std, length, entropy, shortest, longest;
+    rlvr__part_sums part[RLVR_MAX_PARTS];
+} rlvr__sampled;
+
+static void rlvr__sample_part(const rlvr_rollouts *r, int first, int part, rlvr__part_sums *out)
 {
     const float *reward = r->part_reward + (int64_t)part * r->n;
     double sum = 0, square = 0;
     int n = 0;
-    memcpy(out->name, r->part_name[part], sizeof out->name);
-    for (int i = 0; i < r->n; i++)
+    for (int i = first; i < r->n; i++)
         if (rlvr__finite((double)reward[i])) { sum += (double)reward[i]; n++; }
-    out->n_errors = r->part_errors[part];
-    out->mean = n ? sum / n : 0;
-    for (int i = 0; i < r->n; i++)
-        if (rlvr__finite((double)reward[i])) square += ((double)reward[i] - out->mean) * ((double)reward[i] - out->mean);
-    out->std = n > 1 ? sqrt(square / (n - 1)) : 0;
+    if (!n) return;
+    double mean = sum / n, apart = mean - out->mean;
+    for (int i = first; i < r->n; i++)
+        if (rlvr__finite((double)reward[i])) square += ((double)reward[i] - mean) * ((double)reward[i] - mean);
+    int all = out->n + n;
+    out->square += square + apart * apart * out->n * n / all;
+    out->mean = out->n ? out->mean + apart * n / all : mean;
+    out->n = all;
 }
 
-static void rlvr__measure(rlvr_trainer *t, int n_signal, rlvr_metrics *m)
+/* Adds groups `first` and on, just graded. */
+static void rlvr__sample_sums(const rlvr_rollouts *r, int first, rlvr__sampled *x)
 {
-    const rlvr_rollouts *r = t->rollouts;
-    double sum = 0, std_sum = 0, length = 0, entropy = 0;
-    int graded = 0, with_std = 0, truncated = 0;
-    m->n_groups = r->n_tasks;
-    m->n_groups_signal = n_signal;
-    m->frac_reward_zero_std = 1.0 - (double)n_signal / r->n_tasks;
-    m->n_rollouts = r->n;
-    m->completion_min_length = 1e30;
-    for (int g = 0; g < r->n_tasks; g++) {
+    for (int g = first; g < r->n_tasks; g++) {
         double group = 0, square = 0;
         int n = 0;
         for (int i = g * r->group_size; i < (g + 1) * r->group_size; i++) {
             const rlvr_rollout *o = &r->items[i];
-            length += o->n_tokens;
-            truncated += o->finish_reason == RLVR_FINISH_LENGTH;
-            m->completion_min_length = RLVR__MIN(m->completion_min_length, (double)o->n_tokens);
-            m->completion_max_length = RLVR__MAX(m->completion_max_length, (double)o->n_tokens);
-            for (int k = 0; k < o->n_tokens; k++) entropy += (double)o->entropy[k];
+            x->length += o->n_tokens;
+            x->n_truncated += o->finish_reason == RLVR_FINISH_LENGTH;
+            x->shortest = x->n_rollouts ? RLVR__MIN(x->shortest, (double)o->n_tokens) : (double)o->n_tokens;
+            x->longest = RLVR__MAX(x->longest, (double)o->n_tokens);
+            x->n_rollouts++;
+            for (int k = 0; k < o->n_tokens; k++) x->entropy += (double)o->entropy[k];
             if (o->graded == RLVR_OK) { group += (double)o->reward; n++; }
         }
         for (int i = g * r->group_size; i < (g + 1) * r->group_size; i++)
             if (r->items[i].graded == RLVR_OK) square += ((double)r->items[i].reward - group / n) * ((double)r->items[i].reward - group / n);
-        if (n > 1) { std_sum += sqrt(square / (n - 1)); with_std++; }
-        sum += group;
-        graded += n;
-        t->num_tokens += r->prompt_begin[g + 1] - r->prompt_begin[g];
+        if (n > 1) { x->std += sqrt(square / (n - 1)); x->n_with_std++; }
+        x->reward += group;
+        x->n_graded += n;
+        x->n_prompt_tokens += r->prompt_begin[g + 1] - r->prompt_begin[g];
+        x->n_groups++;
     }
-    t->num_tokens += (int64_t)length;
-    m->n_reward_errors = r->n - graded;
-    m->judge_tokens = r->judge_tokens;
-    m->n_parts = r->n_parts;
-    for (int p = 0; p < r->n_parts; p++) rlvr__measure_part(r, p, &m->parts[p]);
-    m->reward_mean = graded ? sum / graded : 0;
-    m->reward_std = with_std ? std_sum / with_std : 0;
-    m->completion_mean_length = length / r->n;
-    m->truncated = (double)truncated / r->n;
-    m->entropy = length > 0 ? entropy / length : 0;
+    x->judge_tokens += r->judge_tokens;
+    for (int p = 0; p < r->n_parts; p++) rlvr__sample_part(r, first * r->group_size, p, &x->part[p]);
 }
+
+static void rlvr__measure(rlvr_trainer *t, const rlvr__sampled *x, int n_signal, rlvr_metrics *m)
+{
+    const rlvr_rollouts *r = t->rollouts;
+    m->n_groups = r->n_tasks;
+    m->n_groups_signal = n_signal;
+    m->n_groups_sampled = x->n_groups;
+    m->frac_reward_zero_std = 1.0 - (double)n_signal / x->n_groups;
+    m->n_rollouts = r->n;
+    t->num_tokens += x->n_prompt_tokens + (int64_t)x->length;
+    m->n_reward_errors = x->n_rollouts - x->n_graded;
+    m->judge_tokens = x->judge_tokens;
+    m->n_parts = r->n_parts;
+    for (int p = 0; p < r->n_parts; p++) {
+        memcpy(m->parts[p].name, r->part_name[p], sizeof m->parts[p].name);
+        m->parts[p].n_errors = r->part_errors[p];
+        m->parts[p].mean = x->part[p].mean;
+        m->parts[p].std = x->part[p].n > 1 ? sqrt(x->part[p].square / (x->part[p].n - 1)) : 0;
+    }
+    m->reward_mean = x->n_graded ? x->reward / x->n_graded : 0;
+    m->reward_std = x->n_with_std ? x->std / x->n_with_std : 0;
+    m->completion_mean_length = x->length / x->n_rollouts;
+    m->completion_min_length = x->shortest;
+    m->completion_max_length = x->longest;
+    m->truncated = (double)x->n_truncated / x->n_rollouts;
+    m->entropy = x->length > 0 ? x->entropy / x->length : 0;
+}
+
+/* ============================================================================================
+   19.1 SAMPLING PLANS                                                                  >>plans
+   ============================================================================================ */
+
+/* Which rollouts a step trains on. The plain plan asks the next prompts_per_step tasks once.
+
+   Dynamic sampling (DAPO, Yu et al. 2025). A group whose rewards are all equal has no gradient, so that the more a model can
+   do, the smaller its batches grow. With max_refills such groups are let go and the next tasks of the cursor take their places,
+   round by round. Kept groups move to the front, and so do their rows in the store: the rows of the others are free again and
+   a step with refills needs the memory of one without. The k-th task that a step asks draws from random stream k whatever
+   became of the ones before it, so that its rollouts are those that a step with more prompts would have made. */
+
+static const char *rlvr__plan_problem(const rlvr_trainer_desc *d)
+{
+    const rlvr_plan_desc *p = &d->plan;
+    if (p->max_refills < 0 || p->max_refills > 100000) return "max_refills is not within 0 .. 100000";
+    if (p->min_groups < 0 || p->min_groups > d->prompts_per_step) return "min_groups is not within 0 .. prompts_per_step";
+    if (p->min_groups && !p->max_refills) return "min_groups needs max_refills, the most rounds that may be sampled for it";
+    return NULL;
+}
+
+static bool rlvr__group_differs(const rlvr_rollouts *r, int group)      /* do two of its rewards differ? */
+{
+    const rlvr_rollout *o = &r->items[group * r->group_size], *first = NULL;
+    for (int g = 0; g < r->group_size; g++) {
+        if (o[g].graded != RLVR_OK) continue;
+        if (first && o[g].reward != first->reward) return true;
+        first = &o[g];
+    }
+    return false;
+}
+
+/* Lets go of groups without signal. Returns how many stay, at the front of the batch. */
+static int rlvr__plan_keep(rlvr_trainer *t)
+{
+    int kept = rlvr__rollouts_keep(t->rollouts, &t->store, t->keep, t->kept);
+    for (int k = 0; k < kept; k++) {
+        if (t->kept[k] == k) continue;
+        if (t->desc.task_fn) rlvr__tasks_swap(t->asked, k, t->kept[k]);
+        t->batch[k] = t->batch[t->kept[k]];
+    }
+    return kept;
+}
+
+/* Asks, samples and grades until the plan is content. *asked: how many tasks it took. */
+static rlvr_result rlvr__plan_rollouts(rlvr_trainer *t, rlvr__sampled *sums, int64_t *asked, rlvr_metrics *m)
+{
+    rlvr_rollouts *r = t->rollouts;
+    int P = t->desc.prompts_per_step, first = 0, wanted = t->desc.plan.min_groups ? t->desc.plan.min_groups : P;
+    rlvr_result result;
+    for (;; m->n_refills++) {
+        double start = rlvr__now();
+        result = rlvr__next_tasks(t, first, *asked);
+        if (result == RLVR_OK) result = rlvr__step_sample(t, first, *asked);
+        double sampled = rlvr__now();
+        m->sample_time += sampled - start;
+        if (result == RLVR_OK) result = rlvr__grade_from(r, first * r->group_size, &t->desc.reward);
+        m->grade_time += rlvr__now() - sampled;
+        if (result != RLVR_OK) return result;
+        *asked += P - first;
+        rlvr__sample_sums(r, first, sums);
+        if (m->n_refills == t->desc.plan.max_refills) break;
+        int with_signal = 0;
+        for (int g = 0; g < P; g++) with_signal += t->keep[g] = rlvr__group_differs(r, g);
+        if (with_signal >= wanted) break;
+        first = rlvr__plan_keep(t);
+    }
+    r->shared = rlvr__prompts_shared(r, 0, P);
+    return RLVR_OK;
+}
+
+/* ============================================================================================
+   19.2 A STEP                                                                           >>step
+   ============================================================================================ */
 
 static rlvr_result rlvr__log_step(rlvr_trainer *t, const rlvr_metrics *m);
 
@@ -21932,27 +22183,25 @@ rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
 {
     rlvr_metrics local, *m = metrics ? metrics : &local;
     memset(m, 0, sizeof *m);
+    rlvr__sampled sums;
+    memset(&sums, 0, sizeof sums);
+    int64_t asked = 0;
     double start = rlvr__now();
     if (!t->batch) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_step: the trainer was opened without tasks and task_fn");
-    rlvr_result r = rlvr__next_tasks(t);
-    if (r == RLVR_OK) r = rlvr__step_sample(t);
-    double sampled = rlvr__now();
-    if (r == RLVR_OK) r = rlvr_grade_rollouts(t->rollouts, &t->desc.reward);
+    rlvr_result r = rlvr__plan_rollouts(t, &sums, &asked, m);
     double graded = rlvr__now();
     if (r != RLVR_OK) return r;
     int n_signal = rlvr_advantages(t->rollouts, &t->desc.advantage);
     if (n_signal < 0) return RLVR_ERROR_ARGUMENT;
-    rlvr__measure(t, n_signal, m);
+    rlvr__measure(t, &sums, n_signal, m);
     r = rlvr__step_learn(t, n_signal, m);
     if (r != RLVR_OK) return r;
 
-    t->cursor += t->desc.prompts_per_step;
+    t->cursor += asked;
     m->step = ++t->step;
     m->num_tokens = t->num_tokens;
     m->n_skipped = t->n_skipped;
     if (m->skipped) m->learning_rate = (double)rlvr_learning_rate(&t->desc.optim, t->updates);
-    m->sample_time = sampled - start;
-    m->grade_time = graded - sampled;
     m->train_time = rlvr__now() - graded;
     m->step_time = rlvr__now() - start;
     r = rlvr__log_step(t, m);
@@ -22089,6 +22338,7 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
     if (!problem && d->loss.correction != RLVR_IS_NONE) problem = "correction is for rollouts of another policy; the trainer's are its own";
     if (!problem && d->advantage.kind == RLVR_ADV_REMAX && !d->advantage.fn) problem = "advantage remax needs greedy completions, which the trainer does not make";
     if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.loss: %s", problem);
+    if ((problem = rlvr__plan_problem(d)) != NULL) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.plan: %s", problem);
     if (d->tasks && d->task_fn) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc: set tasks or task_fn, not both");
     if (d->tasks && rlvr_tasks_count(d->tasks) == 0) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.tasks: the list is empty");
     if ((d->tasks || d->task_fn) && rlvr__reward_desc_check(ctx, "rlvr_trainer_desc", &d->reward) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
@@ -22127,7 +22377,7 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
     p->reference = t->desc.loss.kl_coef != 0 ? floats : 0;
     p->kv_cache = kv;
     p->activations = act;
-    p->scratch = scratch + g.bytes + z->tokens * 52 + (z->rollouts + 64) * (z->max_context * 8 + 256) + z->judge_bytes;
+    p->scratch = scratch + g.bytes + z->tokens * 60 + (z->rollouts + 64) * (z->max_context * 8 + 768) + z->judge_bytes;
     p->total = p->weights + p->gradients + p->optimizer + p->reference + p->kv_cache + p->activations + p->scratch;
     p->limit = t->desc.memory_limit;
     return p->total <= p->limit ? RLVR_OK : RLVR_ERROR_MEMORY;
@@ -22252,6 +22502,8 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     t->mask = RLVR__NEW(ctx, unsigned char, z->tokens);
     t->right = RLVR__NEW(ctx, unsigned char, z->rollouts);
     t->batch = RLVR__NEW(ctx, rlvr_task, t->desc.prompts_per_step);
+    t->keep = RLVR__NEW(ctx, bool, t->desc.prompts_per_step);
+    t->kept = RLVR__NEW(ctx, int, t->desc.prompts_per_step);
     t->rollouts = rlvr__rollouts_new(m);
     if (t->desc.task_fn) t->asked = rlvr_tasks_new(ctx);
     if (!t->rollouts) return RLVR_ERROR_MEMORY;
@@ -22260,7 +22512,7 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
         rlvr__calls_reserve(t->rollouts, &t->store, rlvr__heads_most(&t->store, G, t->desc.sampling.max_batch)) != RLVR_OK ||
         !RLVR__RESERVE(t->rollouts, prompt_tokens, cap_prompt, P * prompt) ||
         !RLVR__RESERVE(t->rollouts, banned, cap_banned, t->desc.sampling.n_stop_tokens + 1)) return RLVR_ERROR_MEMORY;
-    return t->advantage && t->offset && t->mask && t->right && t->batch && (t->asked || !t->desc.task_fn) ? RLVR_OK : RLVR_ERROR_MEMORY;
+    return t->advantage && t->offset && t->mask && t->right && t->batch && t->keep && t->kept && (t->asked || !t->desc.task_fn) ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
 static rlvr_result rlvr__logs_open(rlvr_trainer *t);
@@ -22302,7 +22554,8 @@ void rlvr_trainer_close(rlvr_trainer *t)
         rlvr__free(ctx, t->trained[b].moment2);
     }
     void *arrays[] = {t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
-                      t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->token_weight, t->token_logprob};
+                      t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->keep, t->kept,
+                      t->token_weight, t->token_logprob};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(ctx, arrays[i]);
     rlvr__free(ctx, t);
 }
@@ -22340,7 +22593,8 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
     struct { const char *name; double value; } field[] = {
         {"loss", m->loss}, {"grad_norm", m->grad_norm}, {"learning_rate", m->learning_rate}, {"step_time", m->step_time},
         {"train_time", m->train_time}, {"skipped", (double)m->skipped}, {"reward", m->reward_mean}, {"reward_std", m->reward_std},
-        {"frac_reward_zero_std", m->frac_reward_zero_std}, {"reward_errors", (double)m->n_reward_errors},
+        {"frac_reward_zero_std", m->frac_reward_zero_std}, {"num_groups_sampled", (double)m->n_groups_sampled},
+        {"num_refills", (double)m->n_refills}, {"reward_errors", (double)m->n_reward_errors},
         {"completions/mean_length", m->completion_mean_length}, {"completions/min_length", m->completion_min_length},
         {"completions/max_length", m->completion_max_length}, {"completions/clipped_ratio", m->truncated}, {"entropy", m->entropy},
         {"kl", m->kl}, {"clip_ratio/low_mean", m->clip_low}, {"clip_ratio/high_mean", m->clip_high},

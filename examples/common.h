@@ -168,6 +168,7 @@ static void print_step(const rlvr_metrics *m, int steps)
            (long long)m->step, steps, m->reward_mean, m->completion_mean_length, 100 * m->truncated, m->entropy, m->n_groups,
            m->n_groups - m->n_groups_signal, m->step_time);
     for (int i = 0; m->n_parts > 1 && i < m->n_parts; i++) printf("%s%s %.3f", i ? ", " : "  ", m->parts[i].name, m->parts[i].mean);
+    if (m->n_refills) printf("  %d groups asked", m->n_groups_sampled);
     if (m->n_reward_errors) printf("  %d ungraded", m->n_reward_errors);
     if (m->skipped) printf("  nothing moved");
     if (m->step < steps) printf(eta < 90 ? "  [eta %.0f s]" : "  [eta %.0f min]", eta < 90 ? eta : eta / 60);

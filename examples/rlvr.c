@@ -78,6 +78,8 @@ static const option train_options[] = {
     {"resume", OPT_TEXT, AT(resume), "", "go on with the run in this folder; its options are those it was begun with"},
     {"prompts_per_step", OPT_INT, AT(trainer.prompts_per_step), "8", "prompts in a step"},
     {"group_size", OPT_INT, AT(trainer.group_size), "8", "rollouts of each"},
+    {"max_refills", OPT_INT, AT(trainer.plan.max_refills), "0", "dynamic sampling: rounds in which groups without signal are replaced"},
+    {"min_groups", OPT_INT, AT(trainer.plan.min_groups), "all", "... until this many groups of the step have signal"},
     {"advantage", OPT_CHOICE, AT(trainer.advantage.kind), "",
      "grpo|dr_grpo|rloo|reinforce|reinforce_pp|reinforce_pp_baseline|remax|maxrl|opo|gdpo|pass_at_k"},
     {"advantage_eps", OPT_FLOAT, AT(trainer.advantage.eps), "1e-4", "beside a standard deviation"},
