@@ -7286,6 +7286,9 @@ struct rlvr_rollouts {
     rlvr__tok_stream *streams;       int64_t cap_streams;     /* where text is watched while it grows */
     rlvr__buf *grown;                int64_t cap_grown;
     rlvr__store store;               /* its own, unless the trainer lends one */
+    /* who listens while it decodes: told of each rollout that has ended, and between two calls of the model; NULL: nobody */
+    void (*ended)(void *listener, int i), (*turn)(void *listener);
+    void *listener;
     /* grading, section 15.12 */
     struct rlvr__case *cases;        int64_t cap_cases;
     rlvr_grade_result *verdicts;     int64_t cap_verdicts;
@@ -7680,10 +7683,13 @@ static void rlvr__call_run(rlvr_rollouts *r, rlvr__store *s, rlvr__call *c, bool
             if (watch && rlvr__watch_text(r, o, token, stop_all)) stopped = true;
             if (stopped) o->finish_reason = RLVR_FINISH_STOP;
             else if (o->n_tokens == r->max_tokens || o->n_prompt + o->n_tokens >= r->m->info.n_ctx) o->finish_reason = RLVR_FINISH_LENGTH;
-            if (o->finish_reason) rlvr__rollout_text(r, o);
+            if (!o->finish_reason) continue;
+            rlvr__rollout_text(r, o);
+            if (r->ended && !r->texts[o - r->items].failed) r->ended(r->listener, (int)(o - r->items));
         }
     }
     c->n = c->n_head = 0;
+    if (r->turn) r->turn(r->listener);
 }
 
 static void rlvr__slots_release(rlvr_rollouts *r, const rlvr__store *s, const int *slot, int n)
@@ -18476,6 +18482,7 @@ struct rlvr__sandbox {
     char *script[2], *filter_hex;                /* what an interpreter of either side is started with */
     char python[512];
     int64_t n_spawned;
+    double served, away;                         /* when all were last seen to, and how long that was before this time */
     struct pollfd *fds;
 };
 enum { RLVR__POLL_FDS = 1024, RLVR__WORKERS_MOST = 64 };
@@ -18718,8 +18725,9 @@ static void rlvr__duo_serve(rlvr__sandbox *s, rlvr__duo *p)
 {
     for (int side = 0; p->state != RLVR__DUO_NONE && side < 2; side++) {
         int64_t n = 0;
-        size_t used = 0;
+        size_t used = 0, sent = p->sent[side];
         rlvr__duo_flush(p, side);
+        if (p->sent[side] > sent) p->deadline += s->away;      /* it has waited for the rest of a message */
         int more = rlvr__pipe_read(p->from[side], &p->in[side], 65536);
         while (used < p->in[side].len) {
             if (p->in[side].data[used] == 'N') {
@@ -19186,9 +19194,11 @@ static void rlvr__run_verdict(rlvr__sandbox *s, rlvr__run *r, const char *why)
 static void rlvr__run_serve(rlvr__sandbox *s, rlvr__run *r)
 {
     int64_t n = 1;
+    size_t sent = r->sent, read = r->out.len;
     while (r->to >= 0 && r->sent < r->len && (n = rlvr__pipe_write(r->to, r->data + r->sent, r->len - r->sent)) > 0) r->sent += (size_t)n;
     if (r->sent == r->len || n < 0) rlvr__shut(&r->to);
     int got = r->ended ? 0 : rlvr__pipe_read(r->from, &r->out, r->most);
+    if (r->sent > sent || r->out.len >= read + 65536) r->deadline += s->away;      /* an empty or a full pipe was ours to serve */
     if (got < 0) { rlvr__run_verdict(s, r, "too much output"); return; }
     r->ended = got == 0;
     if (!r->exited && waitpid(r->pid, &r->status, WNOHANG | __WALL) == r->pid) {
@@ -19387,8 +19397,13 @@ static void rlvr__command_serve(rlvr__sandbox *s, rlvr__command *m)
     size_t used = 0;
     if (!m->jobs && !m->pid) return;
     if (!m->pid && !rlvr__command_start(s, m)) return;
+    bool behind = m->sent < m->out.len;
     rlvr__command_feed(m);
-    while (m->sent < m->out.len && (n = rlvr__pipe_write(m->to, m->out.data + m->sent, m->out.len - m->sent)) > 0) m->sent += (size_t)n;
+    while (m->sent < m->out.len && (n = rlvr__pipe_write(m->to, m->out.data + m->sent, m->out.len - m->sent)) > 0) {
+        m->sent += (size_t)n;
+        if (behind) m->seen += s->away;
+        behind = false;
+    }
     if (m->sent == m->out.len) m->sent = m->out.len = 0;
     int more = rlvr__pipe_read(m->from, &m->in, RLVR__PROCESS_LINE);
     bool ok = true;
@@ -19504,11 +19519,12 @@ static bool rlvr__sandbox_dispatch(rlvr__sandbox *s, rlvr__job *j)      /* false
 
 static void rlvr__sandbox_serve(rlvr__sandbox *s)
 {
+    double now = rlvr__now();
+    s->away = s->served > 0 ? now - s->served : 0;
     for (int i = 0; i < s->n_workers; i++) {
         if (s->pairs[i].state != RLVR__DUO_NONE) rlvr__duo_serve(s, &s->pairs[i]);
         if (s->runs[i].job) rlvr__run_serve(s, &s->runs[i]);
     }
-    for (rlvr__command *m = s->commands; m; m = m->next) rlvr__command_serve(s, m);
     while (s->first) {
         rlvr__job *j = s->first;
         s->first = j->next;
@@ -19517,6 +19533,8 @@ static void rlvr__sandbox_serve(rlvr__sandbox *s)
         rlvr__job_queue(s, j, true);
         break;
     }
+    for (rlvr__command *m = s->commands; m; m = m->next) rlvr__command_serve(s, m);
+    s->served = rlvr__now();
 }
 
 static void rlvr__sandbox_watch(rlvr__sandbox *s, int *n, int fd, short events)
@@ -19564,7 +19582,33 @@ static void rlvr__sandbox_close(rlvr_ctx *ctx)
     ctx->sandbox = NULL;
 }
 
+/* Moves verdicts on without waiting for any. */
+static void rlvr__sandbox_turn(rlvr_ctx *ctx) { if (ctx->sandbox) rlvr__sandbox_pump(ctx->sandbox, 0); }
+
+/* Gives a pending verdict up, wherever its job is. */
+static void rlvr__job_cancel(rlvr__case *c)
+{
+    rlvr__job *j = (rlvr__job *)c->job, *before = NULL;
+    rlvr__sandbox *s = j->sandbox;
+    for (rlvr__job *at = s->first; at; before = at, at = at->next) {
+        if (at != j) continue;
+        if (before) before->next = j->next;
+        else s->first = j->next;
+        if (s->last == j) s->last = before;
+        break;
+    }
+    for (int i = 0; i < s->n_workers; i++) {
+        if (s->pairs[i].job == j) rlvr__duo_kill(&s->pairs[i]);
+        if (s->runs[i].job == j) rlvr__run_end(&s->runs[i]);
+    }
+    if (j->command) rlvr__command_done(j->command, j);
+    rlvr__job_free(c->ctx, j);
+    c->job = NULL;
+}
+
 #else
+static void rlvr__sandbox_turn(rlvr_ctx *ctx) { (void)ctx; }
+static void rlvr__job_cancel(rlvr__case *c) { (void)c; }
 static void rlvr__not_here(rlvr__case *c) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "not supported here: %s needs Linux on x86-64 or aarch64",
                                                           c->desc->kind == RLVR_REWARD_CODE ? "code" : c->desc->kind == RLVR_REWARD_STDIO ? "stdio" : "process"); }
 static void rlvr__grade_code(rlvr__case *c) { rlvr__not_here(c); }
@@ -20428,6 +20472,16 @@ static bool rlvr__case_poll(rlvr__case *c, int ms) { return c->out->status != RL
 static void rlvr__case_wait(rlvr__case *c) { while (!rlvr__case_poll(c, 1000)) {} }
 static void rlvr__case_end(rlvr__case *c) { if (!c->desc->fn && c->desc->kind == RLVR_REWARD_COMPOSE) rlvr__compose_end(c); }
 
+/* Gives up what is pending of a case, which has then no verdict. */
+static void rlvr__case_cancel(rlvr__case *c)
+{
+    rlvr__compose *k = !c->desc->fn && c->desc->kind == RLVR_REWARD_COMPOSE ? (rlvr__compose *)c->job : NULL;
+    if (c->out->status != RLVR_STATUS_PENDING) return;
+    for (int i = 0; k && k->cases && i < k->n; i++) rlvr__case_cancel(&k->cases[i]);
+    if (!k) rlvr__job_cancel(c);
+    rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "given up");
+}
+
 static const char *rlvr__case_lacks(rlvr__case *c)
 {
     const rlvr__verifier *v = c->desc->fn ? NULL : rlvr__verifier_of(c->desc->kind);
@@ -20579,58 +20633,94 @@ static rlvr_result rlvr__grade_reserve(rlvr_rollouts *r)
     return ok ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
-/* Starts the case of rollouts `first` and on, the task's fields parsed once where neighbours share a task. */
-static void rlvr__grade_begin(rlvr_rollouts *r, int first, const rlvr__part *reward)
-{
-    for (int i = first; i < r->n; i++) {
-        const rlvr_rollout *o = &r->items[i];
-        const rlvr_task *task = o->task;
-        bool shared = i > first && o[-1].task == task, wanted = task && task->json && !reward->desc.fn;
-        const rlvr__json *fields = shared ? r->cases[i - 1].task : !wanted ? NULL
-                                 : rlvr__json_parse(r->ctx, "rlvr_task.json", task->json, strlen(task->json), task->line);
-        r->cases[i] = rlvr__case_of(r->ctx, reward, fields, o->text, o->text_len, task ? task->answer : NULL, &r->verdicts[i]);
-        r->cases[i].rollout = o;
-        r->cases[i].policy = r->m;
-        if (wanted && !fields) {
-            memset(r->cases[i].out, 0, sizeof r->verdicts[i]);
-            rlvr__verdict(&r->cases[i], RLVR_STATUS_BAD_GOLD, 0, "the task's JSON is malformed");
-        } else rlvr__case_begin(&r->cases[i]);
-    }
-}
-
-static void rlvr__grade_end(rlvr_rollouts *r, int first)
-{
-    for (int i = first; i < r->n; i++) rlvr__case_end(&r->cases[i]);
-    for (int i = first; i < r->n; i++)
-        if (i == first || r->cases[i].task != r->cases[i - 1].task) rlvr__json_free(r->ctx, r->cases[i].task);
-}
-
-/* Grades rollouts `first` and on, a group's first one; those before it keep what they have. */
-static rlvr_result rlvr__grade_from(rlvr_rollouts *r, int first, const rlvr_reward_desc *desc)
-{
-    int n = r->n, n_errors = 0, bad = 0;
+/* Rollouts `first` (a group's first one) and on being graded. A case may begin as soon as its rollout's text is there; those
+   before `first` keep what they have. Whatever order cases begin in, the rewards are the same. */
+typedef struct rlvr__grading {
+    rlvr_rollouts *r;
+    int first, n_begun;
     rlvr__part reward;
-    rlvr_result result = rlvr__part_open(r->ctx, "rlvr_grade_rollouts", desc, NULL, 0, &reward);
+} rlvr__grading;
+
+static rlvr_result rlvr__grade_open(rlvr__grading *g, rlvr_rollouts *r, int first, const rlvr_reward_desc *desc)
+{
+    memset(g, 0, sizeof *g);
+    rlvr_result result = rlvr__part_open(r->ctx, "rlvr_grade_rollouts", desc, NULL, 0, &g->reward);
+    if (result == RLVR_OK && (result = rlvr__grade_reserve(r)) != RLVR_OK) rlvr__part_close(r->ctx, &g->reward);
     if (result != RLVR_OK) return result;
+    g->r = r;
+    g->first = first;
+    memset(r->cases + first, 0, (size_t)(r->n - first) * sizeof *r->cases);      /* out NULL: not begun */
     if (!first) r->n_parts = 0;
     r->judge_tokens = 0;
     r->ctx->n_gradings++;
-    result = rlvr__grade_reserve(r);
-    if (result == RLVR_OK) {
-        for (int part = 0; part < r->n_parts; part++)
-            for (int i = first; i < n; i++) r->part_reward[(int64_t)part * n + i] = NAN;
-        for (int i = 0; i < reward.n_parts; i++) rlvr__part_slot(r, reward.parts[i].name);
-        rlvr__grade_begin(r, first, &reward);
-        for (int i = first; i < n; i++) {
-            rlvr__case_wait(&r->cases[i]);
-            const rlvr__compose *k = rlvr__composed(&r->cases[i]);
-            for (int part = 0; k && k->out && part < k->n; part++) rlvr__part_keep(r, i, k->parts[part].name, &k->out[part]);
-            if (desc->fn || desc->kind != RLVR_REWARD_COMPOSE) rlvr__part_keep(r, i, reward.name, r->cases[i].out);
-            r->judge_tokens += r->cases[i].out->n_tokens;
-        }
-        for (int i = first; r->group_size > 0 && i + r->group_size <= n; i += r->group_size) rlvr__normalize_group(r, i, r->group_size);
+    for (int part = 0; part < r->n_parts; part++)
+        for (int i = first; i < r->n; i++) r->part_reward[(int64_t)part * r->n + i] = NAN;
+    for (int i = 0; i < g->reward.n_parts; i++) rlvr__part_slot(r, g->reward.parts[i].name);
+    return RLVR_OK;
+}
+
+/* The first rollout of i's group whose case has begun, of the same task: they share the task's fields. -1: there is none. */
+static int rlvr__grade_sibling(const rlvr_rollouts *r, int i)
+{
+    int first = r->group_size > 0 ? i / r->group_size * r->group_size : i;
+    for (int k = first; k < first + r->group_size && k < r->n; k++)
+        if (k != i && r->cases[k].out && r->items[k].task == r->items[i].task) return k;
+    return -1;
+}
+
+static void rlvr__grade_start(rlvr__grading *g, int i)
+{
+    rlvr_rollouts *r = g->r;
+    rlvr__case *c = &r->cases[i];
+    const rlvr_rollout *o = &r->items[i];
+    const rlvr_task *task = o->task;
+    int sibling = rlvr__grade_sibling(r, i);
+    bool wanted = task && task->json && !g->reward.desc.fn;
+    const rlvr__json *fields = sibling >= 0 ? r->cases[sibling].task : !wanted ? NULL
+                             : rlvr__json_parse(r->ctx, "rlvr_task.json", task->json, strlen(task->json), task->line);
+    *c = rlvr__case_of(r->ctx, &g->reward, fields, o->text, o->text_len, task ? task->answer : NULL, &r->verdicts[i]);
+    c->rollout = o;
+    c->policy = r->m;
+    g->n_begun++;
+    if (wanted && !fields) {
+        memset(c->out, 0, sizeof *c->out);
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the task's JSON is malformed");
+    } else rlvr__case_begin(c);
+}
+
+static void rlvr__grade_close(rlvr__grading *g)      /* also of one that is given up */
+{
+    rlvr_rollouts *r = g->r;
+    if (!r) return;
+    for (int i = g->first; i < r->n; i++) {
+        if (!r->cases[i].out) continue;
+        rlvr__case_cancel(&r->cases[i]);
+        rlvr__case_end(&r->cases[i]);
     }
-    for (int i = first; result == RLVR_OK && i < n; i++) {
+    for (int i = g->first; i < r->n; i++) {
+        int sibling = r->cases[i].out ? rlvr__grade_sibling(r, i) : -1;
+        if (r->cases[i].out && (sibling < 0 || sibling > i || r->cases[sibling].task != r->cases[i].task)) rlvr__json_free(r->ctx, r->cases[i].task);
+    }
+    rlvr__part_close(r->ctx, &g->reward);
+    g->r = NULL;
+}
+
+/* Begins what has not begun, waits for all verdicts, and gives the rollouts their rewards. */
+static void rlvr__grade_finish(rlvr__grading *g)
+{
+    rlvr_rollouts *r = g->r;
+    int n_errors = 0, bad = 0;
+    for (int i = g->first; i < r->n; i++)
+        if (!r->cases[i].out) rlvr__grade_start(g, i);
+    for (int i = g->first; i < r->n; i++) {
+        rlvr__case_wait(&r->cases[i]);
+        const rlvr__compose *k = rlvr__composed(&r->cases[i]);
+        for (int part = 0; k && k->out && part < k->n; part++) rlvr__part_keep(r, i, k->parts[part].name, &k->out[part]);
+        if (g->reward.desc.fn || g->reward.desc.kind != RLVR_REWARD_COMPOSE) rlvr__part_keep(r, i, g->reward.name, r->cases[i].out);
+        r->judge_tokens += r->cases[i].out->n_tokens;
+    }
+    for (int i = g->first; r->group_size > 0 && i + r->group_size <= r->n; i += r->group_size) rlvr__normalize_group(r, i, r->group_size);
+    for (int i = g->first; i < r->n; i++) {
         rlvr_rollout *o = &r->items[i];
         o->graded = rlvr__status_is_error(r->verdicts[i].status) ? RLVR_REWARD_ERROR : RLVR_OK;
         o->reward = o->graded == RLVR_OK ? r->verdicts[i].reward : 0.0f;
@@ -20638,14 +20728,41 @@ static rlvr_result rlvr__grade_from(rlvr_rollouts *r, int first, const rlvr_rewa
         if (o->graded != RLVR_OK && n_errors++ == 0) bad = i;
     }
     if (n_errors) rlvr__grade_warn(r, &r->cases[bad], n_errors);
-    if (result == RLVR_OK) rlvr__grade_end(r, first);
-    rlvr__part_close(r->ctx, &reward);
-    return result;
+    rlvr__grade_close(g);
 }
+
+/* Is it worth beginning a case while others are decoded? Where its verdict comes from another process, and neither a function
+   of the caller's nor a model is asked: those are asked in the rollouts' order. */
+static bool rlvr__part_overlaps(const rlvr__part *p)
+{
+    bool overlaps = !p->desc.fn && rlvr__verifier_of(p->desc.kind)->poll != NULL;
+    for (int i = 0; i < p->n_parts; i++)
+        if (p->parts[i].desc.fn || p->parts[i].desc.kind == RLVR_REWARD_JUDGE || (p->parts[i].n_parts && !rlvr__part_overlaps(&p->parts[i]))) return false;
+    return overlaps;
+}
+
+static void rlvr__grade_on_end(void *grading, int i) { rlvr__grade_start((rlvr__grading *)grading, i); }
+static void rlvr__grade_on_turn(void *grading) { rlvr__sandbox_turn(((rlvr__grading *)grading)->r->ctx); }
+
+/* Lets cases begin as rollouts end, until rlvr__grade_ignore(). */
+static void rlvr__grade_listen(rlvr__grading *g)
+{
+    if (!rlvr__part_overlaps(&g->reward)) return;
+    g->r->ended = rlvr__grade_on_end;
+    g->r->turn = rlvr__grade_on_turn;
+    g->r->listener = g;
+}
+static void rlvr__grade_ignore(rlvr_rollouts *r) { r->ended = NULL; r->turn = NULL; r->listener = NULL; }
 
 /* Rollouts are graded in order on the calling thread; verdicts of other processes are waited for at the end, together. Those
    that cannot be graded keep reward 0 and say so in `graded`; one warning for the call names the first of them. */
-rlvr_result rlvr_grade_rollouts(rlvr_rollouts *r, const rlvr_reward_desc *desc) { return rlvr__grade_from(r, 0, desc); }
+rlvr_result rlvr_grade_rollouts(rlvr_rollouts *r, const rlvr_reward_desc *desc)
+{
+    rlvr__grading g;
+    rlvr_result result = rlvr__grade_open(&g, r, 0, desc);
+    if (result == RLVR_OK) rlvr__grade_finish(&g);
+    return result;
+}
 
 /* ============================================================================================
    15.13 LINT                                                                            >>lint
@@ -21889,15 +22006,14 @@ static rlvr_result rlvr__next_tasks(rlvr_trainer *t, int first, int64_t asked)
     return RLVR_OK;
 }
 
-/* Samples groups `first` and on. Every task that a step asks has a random stream of its own, wherever its group then lies. */
-static rlvr_result rlvr__step_sample(rlvr_trainer *t, int first, int64_t asked)
+/* Lays out groups `first` and on. Every task that a step asks has a random stream of its own, wherever its group then lies. */
+static rlvr_result rlvr__step_layout(rlvr_trainer *t, int first, int64_t asked)
 {
     rlvr_sampling s = t->desc.sampling;
     s.seed = t->desc.seed;
     s.step = (uint32_t)t->step;
     s.first_prompt = (uint32_t)(asked - first);
-    rlvr_result r = rlvr__rollouts_layout(t->rollouts, t->batch, first, t->desc.prompts_per_step, t->desc.group_size, &s, t->desc.max_prompt_tokens);
-    return r == RLVR_OK ? rlvr__rollouts_decode(t->rollouts, &t->store, first) : r;
+    return rlvr__rollouts_layout(t->rollouts, t->batch, first, t->desc.prompts_per_step, t->desc.group_size, &s, t->desc.max_prompt_tokens);
 }
 
 /* Flat arrays over the step's completion tokens, the mask among them: a rollout without a reward has no part in anything. */
@@ -22153,14 +22269,21 @@ static rlvr_result rlvr__plan_rollouts(rlvr_trainer *t, rlvr__sampled *sums, int
     int P = t->desc.prompts_per_step, first = 0, wanted = t->desc.plan.min_groups ? t->desc.plan.min_groups : P;
     rlvr_result result;
     for (;; m->n_refills++) {
+        rlvr__grading grading;
         double start = rlvr__now();
         result = rlvr__next_tasks(t, first, *asked);
-        if (result == RLVR_OK) result = rlvr__step_sample(t, first, *asked);
-        double sampled = rlvr__now();
-        m->sample_time += sampled - start;
-        if (result == RLVR_OK) result = rlvr__grade_from(r, first * r->group_size, &t->desc.reward);
-        m->grade_time += rlvr__now() - sampled;
+        if (result == RLVR_OK) result = rlvr__step_layout(t, first, *asked);
+        if (result == RLVR_OK) result = rlvr__grade_open(&grading, r, first * r->group_size, &t->desc.reward);
         if (result != RLVR_OK) return result;
+        rlvr__grade_listen(&grading);
+        result = rlvr__rollouts_decode(r, &t->store, first);
+        rlvr__grade_ignore(r);
+        double sampled = rlvr__now();
+        if (result == RLVR_OK) rlvr__grade_finish(&grading);
+        else rlvr__grade_close(&grading);
+        if (result != RLVR_OK) return result;
+        m->sample_time += sampled - start;
+        m->grade_time += rlvr__now() - sampled;
         *asked += P - first;
         rlvr__sample_sums(r, first, sums);
         if (m->n_refills == t->desc.plan.max_refills) break;
