@@ -258,6 +258,7 @@ typedef struct rlvr_rollout {
     rlvr_finish  finish_reason;
     rlvr_result  graded;             /* RLVR_OK, or why there is no reward */
     float reward, advantage;
+    float punishment;                /* what of the reward is for its length alone, rlvr_overlong(); 0 or below */
 } rlvr_rollout;
 
 /* Verb 1, sample: group_size rollouts of each task. *out NULL: allocated; else reused. Tasks must outlive the rollouts. */
@@ -620,7 +621,19 @@ typedef struct rlvr_plan_desc {
        max_refills rounds and until min_groups of the step have signal. The groups of the last round stay, with or without. */
     int   max_refills;               /* 0: off */
     int   min_groups;                /* 0: prompts_per_step */
+    /* over-long rollouts (the same paper): those that max_tokens has cut have no part in the loss, though in their group's mean;
+       and the reward falls within the last overlong_cache of the max_tokens, by up to overlong_weight */
+    bool  overlong_filter;
+    int   overlong_cache;            /* tokens; 0: off */
+    float overlong_weight;           /* 0: 1 */
+    int64_t token_budget;            /* training is done when num_tokens has reached it; 0: off */
+    /* this share of the prompts is drawn by their tasks' measured pass rates p, with weight p (1 - p) + 0.01, the others come in
+       the list's order (Foster et al. 2025; Rutherford et al. 2024). Needs tasks. */
+    float curriculum;                /* 0: off; 1: all */
+    float curriculum_decay;          /* of a task's former rate when it is measured anew; 0: 0.5 */
 } rlvr_plan_desc;
+/* DAPO's soft over-long punishment (Yu et al. 2025, eq. 13): 0 up to max_tokens - cache tokens, falling to -1 at max_tokens. */
+RLVR_API float rlvr_overlong(int n_tokens, int max_tokens, int cache);
 
 typedef struct rlvr_trainer_desc {
     /* what is asked: a task list, walked in shuffled epochs, or a generator; neither: rlvr_train_tokens() alone */
@@ -663,6 +676,9 @@ RLVR_API rlvr_rollouts *rlvr_trainer_rollouts(rlvr_trainer *t);      /* of the l
 RLVR_API rlvr_result   rlvr_trainer_save(rlvr_trainer *t, const char *path);
 RLVR_API rlvr_result   rlvr_trainer_resume(rlvr_trainer *t, const char *path);
 RLVR_API int64_t       rlvr_trainer_steps(const rlvr_trainer *t);    /* steps done so far, also after a resume */
+RLVR_API bool          rlvr_trainer_done(const rlvr_trainer *t);     /* the plan's token_budget is spent; a step is then RLVR_STOPPED */
+/* Each task's measured pass rate, below 0 where it has none yet (one for each of desc.tasks); NULL without plan.curriculum. */
+RLVR_API const float  *rlvr_trainer_pass_rates(const rlvr_trainer *t);
 
 /* Cross-entropy on texts (mid-training, SFT): one update on n sequences; tokens[offset[s] .. offset[s+1]-1] is sequence s,
    and token i is learned where mask[i] is set (mask NULL: all but each first). Mean over learned tokens. */
@@ -21735,6 +21751,8 @@ struct rlvr_trainer {
     rlvr_tasks *asked;                             /* copies of this step's tasks, where a generator made them */
     rlvr_task *batch;                              /* (prompts_per_step) */
     bool *keep;  int *kept;                        /* (prompts_per_step) groups that a refill keeps, and their former numbers */
+    int64_t *task_index;                           /* (prompts_per_step) in the list, of a curriculum */
+    float *pass_rate;  bool *drawn;                /* (tasks) of a curriculum: measured, below 0: not yet; asked in this step */
     rlvr_rollouts *rollouts;
     rlvr__store store;                             /* decoding's; with one_forward also training's */
     rlvr__store train;                             /* training's own, otherwise */
@@ -21801,14 +21819,25 @@ static void rlvr__forest_target(rlvr__forest *p, int row, int position, int toke
     p->target_begin[p->n_head] = (int)p->n_targets;
 }
 
-static bool rlvr__is_right(const rlvr_rollout *o) { return o->graded == RLVR_OK && o->reward >= 0.5f; }
+/* By its verifier: a punishment for length makes nothing wrong. */
+static bool rlvr__is_right(const rlvr_rollout *o)
+{
+    return o->graded == RLVR_OK && (double)o->reward - (double)o->punishment >= 0.5 - 1e-6 * (o->punishment != 0);
+}
+
+/* Is rollout i under the mask of the loss? */
+static bool rlvr__in_loss(const rlvr_trainer *t, int i)
+{
+    const rlvr_rollout *o = &t->rollouts->items[i];
+    return o->graded == RLVR_OK && !(t->desc.plan.overlong_filter && o->finish_reason == RLVR_FINISH_LENGTH);
+}
 
 /* Does rollout i of the batch take part in this step's gradient? */
 static bool rlvr__takes_part(const rlvr_trainer *t, int i)
 {
     const rlvr_rollout *o = &t->rollouts->items[i];
     const rlvr_loss_desc *d = &t->desc.loss;
-    return o->graded == RLVR_OK && (o->advantage != 0 || d->kl_coef != 0 || d->entropy_coef != 0 || (d->nll_coef != 0 && rlvr__is_right(o)));
+    return rlvr__in_loss(t, i) && (o->advantage != 0 || d->kl_coef != 0 || d->entropy_coef != 0 || (d->nll_coef != 0 && rlvr__is_right(o)));
 }
 
 /* Token rows of one group: its prompt (without the shared beginning) and its rollouts' tokens but the last. 0: no part. */
@@ -21984,6 +22013,8 @@ static int64_t rlvr__shuffled(uint64_t seed, int64_t epoch, int64_t i, int64_t n
     return i;
 }
 
+static int64_t rlvr__plan_draw(rlvr_trainer *t, int64_t index, int64_t next);
+
 /* Fills the batch from place `first` on with the tasks behind those that the step has asked already. */
 static rlvr_result rlvr__next_tasks(rlvr_trainer *t, int first, int64_t asked)
 {
@@ -21991,8 +22022,9 @@ static rlvr_result rlvr__next_tasks(rlvr_trainer *t, int first, int64_t asked)
     for (int i = first; i < t->desc.prompts_per_step; i++) {
         int64_t index = t->cursor + asked + i - first;
         if (t->desc.tasks) {
-            int64_t count = rlvr_tasks_count(t->desc.tasks);
-            t->batch[i] = *rlvr_tasks_get(t->desc.tasks, rlvr__shuffled(t->desc.seed, index / count, index % count, count));
+            int64_t count = rlvr_tasks_count(t->desc.tasks), at = rlvr__shuffled(t->desc.seed, index / count, index % count, count);
+            if (t->pass_rate) t->task_index[i] = at = rlvr__plan_draw(t, index, at);
+            t->batch[i] = *rlvr_tasks_get(t->desc.tasks, at);
             continue;
         }
         rlvr_task task;
@@ -22028,7 +22060,7 @@ static void rlvr__flatten(rlvr_trainer *t)
         t->advantage[i] = o->advantage;
         memcpy(t->old_logprob + at, o->logprobs, (size_t)o->n_tokens * sizeof(float));
         memcpy(t->entropy + at, o->entropy, (size_t)o->n_tokens * sizeof(float));
-        memset(t->mask + at, o->graded == RLVR_OK, (size_t)o->n_tokens);
+        memset(t->mask + at, rlvr__in_loss(t, i), (size_t)o->n_tokens);
         t->right[i] = rlvr__is_right(o);
     }
     memcpy(t->logprob + 0, t->old_logprob, (size_t)t->offset[r->n] * sizeof(float));
@@ -22054,7 +22086,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
     bool whole = t->plan.one_forward;
     float *dentropy = t->desc.loss.entropy_coef != 0 ? t->dentropy : NULL;
     for (int i = first * G; i < last * G; i++) {
-        if (r->items[i].graded != RLVR_OK) continue;
+        if (!rlvr__in_loss(t, i)) continue;
         n_seq++;
         n_tokens += r->items[i].n_tokens;
         n_right += t->right[i] ? r->items[i].n_tokens : 0;
@@ -22119,8 +22151,12 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     double updates = 0;
     rlvr__flatten(t);
     bool pull = t->desc.loss.kl_coef != 0 || t->desc.loss.entropy_coef != 0;      /* a gradient without any advantage */
-    for (int i = 0; i < t->rollouts->n && t->desc.loss.nll_coef != 0; i++) pull |= t->right[i] != 0;
-    if (!n_signal && !pull) {
+    bool part = false;
+    for (int i = 0; i < t->rollouts->n; i++) {
+        pull |= t->desc.loss.nll_coef != 0 && t->right[i] != 0;
+        part |= rlvr__takes_part(t, i);
+    }
+    if (!part || (!n_signal && !pull)) {
         metrics->skipped = true;
         t->n_skipped++;
         return RLVR_OK;
@@ -22228,13 +22264,92 @@ static void rlvr__measure(rlvr_trainer *t, const rlvr__sampled *x, int n_signal,
    do, the smaller its batches grow. With max_refills such groups are let go and the next tasks of the cursor take their places,
    round by round. Kept groups move to the front, and so do their rows in the store: the rows of the others are free again and
    a step with refills needs the memory of one without. The k-th task that a step asks draws from random stream k whatever
-   became of the ones before it, so that its rollouts are those that a step with more prompts would have made. */
+   became of the ones before it, so that its rollouts are those that a step with more prompts would have made. Whether rewards
+   are equal is asked before a punishment for length comes in.
+
+   Curriculum. A task's pass rate is the share of right rollouts when it was last asked, mixed with what was known before. One
+   that nobody has asked yet counts as 0.5. A task is asked once in a step, as long as there are others. */
+
+float rlvr_overlong(int n_tokens, int max_tokens, int cache)
+{
+    if (cache <= 0 || n_tokens <= max_tokens - cache) return 0;
+    if (n_tokens >= max_tokens) return -1;
+    return (float)((double)(max_tokens - cache - n_tokens) / cache);
+}
+
+bool rlvr_trainer_done(const rlvr_trainer *t) { return t->desc.plan.token_budget > 0 && t->num_tokens >= t->desc.plan.token_budget; }
+const float *rlvr_trainer_pass_rates(const rlvr_trainer *t) { return t->pass_rate; }
+
+/* The task behind running number `index`, of which the list's order says `next`. */
+static int64_t rlvr__plan_draw(rlvr_trainer *t, int64_t index, int64_t next)
+{
+    int64_t n = rlvr_tasks_count(t->desc.tasks), last = -1;
+    uint32_t low = (uint32_t)index, high = (uint32_t)(index >> 32);
+    double sum = 0, at = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double p = t->pass_rate[i] < 0 ? 0.5 : (double)t->pass_rate[i];
+        if (!t->drawn[i]) sum += p * (1 - p) + 0.01;
+    }
+    if (!(sum > 0)) {      /* all have been asked */
+        memset(t->drawn, 0, (size_t)n * sizeof *t->drawn);
+        return rlvr__plan_draw(t, index, next);
+    }
+    if ((double)rlvr_uniform(t->desc.seed, low, high, 0x73686172u, 0) >= (double)t->desc.plan.curriculum) {
+        while (t->drawn[next]) next = (next + 1) % n;
+        t->drawn[next] = true;
+        return next;
+    }
+    double want = sum * (double)rlvr_uniform(t->desc.seed, low, high, 0x72617465u, 0);
+    for (int64_t i = 0; i < n && (last < 0 || at <= want); i++) {
+        double p = t->pass_rate[i] < 0 ? 0.5 : (double)t->pass_rate[i];
+        if (t->drawn[i]) continue;
+        at += p * (1 - p) + 0.01;
+        last = i;
+    }
+    t->drawn[last] = true;
+    return last;
+}
+
+/* Notes what groups `first` and on, just graded, say of their tasks. */
+static void rlvr__plan_rates(rlvr_trainer *t, int first)
+{
+    const rlvr_rollouts *r = t->rollouts;
+    double keep = t->desc.plan.curriculum_decay == 0 ? 0.5 : (double)t->desc.plan.curriculum_decay;
+    for (int g = first; t->pass_rate && g < r->n_tasks; g++) {
+        float *rate = &t->pass_rate[t->task_index[g]];
+        int n = 0, right = 0;
+        for (int i = g * r->group_size; i < (g + 1) * r->group_size; i++) {
+            n += r->items[i].graded == RLVR_OK;
+            right += rlvr__is_right(&r->items[i]);
+        }
+        if (n) *rate = (float)(*rate < 0 ? (double)right / n : keep * (double)*rate + (1 - keep) * right / n);
+    }
+}
+
+static void rlvr__plan_punish(rlvr_trainer *t, int first)
+{
+    const rlvr_plan_desc *p = &t->desc.plan;
+    rlvr_rollouts *r = t->rollouts;
+    for (int i = first * r->group_size; p->overlong_cache && i < r->n; i++) {
+        rlvr_rollout *o = &r->items[i];
+        if (o->graded != RLVR_OK) continue;
+        o->punishment = (p->overlong_weight == 0 ? 1 : p->overlong_weight) * rlvr_overlong(o->n_tokens, t->desc.sampling.max_tokens, p->overlong_cache);
+        o->reward += o->punishment;
+    }
+}
 
 static const char *rlvr__plan_problem(const rlvr_trainer_desc *d)
 {
     const rlvr_plan_desc *p = &d->plan;
     if (p->max_refills < 0 || p->max_refills > 100000) return "max_refills is not within 0 .. 100000";
     if (p->min_groups < 0 || p->min_groups > d->prompts_per_step) return "min_groups is not within 0 .. prompts_per_step";
+    if (p->overlong_cache < 0 || p->overlong_cache > d->sampling.max_tokens) return "overlong_cache is not within 0 .. sampling.max_tokens";
+    if (!(p->overlong_weight >= 0 && p->overlong_weight <= 1e6f)) return "overlong_weight is not within 0 .. 1e6";
+    if (p->overlong_weight != 0 && !p->overlong_cache) return "overlong_weight needs overlong_cache, the tokens within which the reward falls";
+    if (p->token_budget < 0) return "token_budget is below 0";
+    if (!(p->curriculum >= 0 && p->curriculum <= 1)) return "curriculum is not within 0 .. 1";
+    if (p->curriculum != 0 && !d->tasks) return "curriculum needs tasks, a list: a generator's tasks are asked once";
+    if (!(p->curriculum_decay >= 0 && p->curriculum_decay < 1)) return "curriculum_decay is not within 0 .. 1";
     if (p->min_groups && !p->max_refills) return "min_groups needs max_refills, the most rounds that may be sampled for it";
     return NULL;
 }
@@ -22258,6 +22373,7 @@ static int rlvr__plan_keep(rlvr_trainer *t)
         if (t->kept[k] == k) continue;
         if (t->desc.task_fn) rlvr__tasks_swap(t->asked, k, t->kept[k]);
         t->batch[k] = t->batch[t->kept[k]];
+        if (t->pass_rate) t->task_index[k] = t->task_index[t->kept[k]];
     }
     return kept;
 }
@@ -22268,6 +22384,7 @@ static rlvr_result rlvr__plan_rollouts(rlvr_trainer *t, rlvr__sampled *sums, int
     rlvr_rollouts *r = t->rollouts;
     int P = t->desc.prompts_per_step, first = 0, wanted = t->desc.plan.min_groups ? t->desc.plan.min_groups : P;
     rlvr_result result;
+    if (t->drawn) memset(t->drawn, 0, (size_t)rlvr_tasks_count(t->desc.tasks) * sizeof *t->drawn);
     for (;; m->n_refills++) {
         rlvr__grading grading;
         double start = rlvr__now();
@@ -22285,10 +22402,13 @@ static rlvr_result rlvr__plan_rollouts(rlvr_trainer *t, rlvr__sampled *sums, int
         m->sample_time += sampled - start;
         m->grade_time += rlvr__now() - sampled;
         *asked += P - first;
+        int with_signal = first;
+        for (int g = 0; g < first; g++) t->keep[g] = true;
+        for (int g = first; g < P; g++) with_signal += t->keep[g] = rlvr__group_differs(r, g);
+        rlvr__plan_punish(t, first);
+        rlvr__plan_rates(t, first);
         rlvr__sample_sums(r, first, sums);
         if (m->n_refills == t->desc.plan.max_refills) break;
-        int with_signal = 0;
-        for (int g = 0; g < P; g++) with_signal += t->keep[g] = rlvr__group_differs(r, g);
         if (with_signal >= wanted) break;
         first = rlvr__plan_keep(t);
     }
@@ -22311,6 +22431,7 @@ rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
     int64_t asked = 0;
     double start = rlvr__now();
     if (!t->batch) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_step: the trainer was opened without tasks and task_fn");
+    if (rlvr_trainer_done(t)) return rlvr__fail(t->ctx, RLVR_STOPPED, "rlvr_train_step: %lld tokens, plan.token_budget is spent", (long long)t->num_tokens);
     rlvr_result r = rlvr__plan_rollouts(t, &sums, &asked, m);
     double graded = rlvr__now();
     if (r != RLVR_OK) return r;
@@ -22500,7 +22621,8 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
     p->reference = t->desc.loss.kl_coef != 0 ? floats : 0;
     p->kv_cache = kv;
     p->activations = act;
-    p->scratch = scratch + g.bytes + z->tokens * 60 + (z->rollouts + 64) * (z->max_context * 8 + 768) + z->judge_bytes;
+    p->scratch = scratch + g.bytes + z->tokens * 60 + (z->rollouts + 64) * (z->max_context * 8 + 768) + z->judge_bytes +
+                 (t->desc.plan.curriculum > 0 ? rlvr_tasks_count(t->desc.tasks) * 5 : 0);
     p->total = p->weights + p->gradients + p->optimizer + p->reference + p->kv_cache + p->activations + p->scratch;
     p->limit = t->desc.memory_limit;
     return p->total <= p->limit ? RLVR_OK : RLVR_ERROR_MEMORY;
@@ -22627,6 +22749,14 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     t->batch = RLVR__NEW(ctx, rlvr_task, t->desc.prompts_per_step);
     t->keep = RLVR__NEW(ctx, bool, t->desc.prompts_per_step);
     t->kept = RLVR__NEW(ctx, int, t->desc.prompts_per_step);
+    if (t->desc.plan.curriculum > 0) {
+        int64_t n = rlvr_tasks_count(t->desc.tasks);
+        t->task_index = RLVR__NEW(ctx, int64_t, t->desc.prompts_per_step);
+        t->pass_rate = RLVR__NEW(ctx, float, n);
+        t->drawn = RLVR__NEW(ctx, bool, n);
+        if (!t->task_index || !t->pass_rate || !t->drawn) return RLVR_ERROR_MEMORY;
+        for (int64_t i = 0; i < n; i++) t->pass_rate[i] = -1;
+    }
     t->rollouts = rlvr__rollouts_new(m);
     if (t->desc.task_fn) t->asked = rlvr_tasks_new(ctx);
     if (!t->rollouts) return RLVR_ERROR_MEMORY;
@@ -22678,6 +22808,7 @@ void rlvr_trainer_close(rlvr_trainer *t)
     }
     void *arrays[] = {t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
                       t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->keep, t->kept,
+                      t->task_index, t->pass_rate, t->drawn,
                       t->token_weight, t->token_logprob};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(ctx, arrays[i]);
     rlvr__free(ctx, t);
@@ -22829,6 +22960,11 @@ static int rlvr__state_blocks(rlvr_trainer *t, rlvr__state_block *block)
         snprintf(block[n].name, sizeof block[n].name, "reference");
         block[n].data = t->reference;
         block[n++].n = t->m->n_floats;
+    }
+    if (t->pass_rate) {
+        snprintf(block[n].name, sizeof block[n].name, "pass_rate");
+        block[n].data = t->pass_rate;
+        block[n++].n = rlvr_tasks_count(t->desc.tasks);
     }
     return n;
 }

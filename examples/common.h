@@ -244,7 +244,7 @@ MAYBE_UNUSED static rlvr_result train(rlvr_trainer *t, int steps, const char *fo
     rlvr_result r = resume ? rlvr_trainer_resume(t, in_folder(folder, "checkpoint")) : RLVR_OK;
     if (r == RLVR_OK && resume) printf("resumed    %s after step %lld\n", folder, (long long)rlvr_trainer_steps(t));
     catch_interrupt();
-    while (r == RLVR_OK && rlvr_trainer_steps(t) < steps && !interrupted) {
+    while (r == RLVR_OK && rlvr_trainer_steps(t) < steps && !rlvr_trainer_done(t) && !interrupted) {
         r = rlvr_train_step(t, &metrics);
         if (r == RLVR_OK) print_step(&metrics, steps);
     }
