@@ -1251,7 +1251,10 @@ float rlvr_uniform(uint64_t seed, uint32_t step, uint32_t prompt, uint32_t rollo
 
 /* One loop at a time. The caller works too. Workers spin for a bounded time, then sleep. A worker announces itself in
    `active` before it looks at `open`; the caller clears `open` before it waits for `active` to be zero: so nobody reads a
-   loop's fields while they change. Which thread does which piece is left to chance; no result may depend on it. */
+   loop's fields while they change. Each thread walks a share of its own in order, so that memory streams past it, and then
+   takes from what the others have left. Which thread does which piece is thus left to chance; no result may depend on it. */
+typedef struct rlvr__share { int64_t next, end; char apart[48]; } rlvr__share;      /* a cache line each */
+
 struct rlvr__pool {
     int n_workers;
     pthread_t *threads;
@@ -1261,7 +1264,8 @@ struct rlvr__pool {
     bool busy;
     rlvr_loop_fn fn;
     void *arg;
-    int64_t n, grain, next;
+    int64_t grain;
+    rlvr__share *share;              /* (n_workers + 1) */
 };
 typedef struct rlvr__worker { rlvr__pool *pool; int index; } rlvr__worker;
 
@@ -1276,10 +1280,14 @@ static inline void rlvr__pause(void)
 
 static void rlvr__pool_work(rlvr__pool *p, int thread)
 {
-    for (;;) {
-        int64_t begin = __atomic_fetch_add(&p->next, p->grain, __ATOMIC_RELAXED);
-        if (begin >= p->n) return;
-        p->fn(p->arg, begin, RLVR__MIN(begin + p->grain, p->n), thread);
+    int n = p->n_workers + 1;
+    for (int i = 0; i < n; i++) {
+        rlvr__share *s = &p->share[(thread + i) % n];
+        for (;;) {
+            int64_t begin = __atomic_fetch_add(&s->next, p->grain, __ATOMIC_RELAXED);
+            if (begin >= s->end) break;
+            p->fn(p->arg, begin, RLVR__MIN(begin + p->grain, s->end), thread);
+        }
     }
 }
 
@@ -1329,8 +1337,12 @@ static void rlvr__parallel(rlvr_ctx *ctx, int64_t n, int64_t grain, rlvr_loop_fn
     if (ctx->desc.parallel_for) { ctx->desc.parallel_for(ctx->desc.parallel_user, n, grain, fn, arg); return; }
     if (!p || p->busy) { fn(arg, 0, n, 0); return; }
     p->busy = true;
-    p->fn = fn; p->arg = arg; p->n = n; p->grain = grain;
-    __atomic_store_n(&p->next, 0, __ATOMIC_RELAXED);
+    p->fn = fn; p->arg = arg; p->grain = grain;
+    int64_t pieces = (n + grain - 1) / grain, threads = p->n_workers + 1;
+    for (int64_t i = 0; i < threads; i++) {
+        __atomic_store_n(&p->share[i].next, pieces * i / threads * grain, __ATOMIC_RELAXED);
+        p->share[i].end = RLVR__MIN(pieces * (i + 1) / threads * grain, n);
+    }
     __atomic_store_n(&p->open, 1, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&p->generation, 1, __ATOMIC_SEQ_CST);
     rlvr__pool_wake(p);
@@ -1347,7 +1359,8 @@ static rlvr_result rlvr__pool_open(rlvr_ctx *ctx)
     rlvr__pool *p = RLVR__NEW(ctx, rlvr__pool, 1);
     rlvr__worker *workers = RLVR__NEW(ctx, rlvr__worker, n);
     if (p) p->threads = RLVR__NEW(ctx, pthread_t, n);
-    if (!p || !workers || !p->threads) return RLVR_ERROR_MEMORY;
+    if (p) p->share = RLVR__NEW(ctx, rlvr__share, n + 1);
+    if (!p || !workers || !p->threads || !p->share) return RLVR_ERROR_MEMORY;
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->wake, NULL);
     for (int i = 0; i < n; i++) {

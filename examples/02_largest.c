@@ -1,6 +1,7 @@
 /* The main job: a public 135 M model learns from a verifier to name the largest of five numbers or, with the argument
    `times`, the times tables. Held-out tasks are split off by a hash of their numbers in any order, so none is ever trained
-   on, nor its mirror image. --reward random and --reward form are controls: the same run with nothing verified. */
+   on, nor its mirror image. --reward random and --reward form are controls: the same run with nothing verified. --reward
+   composed pays for the right number and, a fifth as much, for the form, by a verifier that fails one time in twenty. */
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "common.h"
@@ -18,7 +19,7 @@ static const option options[] = {
     {"model", OPT_TEXT, offsetof(settings, model), "SmolLM2-135M-Instruct.Q4_1.gguf", "GGUF file or safetensors folder"},
     {"out", OPT_TEXT, offsetof(settings, out), "build/largest, build/times", "folder of metrics, checkpoint and tuned model"},
     {"resume", OPT_TEXT, offsetof(settings, resume), "", "go on from the checkpoint in this folder"},
-    {"reward", OPT_CHOICE, offsetof(settings, reward), "", "number|random|form"},
+    {"reward", OPT_CHOICE, offsetof(settings, reward), "", "number|random|form|composed"},
     {"steps", OPT_INT, offsetof(settings, steps), "50", "steps"},
     {"prompts", OPT_INT, offsetof(settings, prompts), "16", "prompts in a step"},
     {"group", OPT_INT, offsetof(settings, group), "8", "rollouts of each"},
@@ -29,7 +30,7 @@ static const option options[] = {
     {"threads", OPT_INT, offsetof(settings, threads), "all cores", "threads"},
 };
 
-enum { TASK_SEED = 0x7461736b, COIN_SEED = 0x636f696e, HELD_OUT_SEED = 0x68656c64, SPLIT_SEED = 0x73706c74 };
+enum { TASK_SEED = 0x7461736b, COIN_SEED = 0x636f696e, FAIL_SEED = 0x6661696c, HELD_OUT_SEED = 0x68656c64, SPLIT_SEED = 0x73706c74 };
 
 static bool is_held_out(const int *n, int count)      /* a quarter of all; the same for any order of the numbers */
 {
@@ -98,10 +99,20 @@ static rlvr_result form(const rlvr_rollout *r, void *user, float *reward)      /
     return RLVR_OK;
 }
 
+static rlvr_result shaky_form(const rlvr_rollout *r, void *user, float *reward)      /* a verifier that breaks down now and then */
+{
+    if (rlvr_uniform(((settings *)user)->seed ^ FAIL_SEED, (uint32_t)r->task->line, (uint32_t)r->index, 0, 0) < 0.05f) return RLVR_ERROR_IO;
+    return form(r, user, reward);
+}
+
 static rlvr_result run(rlvr_ctx *ctx, settings *s)
 {
-    static const struct { const char *name; rlvr_reward_desc desc; } rewards[] = {
-        {"number", {.kind = RLVR_REWARD_NUMBER}}, {"random", {.fn = coin}}, {"form", {.fn = form}}};
+    const rlvr_reward_desc parts[] = {{.kind = RLVR_REWARD_NUMBER}, {.fn = shaky_form, .user = s, .name = "form", .weight = 0.2f}};
+    const struct { const char *name, *control; rlvr_reward_desc desc; } rewards[] = {
+        {"number", NULL, {.kind = RLVR_REWARD_NUMBER}}, {"random", "by a coin for each rollout", {.fn = coin}},
+        {"form", "for one number and an end, right or wrong", {.fn = form}},
+        {"composed", "of the number and 0.2 of the form, whose verifier fails one time in twenty",
+         {.kind = RLVR_REWARD_COMPOSE, .parts = parts, .n_parts = COUNT(parts)}}};
     const rlvr_reward_desc judge = {.kind = RLVR_REWARD_NUMBER};
     rlvr_eval_report before, after;
     rlvr_trainer_desc d;
@@ -121,7 +132,7 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
     printf("task       %s; %d held out, %s, none ever trained on\n", s->times ? "times tables of 2 to 12, drawn anew every step" :
            "largest of five numbers, fresh prompts every step", (int)rlvr_tasks_count(held_out), s->times ? "all there are, a*b with b*a" :
            "generated from another seed");
-    if (s->reward) printf("control    reward %s\n", s->reward == 1 ? "by a coin for each rollout" : "for one number and an end, right or wrong");
+    if (rewards[s->reward].control) printf("reward     %s\n", rewards[s->reward].control);
 
     if (!s->resume) r = evaluate(m, held_out, judge, samples, &d.sampling, "before", &before);      /* memory for this is given back before the trainer opens */
     rlvr_trainer *t = r == RLVR_OK ? rlvr_trainer_open(m, &d) : NULL;
