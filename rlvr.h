@@ -22212,6 +22212,14 @@ static void rlvr__sample_part(const rlvr_rollouts *r, int first, int part, rlvr_
     out->n = all;
 }
 
+static void rlvr__measure_part(const rlvr_rollouts *r, int part, const rlvr__part_sums *sums, rlvr_part_metrics *out)
+{
+    memcpy(out->name, r->part_name[part], sizeof out->name);
+    out->n_errors = r->part_errors[part];
+    out->mean = sums->mean;
+    out->std = sums->n > 1 ? sqrt(sums->square / (sums->n - 1)) : 0;
+}
+
 /* Adds groups `first` and on, just graded. */
 static void rlvr__sample_sums(const rlvr_rollouts *r, int first, rlvr__sampled *x)
 {
@@ -22252,12 +22260,7 @@ static void rlvr__measure(rlvr_trainer *t, const rlvr__sampled *x, int n_signal,
     m->n_reward_errors = x->n_rollouts - x->n_graded;
     m->judge_tokens = x->judge_tokens;
     m->n_parts = r->n_parts;
-    for (int p = 0; p < r->n_parts; p++) {
-        memcpy(m->parts[p].name, r->part_name[p], sizeof m->parts[p].name);
-        m->parts[p].n_errors = r->part_errors[p];
-        m->parts[p].mean = x->part[p].mean;
-        m->parts[p].std = x->part[p].n > 1 ? sqrt(x->part[p].square / (x->part[p].n - 1)) : 0;
-    }
+    for (int p = 0; p < r->n_parts; p++) rlvr__measure_part(r, p, &x->part[p], &m->parts[p]);
     m->reward_mean = x->n_graded ? x->reward / x->n_graded : 0;
     m->reward_std = x->n_with_std ? x->std / x->n_with_std : 0;
     m->completion_mean_length = x->length / x->n_rollouts;
