@@ -59,7 +59,7 @@
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses >>preferences  18 Optimizer >>schedule          18b Heads, values >>values
     18c Reward models >>reward-model  18d Process rewards >>process    19 Trainer >>trainer
-    19b Training on preferences >>preference-training, 19c values in the trainer >>values-train
+    19.1 sampling plans >>plans, 19.2 a step >>step, 19b training on preferences >>preference-training, 19c values in the trainer >>values-train
     20 Evaluation >>eval >>test-time >>contamination >>evaluate        21 Reports >>reports
     Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math (>>arith
     >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape,
@@ -261,6 +261,7 @@ typedef struct rlvr_rollout {
     rlvr_finish  finish_reason;
     rlvr_result  graded;             /* RLVR_OK, or why there is no reward */
     float reward, advantage;
+    float punishment;                /* what of the reward is for its length alone, rlvr_overlong(); 0 or below */
 } rlvr_rollout;
 
 /* Verb 1, sample: group_size rollouts of each task. *out NULL: allocated; else reused. Tasks must outlive the rollouts. */
@@ -773,8 +774,10 @@ typedef struct rlvr_part_metrics {   /* rewards/NAME/mean, /std, /errors: over t
 typedef struct rlvr_metrics {        /* names follow TRL's */
     int64_t step;                    /* steps done, this one included */
     double  reward_mean, reward_std; /* reward, reward_std: over rollouts with a reward; std is the mean of the groups' */
-    double  frac_reward_zero_std;    /* groups without signal / groups */
+    double  frac_reward_zero_std;    /* groups without signal / groups; this and what is measured on rollouts: of all that were
+                                        sampled, not of those alone that were kept, so that refills bend no curve */
     int     n_groups, n_groups_signal, n_rollouts, n_reward_errors;
+    int     n_groups_sampled, n_refills;     /* with the plan's refills: all that were asked, and how often others took their places */
     int     n_parts;                 /* of the reward, as rlvr_rollouts_part() numbers them */
     rlvr_part_metrics parts[RLVR_MAX_PARTS];
     int64_t judge_tokens;            /* judge/num_tokens: that judges read in this step */
@@ -821,6 +824,25 @@ typedef struct rlvr_value_desc {
     bool  raw_advantages;            /* not whitened over the batch's tokens */
     int   warmup_steps;              /* the policy stands still in this many first steps, while head and critic learn */
 } rlvr_value_desc;
+/* Which rollouts a step trains on, section 19.1. All zero: those of the next prompts_per_step tasks. */
+typedef struct rlvr_plan_desc {
+    /* dynamic sampling (DAPO, Yu et al. 2025): groups whose rewards are all equal give their places to the next tasks, in at most
+       max_refills rounds and until min_groups of the step have signal. The groups of the last round stay, with or without. */
+    int   max_refills;               /* 0: off */
+    int   min_groups;                /* 0: prompts_per_step */
+    /* over-long rollouts (the same paper): those that max_tokens has cut have no part in the loss, though in their group's mean;
+       and the reward falls within the last overlong_cache of the max_tokens, by up to overlong_weight */
+    bool  overlong_filter;
+    int   overlong_cache;            /* tokens; 0: off */
+    float overlong_weight;           /* 0: 1 */
+    int64_t token_budget;            /* training is done when num_tokens has reached it; 0: off */
+    /* this share of the prompts is drawn by their tasks' measured pass rates p, with weight p (1 - p) + 0.01, the others come in
+       the list's order (Foster et al. 2025; Rutherford et al. 2024). Needs tasks. */
+    float curriculum;                /* 0: off; 1: all */
+    float curriculum_decay;          /* of a task's former rate when it is measured anew; 0: 0.5 */
+} rlvr_plan_desc;
+/* DAPO's soft over-long punishment (Yu et al. 2025, eq. 13): 0 up to max_tokens - cache tokens, falling to -1 at max_tokens. */
+RLVR_API float rlvr_overlong(int n_tokens, int max_tokens, int cache);
 
 typedef struct rlvr_trainer_desc {
     /* what is asked: a task list, walked in shuffled epochs, or a generator; neither: rlvr_train_tokens() alone */
@@ -835,6 +857,7 @@ typedef struct rlvr_trainer_desc {
     rlvr_optim_desc optim;
     rlvr_preference_desc preference; /* of rlvr_train_preferences(); kind none: it is not called. prompts_per_step of them at once */
     rlvr_value_desc value;
+    rlvr_plan_desc plan;
     int   epochs;                    /* passes over each batch of rollouts; 0: 1 */
     int   minibatches;               /* updates in each pass; 0: 1 */
     int   max_prompt_tokens;         /* 0: 256; a longer prompt is refused */
@@ -867,6 +890,9 @@ RLVR_API rlvr_rollouts *rlvr_trainer_rollouts(rlvr_trainer *t);      /* of the l
 RLVR_API rlvr_result   rlvr_trainer_save(rlvr_trainer *t, const char *path);
 RLVR_API rlvr_result   rlvr_trainer_resume(rlvr_trainer *t, const char *path);
 RLVR_API int64_t       rlvr_trainer_steps(const rlvr_trainer *t);    /* steps done so far, also after a resume */
+RLVR_API bool          rlvr_trainer_done(const rlvr_trainer *t);     /* the plan's token_budget is spent; a step is then RLVR_STOPPED */
+/* Each task's measured pass rate, below 0 where it has none yet (one for each of desc.tasks); NULL without plan.curriculum. */
+RLVR_API const float  *rlvr_trainer_pass_rates(const rlvr_trainer *t);
 
 /* Cross-entropy on texts (mid-training, SFT): one update on n sequences; tokens[offset[s] .. offset[s+1]-1] is sequence s,
    and token i is learned where mask[i] is set (mask NULL: all but each first). Mean over learned tokens. */
@@ -4494,6 +4520,28 @@ rlvr_result rlvr_tasks_add(rlvr_tasks *t, const rlvr_task *task)
     return RLVR_OK;
 }
 
+static void rlvr__tasks_swap(rlvr_tasks *t, int64_t i, int64_t k)
+{
+    rlvr_task item = t->items[i];
+    void *block = t->blocks[i];
+    t->items[i] = t->items[k];
+    t->blocks[i] = t->blocks[k];
+    t->items[k] = item;
+    t->blocks[k] = block;
+}
+
+/* Puts a copy of a task in the place of task i, or behind the last. */
+static rlvr_result rlvr__tasks_put(rlvr_tasks *t, int64_t i, const rlvr_task *task)
+{
+    if (i < t->count) {
+        rlvr__tasks_swap(t, i, t->count - 1);
+        rlvr__free(t->ctx, t->blocks[--t->count]);
+    }
+    rlvr_result r = rlvr_tasks_add(t, task);
+    if (r == RLVR_OK) rlvr__tasks_swap(t, i, t->count - 1);
+    return r;
+}
+
 typedef struct rlvr__place { const char *path; int64_t line; } rlvr__place;      /* for messages */
 
 static const char *rlvr__json_type_name(const rlvr__json *j)
@@ -7158,6 +7206,37 @@ static rlvr_result rlvr__store_init(rlvr__store *s, rlvr_model *m, int64_t n_slo
     return RLVR_OK;
 }
 
+/* Moves what a keeping store holds of slot i to slot to[i], which is at most i; -1: it is given up. */
+typedef struct rlvr__compact_args { rlvr__store *s; const int *to; } rlvr__compact_args;
+static void rlvr__compact_loop(void *arg, int64_t begin, int64_t end, int thread)
+{
+    rlvr__compact_args *a = (rlvr__compact_args *)arg;
+    rlvr__store *s = a->s;
+    rlvr_model *m = s->m;
+    int64_t L = m->info.n_layers, Q = rlvr__q_dim(m), D = m->info.d_model;
+    struct { float **table; int64_t width, count; } part[] = {
+        {s->kv, 2 * rlvr__kv_dim(m), L}, {s->q, Q, L}, {s->att, Q, L}, {s->lse, m->info.n_heads, L}, {s->mid, D, L},
+        {s->gate_up, 2 * (int64_t)m->info.d_ff, L}, {s->rstd1, 1, L}, {s->rstd2, 1, L}, {s->x, D, L + 1}};
+    (void)thread;
+    for (int64_t l = begin; l < end; l++)
+        for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+            int64_t width = part[i].width, n = 1;
+            float *rows = l < part[i].count ? part[i].table[l] : NULL;
+            for (int64_t row = 0; rows && row < s->n_slots; row += n) {      /* n: rows that move together */
+                n = 1;
+                if (a->to[row] < 0 || a->to[row] == row) continue;
+                while (row + n < s->n_slots && a->to[row + n] == a->to[row] + n) n++;
+                memmove(rows + a->to[row] * width, rows + row * width, (size_t)(n * width) * sizeof(float));
+            }
+        }
+}
+
+static void rlvr__store_compact(rlvr__store *s, const int *to)
+{
+    rlvr__compact_args a = {s, to};
+    rlvr__parallel(s->m->ctx, s->m->info.n_layers + 1, 1, rlvr__compact_loop, &a);
+}
+
 typedef struct rlvr__copy_args { float *out; const float *in; const int *row; int64_t width; } rlvr__copy_args;
 static void rlvr__copy_loop(void *arg, int64_t begin, int64_t end, int thread)
 {
@@ -7662,8 +7741,8 @@ struct rlvr_rollouts {
     float *logprobs, *entropy;       int64_t cap_logprobs, cap_entropy;
     int *prompt_slots;               int64_t cap_prompt_slots;    /* as prompt_tokens */
     int *lists;                      int64_t cap_lists, list_stride;    /* (n, list_stride): each rollout's context */
-    rlvr__buf text;                  /* all completions' text */
-    size_t *text_begin;              int64_t cap_text;        /* (n + 1) */
+    uint32_t *stream;                int64_t cap_stream;      /* (n_tasks): random stream of each prompt */
+    rlvr__buf *texts;                int64_t cap_texts;       /* (n): completions as text, each built when its rollout ends */
     /* decoding: one call's rows, its head, and who is active */
     int *active;                     int64_t cap_active;
     int *call;                       int64_t cap_call;        /* 3 n_rows ints: token, pos, slot; then n_context */
@@ -7678,6 +7757,9 @@ struct rlvr_rollouts {
     rlvr__tok_stream *streams;       int64_t cap_streams;     /* where text is watched while it grows */
     rlvr__buf *grown;                int64_t cap_grown;
     rlvr__store store;               /* its own, unless the trainer lends one */
+    /* who listens while it decodes: told of each rollout that has ended, and between two calls of the model; NULL: nobody */
+    void (*ended)(void *listener, int i), (*turn)(void *listener);
+    void *listener;
     /* grading, section 15.12 */
     struct rlvr__case *cases;        int64_t cap_cases;
     rlvr_grade_result *verdicts;     int64_t cap_verdicts;
@@ -7697,7 +7779,7 @@ static rlvr_rollouts *rlvr__rollouts_new(rlvr_model *m)
 {
     rlvr_rollouts *r = RLVR__NEW(m->ctx, rlvr_rollouts, 1);
     if (!r) return NULL;
-    r->ctx = r->text.ctx = m->ctx;
+    r->ctx = m->ctx;
     r->m = m;
     return r;
 }
@@ -7706,12 +7788,13 @@ void rlvr_rollouts_free(rlvr_rollouts *r)
 {
     if (!r) return;
     void *arrays[] = {r->items, r->prompt_tokens, r->prompt_begin, r->tokens, r->logprobs, r->entropy, r->prompt_slots, r->lists,
-                      r->text_begin, r->active, r->call, (void *)r->context, r->head, r->dist, r->drawn,
+                      r->stream, r->active, r->call, (void *)r->context, r->head, r->dist, r->drawn,
                       r->free_slots, r->banned, r->streams, r->cases, r->verdicts, r->part_reward, r->normal, r->valid};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(r->ctx, arrays[i]);
     for (int64_t i = 0; i < r->cap_grown; i++) rlvr__buf_free(&r->grown[i]);
     rlvr__free(r->ctx, r->grown);
-    rlvr__buf_free(&r->text);
+    for (int64_t i = 0; i < r->cap_texts; i++) rlvr__buf_free(&r->texts[i]);
+    rlvr__free(r->ctx, r->texts);
     rlvr__store_free(&r->store);
     rlvr__free(r->ctx, r);
 }
@@ -7752,6 +7835,20 @@ static bool rlvr__is_stop(const rlvr_rollouts *r, int token)
     return false;
 }
 
+/* Room for n texts; most completions fit 8 bytes a token, a longer one's buffer grows. */
+static bool rlvr__texts_reserve(rlvr_rollouts *r, int64_t n, int64_t max_tokens)
+{
+    if (r->cap_texts < n)
+        for (int64_t i = 0; i < r->cap_texts; i++) rlvr__buf_free(&r->texts[i]);
+    if (!RLVR__RESERVE(r, texts, cap_texts, n)) return false;
+    for (int64_t i = 0; i < n; i++) {
+        r->texts[i].ctx = r->ctx;
+        r->texts[i].failed = false;
+        if (r->texts[i].cap < (size_t)(max_tokens * 8 + 1) && !rlvr__buf_reserve(&r->texts[i], (size_t)(max_tokens * 8 + 1))) return false;
+    }
+    return true;
+}
+
 /* Room for n_tasks prompts of prompt_tokens in all and list_stride - max_tokens at most, their rollouts, and the calls of
    `store`. A trainer asks once for the most that a step can need; otherwise each call asks for what it needs. */
 static rlvr_result rlvr__rollouts_reserve(rlvr_rollouts *r, int64_t n_tasks, int64_t group_size, int64_t prompt_tokens, int64_t list_stride,
@@ -7759,10 +7856,10 @@ static rlvr_result rlvr__rollouts_reserve(rlvr_rollouts *r, int64_t n_tasks, int
 {
     int64_t n = n_tasks * group_size;
     bool ok = RLVR__RESERVE(r, items, cap_items, n) && RLVR__RESERVE(r, prompt_begin, cap_begin, n_tasks + 1) &&
-              RLVR__RESERVE(r, text_begin, cap_text, n + 1) && RLVR__RESERVE(r, prompt_slots, cap_prompt_slots, prompt_tokens) &&
+              RLVR__RESERVE(r, stream, cap_stream, n_tasks) && RLVR__RESERVE(r, prompt_slots, cap_prompt_slots, prompt_tokens) &&
               RLVR__RESERVE(r, tokens, cap_tokens, n * max_tokens) && RLVR__RESERVE(r, logprobs, cap_logprobs, n * max_tokens) &&
               RLVR__RESERVE(r, entropy, cap_entropy, n * max_tokens) && RLVR__RESERVE(r, lists, cap_lists, n * list_stride) &&
-              RLVR__RESERVE(r, active, cap_active, n) && rlvr__buf_reserve(&r->text, (size_t)(n * (max_tokens * 8 + 1)));
+              RLVR__RESERVE(r, active, cap_active, n) && rlvr__texts_reserve(r, n, max_tokens);
     return ok ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
@@ -7826,8 +7923,37 @@ static rlvr_result rlvr__begun_tokens(rlvr_rollouts *r, const rlvr__begun *g, in
     return RLVR_OK;
 }
 
-/* Tokenises the prompts and lays out the rollouts. max_prompt: refuse longer ones; 0: what the context takes. */
-static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *tasks, int n_tasks, int group_size,
+/* What prompts first .. n_tasks-1 begin with, leaving each a token of its own. */
+static int rlvr__prompts_shared(const rlvr_rollouts *r, int first, int n_tasks)
+{
+    const int *common = r->prompt_tokens + r->prompt_begin[first];
+    int shared = r->prompt_begin[first + 1] - r->prompt_begin[first] - 1;
+    for (int t = first + 1; t < n_tasks; t++) {
+        const int *p = r->prompt_tokens + r->prompt_begin[t];
+        int count = r->prompt_begin[t + 1] - r->prompt_begin[t], same = 0;
+        while (same < shared && same < count - 1 && p[same] == common[same]) same++;
+        shared = same;
+    }
+    return n_tasks - first > 1 ? shared : 0;
+}
+
+static void rlvr__rollout_place(rlvr_rollouts *r, int i, const rlvr_task *tasks)      /* where rollout i's arrays lie */
+{
+    rlvr_rollout *o = &r->items[i];
+    int t = i / r->group_size;
+    o->task = &tasks[t];
+    o->prompt_index = t;
+    o->index = i % r->group_size;
+    o->prompt_tokens = r->prompt_tokens + r->prompt_begin[t];
+    o->n_prompt = r->prompt_begin[t + 1] - r->prompt_begin[t];
+    o->tokens = r->tokens + (int64_t)i * r->max_tokens;
+    o->logprobs = r->logprobs + (int64_t)i * r->max_tokens;
+    o->entropy = r->entropy + (int64_t)i * r->max_tokens;
+}
+
+/* Tokenises the prompts and lays out the rollouts. max_prompt: refuse longer ones; 0: what the context takes. With `first`
+   above 0, groups 0 .. first-1 are those that rlvr__rollouts_keep() has kept, of a layout with the same max_prompt. */
+static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *tasks, int first, int n_tasks, int group_size,
                                          const rlvr_sampling *s, int max_prompt)
 {
     rlvr_result result = RLVR_OK;
@@ -7839,7 +7965,6 @@ static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *task
     if (rlvr__sampling_check(r->ctx, &r->policy.sampling) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     s = &r->policy.sampling;
     r->n = 0;
-    r->text.len = 0;
     if (!RLVR__RESERVE(r, prompt_begin, cap_begin, n_tasks + 1) || !RLVR__RESERVE(r, banned, cap_banned, s->n_stop_tokens + 1))
         return RLVR_ERROR_MEMORY;
     r->policy.banned = r->banned;
@@ -7851,9 +7976,9 @@ static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *task
         r->banned[r->policy.n_banned++] = s->stop_tokens[i];
     }
 
-    int used = 0;
+    int used = first ? r->prompt_begin[first] : 0;
     r->prompt_begin[0] = 0;
-    for (int t = 0; t < n_tasks && result == RLVR_OK; t++) {
+    for (int t = first; t < n_tasks && result == RLVR_OK; t++) {
         int *tokens = NULL, count = 0;
         result = r->given ? rlvr__begun_tokens(r, &r->given[t], &tokens, &count) : rlvr__prompt_tokens(r, &tasks[t], &tokens, &count);
         if (result == RLVR_OK && max_prompt && count > max_prompt)
@@ -7878,36 +8003,64 @@ static rlvr_result rlvr__rollouts_layout(rlvr_rollouts *r, const rlvr_task *task
     if (result != RLVR_OK) return result;
 
     r->max_tokens = s->max_tokens;
-    r->list_stride = longest + s->max_tokens;
+    r->list_stride = (max_prompt ? RLVR__MIN(max_prompt, r->m->info.n_ctx - 1) : longest) + s->max_tokens;
     result = rlvr__rollouts_reserve(r, n_tasks, group_size, used, r->list_stride, s->max_tokens);
     if (result != RLVR_OK) return result;
     r->n_tasks = n_tasks;
     r->group_size = group_size;
     r->n = n;
-    r->shared = 0;
-    if (n_tasks > 1) {      /* what all prompts begin with, leaving each a token of its own */
-        r->shared = longest;
-        for (int t = 0; t < n_tasks; t++) {
-            const int *p = r->prompt_tokens + r->prompt_begin[t];
-            int count = r->prompt_begin[t + 1] - r->prompt_begin[t], same = 0;
-            while (same < r->shared && same < count - 1 && p[same] == r->prompt_tokens[same]) same++;
-            r->shared = same;
-        }
-    }
-    memset(r->items, 0, (size_t)n * sizeof *r->items);
-    for (int i = 0; i < n; i++) {
-        rlvr_rollout *o = &r->items[i];
-        int t = i / group_size;
-        o->task = &tasks[t];
-        o->prompt_index = t;
-        o->index = i % group_size;
-        o->prompt_tokens = r->prompt_tokens + r->prompt_begin[t];
-        o->n_prompt = r->prompt_begin[t + 1] - r->prompt_begin[t];
-        o->tokens = r->tokens + (int64_t)i * s->max_tokens;
-        o->logprobs = r->logprobs + (int64_t)i * s->max_tokens;
-        o->entropy = r->entropy + (int64_t)i * s->max_tokens;
-    }
+    r->shared = rlvr__prompts_shared(r, first, n_tasks);
+    for (int t = first; t < n_tasks; t++) r->stream[t] = s->first_prompt + (uint32_t)t;
+    memset(r->items + first * group_size, 0, (size_t)(n - first * group_size) * sizeof *r->items);
+    for (int i = 0; i < n; i++) rlvr__rollout_place(r, i, tasks);
     return RLVR_OK;
+}
+
+/* Keeps the groups for which keep[group] is set and lets go of the others: moves the kept ones to the front, in their order, and
+   with a store that keeps activations their rows too, so that its free slots follow one another again. Returns how many are
+   kept. order (n_tasks) receives the former number of each. */
+static int rlvr__rollouts_keep(rlvr_rollouts *r, rlvr__store *s, const bool *keep, int *order)
+{
+    int G = r->group_size, kept = 0, *slot = r->free_slots;      /* slot: where each goes, -1: free; a keeping store has no list of free ones */
+    int64_t stride = r->max_tokens;
+    for (int64_t i = 0; s->keep && i < s->n_slots; i++) slot[i] = -1;
+    for (int t = 0; t < r->n_tasks; t++) {
+        if (!keep[t]) continue;
+        for (int k = r->prompt_begin[t]; s->keep && k < r->prompt_begin[t + 1]; k++) slot[r->prompt_slots[k]] = 0;
+        for (int i = t * G; s->keep && i < (t + 1) * G; i++)
+            for (int k = 0; k + 1 < r->items[i].n_tokens; k++) slot[r->lists[i * r->list_stride + r->items[i].n_prompt + k]] = 0;
+    }
+    if (s->keep) {
+        r->next_slot = 0;
+        for (int64_t i = 0; i < s->n_slots; i++)
+            if (!slot[i]) slot[i] = (int)r->next_slot++;
+        rlvr__store_compact(s, slot);
+    }
+    for (int t = 0; t < r->n_tasks; t++) {
+        if (!keep[t]) continue;
+        int from = r->prompt_begin[t], n_prompt = r->prompt_begin[t + 1] - from, to = kept ? r->prompt_begin[kept] : 0;
+        memmove(r->prompt_tokens + to, r->prompt_tokens + from, (size_t)n_prompt * sizeof(int));
+        for (int k = 0; k < n_prompt; k++) r->prompt_slots[to + k] = s->keep ? slot[r->prompt_slots[from + k]] : r->prompt_slots[from + k];
+        r->prompt_begin[kept] = to;
+        for (int g = 0; g < G; g++) {
+            int i = t * G + g, j = kept * G + g, n_list = n_prompt + r->items[i].n_tokens - 1;
+            rlvr__buf text = r->texts[j];
+            r->texts[j] = r->texts[i];
+            r->texts[i] = text;
+            memmove(r->tokens + j * stride, r->tokens + i * stride, (size_t)stride * sizeof(int));
+            memmove(r->logprobs + j * stride, r->logprobs + i * stride, (size_t)stride * sizeof(float));
+            memmove(r->entropy + j * stride, r->entropy + i * stride, (size_t)stride * sizeof(float));
+            for (int k = 0; k < n_list; k++) {
+                int at = r->lists[i * r->list_stride + k];
+                r->lists[j * r->list_stride + k] = s->keep ? slot[at] : at;
+            }
+            r->items[j] = r->items[i];
+            for (int part = 0; part < r->n_parts; part++) r->part_reward[(int64_t)part * r->n + j] = r->part_reward[(int64_t)part * r->n + i];
+        }
+        order[kept++] = t;
+        r->prompt_begin[kept] = to + n_prompt;      /* of a group that is done with, or its own */
+    }
+    return kept;
 }
 
 /* ---- decoding ---- */
@@ -7972,7 +8125,7 @@ static void rlvr__draw_loop(void *arg, int64_t begin, int64_t end, int thread)
         if (a->greedy) token = r->drawn[row];
         else {
             const rlvr__begun *g = r->given ? &r->given[o->prompt_index] : NULL;
-            float u = rlvr_uniform(s->seed, s->step, s->first_prompt + (g ? g->prompt : (uint32_t)o->prompt_index),
+            float u = rlvr_uniform(s->seed, s->step, g ? s->first_prompt + g->prompt : r->stream[o->prompt_index],
                                    g ? g->rollout : (uint32_t)o->index, (uint32_t)rlvr__n_drawn(r, o));
             rlvr__dist_sample_rows(r->ctx, &token, &r->dist[row], logits, &u, 1, V);
         }
@@ -7981,6 +8134,27 @@ static void rlvr__draw_loop(void *arg, int64_t begin, int64_t end, int thread)
         r->logprobs[k] = rlvr__dist_logprob(&r->dist[row], logits[token]);
         r->entropy[k] = r->dist[row].entropy;
     }
+}
+
+/* A rollout has ended, or everything has: its text. Special tokens are left out. */
+static void rlvr__rollout_text(rlvr_rollouts *r, rlvr_rollout *o)
+{
+    rlvr__buf *b = &r->texts[o - r->items];
+    b->len = 0;
+    if (r->m->tokenizer) rlvr__tok_decode_into(r->m->tokenizer, o->tokens, o->n_tokens, false, b);
+    rlvr__buf_add(b, "", 0);
+    o->text = b->failed ? "" : b->data;
+    o->text_len = b->failed ? 0 : b->len;
+}
+
+static rlvr_result rlvr__rollouts_text(rlvr_rollouts *r)      /* all completions' anew */
+{
+    bool failed = false;
+    for (int i = 0; i < r->n; i++) {
+        rlvr__rollout_text(r, &r->items[i]);
+        failed |= r->texts[i].failed;
+    }
+    return failed ? RLVR_ERROR_MEMORY : RLVR_OK;
 }
 
 /* Runs the call's rows, draws a token for each of its head's rollouts, and ends those that are done. */
@@ -8021,9 +8195,13 @@ static void rlvr__call_run(rlvr_rollouts *r, rlvr__store *s, rlvr__call *c, bool
             if (watch && rlvr__watch_text(r, o, token, stop_all)) stopped = true;
             if (stopped) o->finish_reason = RLVR_FINISH_STOP;
             else if (o->n_tokens == rlvr__most_tokens(r, o) || o->n_prompt + o->n_tokens >= r->m->info.n_ctx) o->finish_reason = RLVR_FINISH_LENGTH;
+            if (!o->finish_reason) continue;
+            rlvr__rollout_text(r, o);
+            if (r->ended && !r->texts[o - r->items].failed) r->ended(r->listener, (int)(o - r->items));
         }
     }
     c->n = c->n_head = 0;
+    if (r->turn) r->turn(r->listener);
 }
 
 static void rlvr__slots_release(rlvr_rollouts *r, const rlvr__store *s, const int *slot, int n)
@@ -8032,25 +8210,9 @@ static void rlvr__slots_release(rlvr_rollouts *r, const rlvr__store *s, const in
     for (int i = 0; i < n; i++) r->free_slots[r->n_free++] = slot[i];
 }
 
-static rlvr_result rlvr__rollouts_text(rlvr_rollouts *r)      /* all completions' */
-{
-    r->text.len = 0;
-    for (int i = 0; i < r->n; i++) {
-        r->text_begin[i] = r->text.len;
-        if (r->m->tokenizer) rlvr__tok_decode_into(r->m->tokenizer, r->items[i].tokens, r->items[i].n_tokens, false, &r->text);
-        rlvr__buf_add(&r->text, "", 1);
-    }
-    if (r->text.failed) { r->text.failed = false; return RLVR_ERROR_MEMORY; }
-    for (int i = 0; i < r->n; i++) {
-        r->items[i].text = r->text.data + r->text_begin[i];
-        r->items[i].text_len = (i + 1 < r->n ? r->text_begin[i + 1] : r->text.len) - 1 - r->text_begin[i];
-    }
-    return RLVR_OK;
-}
-
-/* Decodes all rollouts. Groups enter as slots and max_batch allow, rollouts leave as they end: which others run beside one
-   changes no bit of it. */
-static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s)
+/* Decodes the rollouts of groups first and on. Groups enter as slots and max_batch allow, rollouts leave as they end: which
+   others run beside one changes no bit of it. In a keeping store the slots before next_slot belong to the groups before first. */
+static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s, int first)
 {
     const rlvr_sampling *sampling = &r->policy.sampling;
     int64_t heads = rlvr__heads_most(s, r->group_size, sampling->max_batch);
@@ -8073,18 +8235,18 @@ static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s)
     c.head_rollout = r->head + heads;
     c.logits_row = r->head + 2 * heads;
     c.context = r->context;
-    r->next_slot = 0;
+    if (!first) r->next_slot = 0;
     r->n_free = 0;
-    for (int64_t i = s->n_slots; i-- > 0;) r->free_slots[r->n_free++] = (int)i;
+    for (int64_t i = s->keep ? 0 : s->n_slots; i-- > 0;) r->free_slots[r->n_free++] = (int)i;
 
     for (int k = 0; k < r->shared; k++) {      /* the prompts' common beginning */
         int slot = rlvr__slot_take(r, s);
-        for (int t = 0; t < r->n_tasks; t++) r->prompt_slots[r->prompt_begin[t] + k] = slot;
-        rlvr__call_row(&c, r->prompt_tokens[k], k, slot, r->prompt_slots);
+        for (int t = first; t < r->n_tasks; t++) r->prompt_slots[r->prompt_begin[t] + k] = slot;
+        rlvr__call_row(&c, r->prompt_tokens[r->prompt_begin[first] + k], k, slot, r->prompt_slots + r->prompt_begin[first]);
         if (c.n == s->n_rows) rlvr__call_run(r, s, &c, &stop_all);
     }
-    int next = 0, n_active = 0;
-    int64_t reserved = r->shared;      /* slots that are taken or promised */
+    int next = first, n_active = 0;
+    int64_t reserved = s->keep ? r->next_slot : r->shared;      /* slots that are taken or promised */
     while ((next < r->n_tasks || n_active) && !stop_all) {
         /* groups that fit enter: their prompts run, and their first tokens are drawn from the prompts' last rows */
         while (next < r->n_tasks) {
@@ -8146,8 +8308,13 @@ static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s)
         /* those whom this call has ended leave at the next turn */
     }
 
-    rlvr_result result = rlvr__rollouts_text(r);
-    return result == RLVR_OK && stop_all ? RLVR_STOPPED : result;
+    bool failed = false;
+    for (int i = first * r->group_size; i < r->n; i++) {
+        if (!r->items[i].finish_reason) rlvr__rollout_text(r, &r->items[i]);
+        failed |= r->texts[i].failed;
+    }
+    if (failed) return RLVR_ERROR_MEMORY;
+    return stop_all ? RLVR_STOPPED : RLVR_OK;
 }
 
 enum { RLVR__PREFILL_ROWS = 512, RLVR__HEAD_ROWS = 64 };
@@ -8166,7 +8333,7 @@ static rlvr_result rlvr__rollouts_run(rlvr_rollouts *r)
         rlvr_result result = rlvr__store_init(store, r->m, slots, rows, r->list_stride, RLVR__HEAD_ROWS, false, false);
         if (result != RLVR_OK) return result;
     }
-    return rlvr__rollouts_decode(r, store);
+    return rlvr__rollouts_decode(r, store, 0);
 }
 
 rlvr_result rlvr_sample(rlvr_model *m, const rlvr_task *tasks, int n_tasks, int group_size, const rlvr_sampling *s, rlvr_rollouts **out)
@@ -8178,7 +8345,7 @@ rlvr_result rlvr_sample(rlvr_model *m, const rlvr_task *tasks, int n_tasks, int 
     if (!r) return RLVR_ERROR_MEMORY;
     *out = r;
     r->given = NULL;
-    rlvr_result result = rlvr__rollouts_layout(r, tasks, n_tasks, group_size, s, 0);
+    rlvr_result result = rlvr__rollouts_layout(r, tasks, 0, n_tasks, group_size, s, 0);
     return result == RLVR_OK ? rlvr__rollouts_run(r) : result;
 }
 
@@ -18833,6 +19000,7 @@ struct rlvr__sandbox {
     char *script[2], *filter_hex;                /* what an interpreter of either side is started with */
     char python[512];
     int64_t n_spawned;
+    double served, away;                         /* when all were last seen to, and how long that was before this time */
     struct pollfd *fds;
 };
 enum { RLVR__POLL_FDS = 1024, RLVR__WORKERS_MOST = 64 };
@@ -19075,8 +19243,9 @@ static void rlvr__duo_serve(rlvr__sandbox *s, rlvr__duo *p)
 {
     for (int side = 0; p->state != RLVR__DUO_NONE && side < 2; side++) {
         int64_t n = 0;
-        size_t used = 0;
+        size_t used = 0, sent = p->sent[side];
         rlvr__duo_flush(p, side);
+        if (p->sent[side] > sent) p->deadline += s->away;      /* it has waited for the rest of a message */
         int more = rlvr__pipe_read(p->from[side], &p->in[side], 65536);
         while (used < p->in[side].len) {
             if (p->in[side].data[used] == 'N') {
@@ -19543,9 +19712,11 @@ static void rlvr__run_verdict(rlvr__sandbox *s, rlvr__run *r, const char *why)
 static void rlvr__run_serve(rlvr__sandbox *s, rlvr__run *r)
 {
     int64_t n = 1;
+    size_t sent = r->sent, read = r->out.len;
     while (r->to >= 0 && r->sent < r->len && (n = rlvr__pipe_write(r->to, r->data + r->sent, r->len - r->sent)) > 0) r->sent += (size_t)n;
     if (r->sent == r->len || n < 0) rlvr__shut(&r->to);
     int got = r->ended ? 0 : rlvr__pipe_read(r->from, &r->out, r->most);
+    if (r->sent > sent || r->out.len >= read + 65536) r->deadline += s->away;      /* an empty or a full pipe was ours to serve */
     if (got < 0) { rlvr__run_verdict(s, r, "too much output"); return; }
     r->ended = got == 0;
     if (!r->exited && waitpid(r->pid, &r->status, WNOHANG | __WALL) == r->pid) {
@@ -19744,8 +19915,13 @@ static void rlvr__command_serve(rlvr__sandbox *s, rlvr__command *m)
     size_t used = 0;
     if (!m->jobs && !m->pid) return;
     if (!m->pid && !rlvr__command_start(s, m)) return;
+    bool behind = m->sent < m->out.len;
     rlvr__command_feed(m);
-    while (m->sent < m->out.len && (n = rlvr__pipe_write(m->to, m->out.data + m->sent, m->out.len - m->sent)) > 0) m->sent += (size_t)n;
+    while (m->sent < m->out.len && (n = rlvr__pipe_write(m->to, m->out.data + m->sent, m->out.len - m->sent)) > 0) {
+        m->sent += (size_t)n;
+        if (behind) m->seen += s->away;
+        behind = false;
+    }
     if (m->sent == m->out.len) m->sent = m->out.len = 0;
     int more = rlvr__pipe_read(m->from, &m->in, RLVR__PROCESS_LINE);
     bool ok = true;
@@ -19861,11 +20037,12 @@ static bool rlvr__sandbox_dispatch(rlvr__sandbox *s, rlvr__job *j)      /* false
 
 static void rlvr__sandbox_serve(rlvr__sandbox *s)
 {
+    double now = rlvr__now();
+    s->away = s->served > 0 ? now - s->served : 0;
     for (int i = 0; i < s->n_workers; i++) {
         if (s->pairs[i].state != RLVR__DUO_NONE) rlvr__duo_serve(s, &s->pairs[i]);
         if (s->runs[i].job) rlvr__run_serve(s, &s->runs[i]);
     }
-    for (rlvr__command *m = s->commands; m; m = m->next) rlvr__command_serve(s, m);
     while (s->first) {
         rlvr__job *j = s->first;
         s->first = j->next;
@@ -19874,6 +20051,8 @@ static void rlvr__sandbox_serve(rlvr__sandbox *s)
         rlvr__job_queue(s, j, true);
         break;
     }
+    for (rlvr__command *m = s->commands; m; m = m->next) rlvr__command_serve(s, m);
+    s->served = rlvr__now();
 }
 
 static void rlvr__sandbox_watch(rlvr__sandbox *s, int *n, int fd, short events)
@@ -19921,7 +20100,33 @@ static void rlvr__sandbox_close(rlvr_ctx *ctx)
     ctx->sandbox = NULL;
 }
 
+/* Moves verdicts on without waiting for any. */
+static void rlvr__sandbox_turn(rlvr_ctx *ctx) { if (ctx->sandbox) rlvr__sandbox_pump(ctx->sandbox, 0); }
+
+/* Gives a pending verdict up, wherever its job is. */
+static void rlvr__job_cancel(rlvr__case *c)
+{
+    rlvr__job *j = (rlvr__job *)c->job, *before = NULL;
+    rlvr__sandbox *s = j->sandbox;
+    for (rlvr__job *at = s->first; at; before = at, at = at->next) {
+        if (at != j) continue;
+        if (before) before->next = j->next;
+        else s->first = j->next;
+        if (s->last == j) s->last = before;
+        break;
+    }
+    for (int i = 0; i < s->n_workers; i++) {
+        if (s->pairs[i].job == j) rlvr__duo_kill(&s->pairs[i]);
+        if (s->runs[i].job == j) rlvr__run_end(&s->runs[i]);
+    }
+    if (j->command) rlvr__command_done(j->command, j);
+    rlvr__job_free(c->ctx, j);
+    c->job = NULL;
+}
+
 #else
+static void rlvr__sandbox_turn(rlvr_ctx *ctx) { (void)ctx; }
+static void rlvr__job_cancel(rlvr__case *c) { (void)c; }
 static void rlvr__not_here(rlvr__case *c) { rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "not supported here: %s needs Linux on x86-64 or aarch64",
                                                           c->desc->kind == RLVR_REWARD_CODE ? "code" : c->desc->kind == RLVR_REWARD_STDIO ? "stdio" : "process"); }
 static void rlvr__grade_code(rlvr__case *c) { rlvr__not_here(c); }
@@ -20793,6 +20998,16 @@ static bool rlvr__case_poll(rlvr__case *c, int ms) { return c->out->status != RL
 static void rlvr__case_wait(rlvr__case *c) { while (!rlvr__case_poll(c, 1000)) {} }
 static void rlvr__case_end(rlvr__case *c) { if (!c->desc->fn && c->desc->kind == RLVR_REWARD_COMPOSE) rlvr__compose_end(c); }
 
+/* Gives up what is pending of a case, which has then no verdict. */
+static void rlvr__case_cancel(rlvr__case *c)
+{
+    rlvr__compose *k = !c->desc->fn && c->desc->kind == RLVR_REWARD_COMPOSE ? (rlvr__compose *)c->job : NULL;
+    if (c->out->status != RLVR_STATUS_PENDING) return;
+    for (int i = 0; k && k->cases && i < k->n; i++) rlvr__case_cancel(&k->cases[i]);
+    if (!k) rlvr__job_cancel(c);
+    rlvr__verdict(c, RLVR_STATUS_ERROR, 0, "given up");
+}
+
 static const char *rlvr__case_lacks(rlvr__case *c)
 {
     const rlvr__verifier *v = c->desc->fn ? NULL : rlvr__verifier_of(c->desc->kind);
@@ -20866,6 +21081,7 @@ static int rlvr__part_slot(rlvr_rollouts *r, const char *name)      /* -1: there
     if (r->n_parts == RLVR_MAX_PARTS) return -1;
     memcpy(r->part_name[r->n_parts], name, sizeof r->part_name[0]);
     r->part_errors[r->n_parts] = 0;
+    for (int i = 0; i < r->n; i++) r->part_reward[(int64_t)r->n_parts * r->n + i] = NAN;
     return r->n_parts++;
 }
 
@@ -20943,69 +21159,137 @@ static rlvr_result rlvr__grade_reserve(rlvr_rollouts *r)
     return ok ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
-/* Starts every rollout's case, the task's fields parsed once where neighbours share a task. */
-static void rlvr__grade_begin(rlvr_rollouts *r, const rlvr__part *reward)
+/* Rollouts `first` (a group's first one) and on being graded. A case may begin as soon as its rollout's text is there; those
+   before `first` keep what they have. Whatever order cases begin in, the rewards are the same. */
+typedef struct rlvr__grading {
+    rlvr_rollouts *r;
+    int first, n_begun;
+    rlvr__part reward;
+} rlvr__grading;
+
+static rlvr_result rlvr__grade_open(rlvr__grading *g, rlvr_rollouts *r, int first, const rlvr_reward_desc *desc)
 {
-    for (int i = 0; i < r->n; i++) {
-        const rlvr_rollout *o = &r->items[i];
-        const rlvr_task *task = o->task;
-        bool shared = i > 0 && o[-1].task == task, wanted = task && task->json && !reward->desc.fn;
-        const rlvr__json *fields = shared ? r->cases[i - 1].task : !wanted ? NULL
-                                 : rlvr__json_parse(r->ctx, "rlvr_task.json", task->json, strlen(task->json), task->line);
-        r->cases[i] = rlvr__case_of(r->ctx, reward, fields, o->text, o->text_len, task ? task->answer : NULL, &r->verdicts[i]);
-        r->cases[i].rollout = o;
-        r->cases[i].policy = r->m;
-        if (wanted && !fields) {
-            memset(r->cases[i].out, 0, sizeof r->verdicts[i]);
-            rlvr__verdict(&r->cases[i], RLVR_STATUS_BAD_GOLD, 0, "the task's JSON is malformed");
-        } else rlvr__case_begin(&r->cases[i]);
-    }
+    memset(g, 0, sizeof *g);
+    rlvr_result result = rlvr__part_open(r->ctx, "rlvr_grade_rollouts", desc, NULL, 0, &g->reward);
+    if (result == RLVR_OK && (result = rlvr__grade_reserve(r)) != RLVR_OK) rlvr__part_close(r->ctx, &g->reward);
+    if (result != RLVR_OK) return result;
+    g->r = r;
+    g->first = first;
+    memset(r->cases + first, 0, (size_t)(r->n - first) * sizeof *r->cases);      /* out NULL: not begun */
+    if (!first) r->n_parts = 0;
+    r->judge_tokens = 0;
+    r->ctx->n_gradings++;
+    for (int part = 0; part < r->n_parts; part++)
+        for (int i = first; i < r->n; i++) r->part_reward[(int64_t)part * r->n + i] = NAN;
+    for (int i = 0; i < g->reward.n_parts; i++) rlvr__part_slot(r, g->reward.parts[i].name);
+    return RLVR_OK;
 }
 
-static void rlvr__grade_end(rlvr_rollouts *r)
+/* The first rollout of i's group whose case has begun, of the same task: they share the task's fields. -1: there is none. */
+static int rlvr__grade_sibling(const rlvr_rollouts *r, int i)
 {
-    for (int i = 0; i < r->n; i++) rlvr__case_end(&r->cases[i]);
-    for (int i = 0; i < r->n; i++)
-        if (i == 0 || r->cases[i].task != r->cases[i - 1].task) rlvr__json_free(r->ctx, r->cases[i].task);
+    int first = r->group_size > 0 ? i / r->group_size * r->group_size : i;
+    for (int k = first; k < first + r->group_size && k < r->n; k++)
+        if (k != i && r->cases[k].out && r->items[k].task == r->items[i].task) return k;
+    return -1;
 }
+
+static void rlvr__grade_start(rlvr__grading *g, int i)
+{
+    rlvr_rollouts *r = g->r;
+    rlvr__case *c = &r->cases[i];
+    const rlvr_rollout *o = &r->items[i];
+    const rlvr_task *task = o->task;
+    int sibling = rlvr__grade_sibling(r, i);
+    bool wanted = task && task->json && !g->reward.desc.fn;
+    const rlvr__json *fields = sibling >= 0 ? r->cases[sibling].task : !wanted ? NULL
+                             : rlvr__json_parse(r->ctx, "rlvr_task.json", task->json, strlen(task->json), task->line);
+    *c = rlvr__case_of(r->ctx, &g->reward, fields, o->text, o->text_len, task ? task->answer : NULL, &r->verdicts[i]);
+    c->rollout = o;
+    c->policy = r->m;
+    g->n_begun++;
+    if (wanted && !fields) {
+        memset(c->out, 0, sizeof *c->out);
+        rlvr__verdict(c, RLVR_STATUS_BAD_GOLD, 0, "the task's JSON is malformed");
+    } else rlvr__case_begin(c);
+}
+
+static void rlvr__grade_close(rlvr__grading *g)      /* also of one that is given up */
+{
+    rlvr_rollouts *r = g->r;
+    if (!r) return;
+    for (int i = g->first; i < r->n; i++) {
+        if (!r->cases[i].out) continue;
+        rlvr__case_cancel(&r->cases[i]);
+        rlvr__case_end(&r->cases[i]);
+    }
+    for (int i = g->first; i < r->n; i++) {
+        int sibling = r->cases[i].out ? rlvr__grade_sibling(r, i) : -1;
+        if (r->cases[i].out && (sibling < 0 || sibling > i || r->cases[sibling].task != r->cases[i].task)) rlvr__json_free(r->ctx, r->cases[i].task);
+    }
+    rlvr__part_close(r->ctx, &g->reward);
+    g->r = NULL;
+}
+
+/* Begins what has not begun, waits for all verdicts, and gives the rollouts their rewards. */
+static void rlvr__grade_finish(rlvr__grading *g)
+{
+    rlvr_rollouts *r = g->r;
+    int n_errors = 0, bad = 0;
+    for (int i = g->first; i < r->n; i++)
+        if (!r->cases[i].out) rlvr__grade_start(g, i);
+    for (int i = g->first; i < r->n; i++) {
+        rlvr__case_wait(&r->cases[i]);
+        const rlvr__compose *k = rlvr__composed(&r->cases[i]);
+        for (int part = 0; k && k->out && part < k->n; part++) rlvr__part_keep(r, i, k->parts[part].name, &k->out[part]);
+        if (g->reward.desc.fn || g->reward.desc.kind != RLVR_REWARD_COMPOSE) rlvr__part_keep(r, i, g->reward.name, r->cases[i].out);
+        r->judge_tokens += r->cases[i].out->n_tokens;
+    }
+    for (int i = g->first; r->group_size > 0 && i + r->group_size <= r->n; i += r->group_size) rlvr__normalize_group(r, i, r->group_size);
+    for (int i = g->first; i < r->n; i++) {
+        rlvr_rollout *o = &r->items[i];
+        o->graded = rlvr__status_is_error(r->verdicts[i].status) ? RLVR_REWARD_ERROR : RLVR_OK;
+        o->reward = o->graded == RLVR_OK ? r->verdicts[i].reward : 0.0f;
+        o->advantage = 0.0f;
+        if (o->graded != RLVR_OK && n_errors++ == 0) bad = i;
+    }
+    if (n_errors) rlvr__grade_warn(r, &r->cases[bad], n_errors);
+    rlvr__grade_close(g);
+}
+
+/* Is it worth beginning a case while others are decoded? Where its verdict comes from another process, and neither a function
+   of the caller's nor a model is asked: those are asked in the rollouts' order. */
+static bool rlvr__part_overlaps(const rlvr__part *p)
+{
+    bool overlaps = !p->desc.fn && rlvr__verifier_of(p->desc.kind)->poll != NULL;
+    for (int i = 0; i < p->n_parts; i++)
+        if (p->parts[i].desc.fn || p->parts[i].desc.kind == RLVR_REWARD_JUDGE || (p->parts[i].n_parts && !rlvr__part_overlaps(&p->parts[i]))) return false;
+    return overlaps;
+}
+
+static void rlvr__grade_on_end(void *grading, int i) { rlvr__grade_start((rlvr__grading *)grading, i); }
+static void rlvr__grade_on_turn(void *grading) { rlvr__sandbox_turn(((rlvr__grading *)grading)->r->ctx); }
+
+/* Lets cases begin as rollouts end, until rlvr__grade_ignore(). */
+static void rlvr__grade_listen(rlvr__grading *g)
+{
+    if (!rlvr__part_overlaps(&g->reward)) return;
+    g->r->ended = rlvr__grade_on_end;
+    g->r->turn = rlvr__grade_on_turn;
+    g->r->listener = g;
+}
+static void rlvr__grade_ignore(rlvr_rollouts *r) { r->ended = NULL; r->turn = NULL; r->listener = NULL; }
 
 /* Rollouts are graded in order on the calling thread; verdicts of other processes are waited for at the end, together. Those
    that cannot be graded keep reward 0 and say so in `graded`; one warning for the call names the first of them. */
 rlvr_result rlvr_grade_rollouts(rlvr_rollouts *r, const rlvr_reward_desc *desc)
 {
-    int n = r->n, n_errors = 0, first = 0;
-    rlvr__part reward;
-    rlvr_result result = rlvr__part_open(r->ctx, "rlvr_grade_rollouts", desc, NULL, 0, &reward);
-    if (result != RLVR_OK) return result;
-    r->n_parts = 0;
-    r->judge_tokens = 0;
-    r->ctx->n_gradings++;
-    result = rlvr__grade_reserve(r);
-    if (result == RLVR_OK) {
-        for (int64_t i = 0; i < (int64_t)n * RLVR_MAX_PARTS; i++) r->part_reward[i] = NAN;
-        for (int i = 0; i < reward.n_parts; i++) rlvr__part_slot(r, reward.parts[i].name);
-        rlvr__grade_begin(r, &reward);
-        for (int i = 0; i < n; i++) {
-            rlvr__case_wait(&r->cases[i]);
-            const rlvr__compose *k = rlvr__composed(&r->cases[i]);
-            for (int part = 0; k && k->out && part < k->n; part++) rlvr__part_keep(r, i, k->parts[part].name, &k->out[part]);
-            if (desc->fn || desc->kind != RLVR_REWARD_COMPOSE) rlvr__part_keep(r, i, reward.name, r->cases[i].out);
-            r->judge_tokens += r->cases[i].out->n_tokens;
-        }
-        for (int i = 0; r->group_size > 0 && i + r->group_size <= n; i += r->group_size) rlvr__normalize_group(r, i, r->group_size);
-    }
-    for (int i = 0; result == RLVR_OK && i < n; i++) {
-        rlvr_rollout *o = &r->items[i];
-        o->graded = rlvr__status_is_error(r->verdicts[i].status) ? RLVR_REWARD_ERROR : RLVR_OK;
-        o->reward = o->graded == RLVR_OK ? r->verdicts[i].reward : 0.0f;
-        o->advantage = 0.0f;
-        if (o->graded != RLVR_OK && n_errors++ == 0) first = i;
-    }
-    if (n_errors) rlvr__grade_warn(r, &r->cases[first], n_errors);
-    if (result == RLVR_OK) rlvr__grade_end(r);
-    rlvr__part_close(r->ctx, &reward);
+    rlvr__grading g;
+    rlvr_result result = rlvr__grade_open(&g, r, 0, desc);
+    if (result == RLVR_OK) rlvr__grade_finish(&g);
     return result;
 }
+
 /* ============================================================================================
    15.13 LINT                                                                            >>lint
    ============================================================================================ */
@@ -23042,6 +23326,9 @@ struct rlvr_trainer {
     rlvr_task *batch;                              /* (prompts_per_step) */
     rlvr_task_set *held_out;                       /* NULL: none */
     int64_t passed_over;                           /* held-out tasks that this step's generator has made */
+    bool *keep;  int *kept;                        /* (prompts_per_step) groups that a refill keeps, and their former numbers */
+    int64_t *task_index;                           /* (prompts_per_step) in the list, of a curriculum */
+    float *pass_rate;  bool *drawn;                /* (tasks) of a curriculum: measured, below 0: not yet; asked in this step */
     rlvr_rollouts *rollouts;
     rlvr__store store;                             /* decoding's; with one_forward also training's */
     rlvr__store train;                             /* training's own, otherwise */
@@ -23117,14 +23404,26 @@ static void rlvr__forest_target(rlvr__forest *p, int row, int position, int toke
     p->target_begin[p->n_head] = (int)p->n_targets;
 }
 
-static bool rlvr__is_right(const rlvr_rollout *o) { return o->graded == RLVR_OK && o->reward >= 0.5f; }
+/* By its verifier: a punishment for length makes nothing wrong. */
+static bool rlvr__is_right(const rlvr_rollout *o)
+{
+    return o->graded == RLVR_OK && (double)o->reward - (double)o->punishment >= 0.5 - 1e-6 * (o->punishment != 0);
+}
+
+/* Is rollout i under the mask of the loss? */
+static bool rlvr__in_loss(const rlvr_trainer *t, int i)
+{
+    const rlvr_rollout *o = &t->rollouts->items[i];
+    return o->graded == RLVR_OK && !(t->desc.plan.overlong_filter && o->finish_reason == RLVR_FINISH_LENGTH);
+}
 
 /* Does rollout i of the batch take part in this step's gradient? */
 static bool rlvr__takes_part(const rlvr_trainer *t, int i)
 {
     const rlvr_rollout *o = &t->rollouts->items[i];
     const rlvr_loss_desc *d = &t->desc.loss;
-    return o->graded == RLVR_OK && (t->values.head || o->advantage != 0 || d->kl_coef != 0 || d->entropy_coef != 0 || (d->nll_coef != 0 && rlvr__is_right(o)));
+    return rlvr__in_loss(t, i) && (t->values.head || o->advantage != 0 || d->kl_coef != 0 || d->entropy_coef != 0 ||
+                                   (d->nll_coef != 0 && rlvr__is_right(o)));
 }
 
 /* Token rows of one group: its prompt (without the shared beginning) and its rollouts' tokens but the last. 0: no part. */
@@ -23312,17 +23611,20 @@ static int64_t rlvr__shuffled(uint64_t seed, int64_t epoch, int64_t i, int64_t n
     return i;
 }
 
-static rlvr_result rlvr__next_tasks(rlvr_trainer *t)
+static int64_t rlvr__plan_draw(rlvr_trainer *t, int64_t index, int64_t next);
+
+/* Fills the batch from place `first` on with the tasks behind those that the step has asked already. */
+static rlvr_result rlvr__next_tasks(rlvr_trainer *t, int first, int64_t asked)
 {
     rlvr_ctx *ctx = t->ctx;
-    int n = t->desc.prompts_per_step;
-    if (t->desc.task_fn) rlvr__tasks_clear(t->asked);
-    t->passed_over = 0;
-    for (int i = 0, in_a_row = 0; i < n; i++) {
-        int64_t index = t->cursor + t->passed_over + i;
+    int in_a_row = 0;
+    if (!asked) t->passed_over = 0;
+    for (int i = first; i < t->desc.prompts_per_step; i++) {
+        int64_t index = t->cursor + asked + t->passed_over + i - first;
         if (t->desc.tasks) {
-            int64_t count = rlvr_tasks_count(t->desc.tasks);
-            t->batch[i] = *rlvr_tasks_get(t->desc.tasks, rlvr__shuffled(t->desc.seed, index / count, index % count, count));
+            int64_t count = rlvr_tasks_count(t->desc.tasks), at = rlvr__shuffled(t->desc.seed, index / count, index % count, count);
+            if (t->pass_rate) t->task_index[i] = at = rlvr__plan_draw(t, index, at);
+            t->batch[i] = *rlvr_tasks_get(t->desc.tasks, at);
             continue;
         }
         rlvr_task task;
@@ -23337,19 +23639,20 @@ static rlvr_result rlvr__next_tasks(rlvr_trainer *t)
                               "rlvr_trainer_desc.held_out); let it make others", (long long)index, (long long)rlvr_tasks_get(t->desc.held_out, held)->line);
         if (held >= 0) { t->passed_over++; i--; continue; }
         in_a_row = 0;
-        if (rlvr_tasks_add(t->asked, &task) != RLVR_OK) return RLVR_ERROR_MEMORY;
+        if ((r = rlvr__tasks_put(t->asked, i, &task)) != RLVR_OK) return r;
+        t->batch[i] = *rlvr_tasks_get(t->asked, i);
     }
-    if (t->desc.task_fn) memcpy(t->batch, rlvr_tasks_get(t->asked, 0), (size_t)n * sizeof *t->batch);
     return RLVR_OK;
 }
 
-static rlvr_result rlvr__step_sample(rlvr_trainer *t)
+/* Lays out groups `first` and on. Every task that a step asks has a random stream of its own, wherever its group then lies. */
+static rlvr_result rlvr__step_layout(rlvr_trainer *t, int first, int64_t asked)
 {
     rlvr_sampling s = t->desc.sampling;
     s.seed = t->desc.seed;
     s.step = (uint32_t)t->step;
-    rlvr_result r = rlvr__rollouts_layout(t->rollouts, t->batch, t->desc.prompts_per_step, t->desc.group_size, &s, t->desc.max_prompt_tokens);
-    return r == RLVR_OK ? rlvr__rollouts_decode(t->rollouts, &t->store) : r;
+    s.first_prompt = (uint32_t)(asked - first);
+    return rlvr__rollouts_layout(t->rollouts, t->batch, first, t->desc.prompts_per_step, t->desc.group_size, &s, t->desc.max_prompt_tokens);
 }
 
 /* Flat arrays over the step's completion tokens, the mask among them: a rollout without a reward has no part in anything. */
@@ -23364,7 +23667,7 @@ static void rlvr__flatten(rlvr_trainer *t)
         t->advantage[i] = o->advantage;
         memcpy(t->old_logprob + at, o->logprobs, (size_t)o->n_tokens * sizeof(float));
         memcpy(t->entropy + at, o->entropy, (size_t)o->n_tokens * sizeof(float));
-        memset(t->mask + at, o->graded == RLVR_OK, (size_t)o->n_tokens);
+        memset(t->mask + at, rlvr__in_loss(t, i), (size_t)o->n_tokens);
         t->right[i] = rlvr__is_right(o);
     }
     memcpy(t->logprob + 0, t->old_logprob, (size_t)t->offset[r->n] * sizeof(float));
@@ -23394,7 +23697,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
     bool whole = t->plan.one_forward;
     float *dentropy = t->desc.loss.entropy_coef != 0 ? t->dentropy : NULL;
     for (int i = first * G; i < last * G; i++) {
-        if (r->items[i].graded != RLVR_OK) continue;
+        if (!rlvr__in_loss(t, i)) continue;
         n_seq++;
         n_tokens += r->items[i].n_tokens;
         n_right += t->right[i] ? r->items[i].n_tokens : 0;
@@ -23462,14 +23765,18 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     double updates = 0;
     rlvr__flatten(t);
     bool pull = t->desc.loss.kl_coef != 0 || t->desc.loss.entropy_coef != 0;      /* a gradient without any advantage */
-    for (int i = 0; i < t->rollouts->n && t->desc.loss.nll_coef != 0; i++) pull |= t->right[i] != 0;
-    if (t->values.head) {
+    bool part = false;
+    for (int i = 0; i < t->rollouts->n; i++) {
+        pull |= t->desc.loss.nll_coef != 0 && t->right[i] != 0;
+        part |= rlvr__takes_part(t, i);
+    }
+    if (t->values.head && part) {
         if (!rlvr__values_step(t)) return RLVR_ERROR_ARGUMENT;
         metrics->n_values = t->values.n_values;
         metrics->explained_variance = t->values.explained_variance;
         n_signal = t->values.moves;
     }
-    if (!n_signal && !pull) {
+    if (!part || (!n_signal && !pull)) {
         metrics->skipped = true;
         t->n_skipped++;
         return RLVR_OK;
@@ -23490,61 +23797,255 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     return RLVR_OK;
 }
 
-static void rlvr__measure_part(const rlvr_rollouts *r, int part, rlvr_part_metrics *out)
+/* Sums over all groups that a step has sampled. */
+typedef struct rlvr__part_sums { int n; double mean, square; } rlvr__part_sums;
+typedef struct rlvr__sampled {
+    int n_groups, n_rollouts, n_graded, n_with_std, n_truncated;
+    int64_t n_prompt_tokens, judge_tokens;
+    double reward, std, length, entropy, shortest, longest;
+    rlvr__part_sums part[RLVR_MAX_PARTS];
+} rlvr__sampled;
+
+static void rlvr__sample_part(const rlvr_rollouts *r, int first, int part, rlvr__part_sums *out)
 {
     const float *reward = r->part_reward + (int64_t)part * r->n;
     double sum = 0, square = 0;
     int n = 0;
-    memcpy(out->name, r->part_name[part], sizeof out->name);
-    for (int i = 0; i < r->n; i++)
+    for (int i = first; i < r->n; i++)
         if (rlvr__finite((double)reward[i])) { sum += (double)reward[i]; n++; }
-    out->n_errors = r->part_errors[part];
-    out->mean = n ? sum / n : 0;
-    for (int i = 0; i < r->n; i++)
-        if (rlvr__finite((double)reward[i])) square += ((double)reward[i] - out->mean) * ((double)reward[i] - out->mean);
-    out->std = n > 1 ? sqrt(square / (n - 1)) : 0;
+    if (!n) return;
+    double mean = sum / n, apart = mean - out->mean;
+    for (int i = first; i < r->n; i++)
+        if (rlvr__finite((double)reward[i])) square += ((double)reward[i] - mean) * ((double)reward[i] - mean);
+    int all = out->n + n;
+    out->square += square + apart * apart * out->n * n / all;
+    out->mean = out->n ? out->mean + apart * n / all : mean;
+    out->n = all;
 }
 
-static void rlvr__measure(rlvr_trainer *t, int n_signal, rlvr_metrics *m)
+static void rlvr__measure_part(const rlvr_rollouts *r, int part, const rlvr__part_sums *sums, rlvr_part_metrics *out)
 {
-    const rlvr_rollouts *r = t->rollouts;
-    double sum = 0, std_sum = 0, length = 0, entropy = 0;
-    int graded = 0, with_std = 0, truncated = 0;
-    m->n_groups = r->n_tasks;
-    m->n_groups_signal = n_signal;
-    m->frac_reward_zero_std = 1.0 - (double)n_signal / r->n_tasks;
-    m->n_rollouts = r->n;
-    m->completion_min_length = 1e30;
-    for (int g = 0; g < r->n_tasks; g++) {
+    memcpy(out->name, r->part_name[part], sizeof out->name);
+    out->n_errors = r->part_errors[part];
+    out->mean = sums->mean;
+    out->std = sums->n > 1 ? sqrt(sums->square / (sums->n - 1)) : 0;
+}
+
+/* Adds groups `first` and on, just graded. */
+static void rlvr__sample_sums(const rlvr_rollouts *r, int first, rlvr__sampled *x)
+{
+    for (int g = first; g < r->n_tasks; g++) {
         double group = 0, square = 0;
         int n = 0;
         for (int i = g * r->group_size; i < (g + 1) * r->group_size; i++) {
             const rlvr_rollout *o = &r->items[i];
-            length += o->n_tokens;
-            truncated += o->finish_reason == RLVR_FINISH_LENGTH;
-            m->completion_min_length = RLVR__MIN(m->completion_min_length, (double)o->n_tokens);
-            m->completion_max_length = RLVR__MAX(m->completion_max_length, (double)o->n_tokens);
-            for (int k = 0; k < o->n_tokens; k++) entropy += (double)o->entropy[k];
+            x->length += o->n_tokens;
+            x->n_truncated += o->finish_reason == RLVR_FINISH_LENGTH;
+            x->shortest = x->n_rollouts ? RLVR__MIN(x->shortest, (double)o->n_tokens) : (double)o->n_tokens;
+            x->longest = RLVR__MAX(x->longest, (double)o->n_tokens);
+            x->n_rollouts++;
+            for (int k = 0; k < o->n_tokens; k++) x->entropy += (double)o->entropy[k];
             if (o->graded == RLVR_OK) { group += (double)o->reward; n++; }
         }
         for (int i = g * r->group_size; i < (g + 1) * r->group_size; i++)
             if (r->items[i].graded == RLVR_OK) square += ((double)r->items[i].reward - group / n) * ((double)r->items[i].reward - group / n);
-        if (n > 1) { std_sum += sqrt(square / (n - 1)); with_std++; }
-        sum += group;
-        graded += n;
-        t->num_tokens += r->prompt_begin[g + 1] - r->prompt_begin[g];
+        if (n > 1) { x->std += sqrt(square / (n - 1)); x->n_with_std++; }
+        x->reward += group;
+        x->n_graded += n;
+        x->n_prompt_tokens += r->prompt_begin[g + 1] - r->prompt_begin[g];
+        x->n_groups++;
     }
-    t->num_tokens += (int64_t)length;
-    m->n_reward_errors = r->n - graded;
-    m->judge_tokens = r->judge_tokens;
-    m->n_parts = r->n_parts;
-    for (int p = 0; p < r->n_parts; p++) rlvr__measure_part(r, p, &m->parts[p]);
-    m->reward_mean = graded ? sum / graded : 0;
-    m->reward_std = with_std ? std_sum / with_std : 0;
-    m->completion_mean_length = length / r->n;
-    m->truncated = (double)truncated / r->n;
-    m->entropy = length > 0 ? entropy / length : 0;
+    x->judge_tokens += r->judge_tokens;
+    for (int p = 0; p < r->n_parts; p++) rlvr__sample_part(r, first * r->group_size, p, &x->part[p]);
 }
+
+static void rlvr__measure(rlvr_trainer *t, const rlvr__sampled *x, int n_signal, rlvr_metrics *m)
+{
+    const rlvr_rollouts *r = t->rollouts;
+    m->n_groups = r->n_tasks;
+    m->n_groups_signal = n_signal;
+    m->n_groups_sampled = x->n_groups;
+    m->frac_reward_zero_std = 1.0 - (double)n_signal / x->n_groups;
+    m->n_rollouts = r->n;
+    t->num_tokens += x->n_prompt_tokens + (int64_t)x->length;
+    m->n_reward_errors = x->n_rollouts - x->n_graded;
+    m->judge_tokens = x->judge_tokens;
+    m->n_parts = r->n_parts;
+    for (int p = 0; p < r->n_parts; p++) rlvr__measure_part(r, p, &x->part[p], &m->parts[p]);
+    m->reward_mean = x->n_graded ? x->reward / x->n_graded : 0;
+    m->reward_std = x->n_with_std ? x->std / x->n_with_std : 0;
+    m->completion_mean_length = x->length / x->n_rollouts;
+    m->completion_min_length = x->shortest;
+    m->completion_max_length = x->longest;
+    m->truncated = (double)x->n_truncated / x->n_rollouts;
+    m->entropy = x->length > 0 ? x->entropy / x->length : 0;
+}
+
+/* ============================================================================================
+   19.1 SAMPLING PLANS                                                                  >>plans
+   ============================================================================================ */
+
+/* Which rollouts a step trains on. The plain plan asks the next prompts_per_step tasks once.
+
+   Dynamic sampling (DAPO, Yu et al. 2025). A group whose rewards are all equal has no gradient, so that the more a model can
+   do, the smaller its batches grow. With max_refills such groups are let go and the next tasks of the cursor take their places,
+   round by round. Kept groups move to the front, and so do their rows in the store: the rows of the others are free again and
+   a step with refills needs the memory of one without. The k-th task that a step asks draws from random stream k whatever
+   became of the ones before it, so that its rollouts are those that a step with more prompts would have made. Whether rewards
+   are equal is asked before a punishment for length comes in.
+
+   Curriculum. A task's pass rate is the share of right rollouts when it was last asked, mixed with what was known before. One
+   that nobody has asked yet counts as 0.5. A task is asked once in a step, as long as there are others. */
+
+float rlvr_overlong(int n_tokens, int max_tokens, int cache)
+{
+    if (cache <= 0 || n_tokens <= max_tokens - cache) return 0;
+    if (n_tokens >= max_tokens) return -1;
+    return (float)((double)(max_tokens - cache - n_tokens) / cache);
+}
+
+bool rlvr_trainer_done(const rlvr_trainer *t) { return t->desc.plan.token_budget > 0 && t->num_tokens >= t->desc.plan.token_budget; }
+const float *rlvr_trainer_pass_rates(const rlvr_trainer *t) { return t->pass_rate; }
+
+/* The task behind running number `index`, of which the list's order says `next`. */
+static int64_t rlvr__plan_draw(rlvr_trainer *t, int64_t index, int64_t next)
+{
+    int64_t n = rlvr_tasks_count(t->desc.tasks), last = -1;
+    uint32_t low = (uint32_t)index, high = (uint32_t)(index >> 32);
+    double sum = 0, at = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double p = t->pass_rate[i] < 0 ? 0.5 : (double)t->pass_rate[i];
+        if (!t->drawn[i]) sum += p * (1 - p) + 0.01;
+    }
+    if (!(sum > 0)) {      /* all have been asked */
+        memset(t->drawn, 0, (size_t)n * sizeof *t->drawn);
+        return rlvr__plan_draw(t, index, next);
+    }
+    if ((double)rlvr_uniform(t->desc.seed, low, high, 0x73686172u, 0) >= (double)t->desc.plan.curriculum) {
+        while (t->drawn[next]) next = (next + 1) % n;
+        t->drawn[next] = true;
+        return next;
+    }
+    double want = sum * (double)rlvr_uniform(t->desc.seed, low, high, 0x72617465u, 0);
+    for (int64_t i = 0; i < n && (last < 0 || at <= want); i++) {
+        double p = t->pass_rate[i] < 0 ? 0.5 : (double)t->pass_rate[i];
+        if (t->drawn[i]) continue;
+        at += p * (1 - p) + 0.01;
+        last = i;
+    }
+    t->drawn[last] = true;
+    return last;
+}
+
+/* Notes what groups `first` and on, just graded, say of their tasks. */
+static void rlvr__plan_rates(rlvr_trainer *t, int first)
+{
+    const rlvr_rollouts *r = t->rollouts;
+    double keep = t->desc.plan.curriculum_decay == 0 ? 0.5 : (double)t->desc.plan.curriculum_decay;
+    for (int g = first; t->pass_rate && g < r->n_tasks; g++) {
+        float *rate = &t->pass_rate[t->task_index[g]];
+        int n = 0, right = 0;
+        for (int i = g * r->group_size; i < (g + 1) * r->group_size; i++) {
+            n += r->items[i].graded == RLVR_OK;
+            right += rlvr__is_right(&r->items[i]);
+        }
+        if (n) *rate = (float)(*rate < 0 ? (double)right / n : keep * (double)*rate + (1 - keep) * right / n);
+    }
+}
+
+static void rlvr__plan_punish(rlvr_trainer *t, int first)
+{
+    const rlvr_plan_desc *p = &t->desc.plan;
+    rlvr_rollouts *r = t->rollouts;
+    for (int i = first * r->group_size; p->overlong_cache && i < r->n; i++) {
+        rlvr_rollout *o = &r->items[i];
+        if (o->graded != RLVR_OK) continue;
+        o->punishment = (p->overlong_weight == 0 ? 1 : p->overlong_weight) * rlvr_overlong(o->n_tokens, t->desc.sampling.max_tokens, p->overlong_cache);
+        o->reward += o->punishment;
+    }
+}
+
+static const char *rlvr__plan_problem(const rlvr_trainer_desc *d)
+{
+    const rlvr_plan_desc *p = &d->plan;
+    if (p->max_refills < 0 || p->max_refills > 100000) return "max_refills is not within 0 .. 100000";
+    if (p->min_groups < 0 || p->min_groups > d->prompts_per_step) return "min_groups is not within 0 .. prompts_per_step";
+    if (p->overlong_cache < 0 || p->overlong_cache > d->sampling.max_tokens) return "overlong_cache is not within 0 .. sampling.max_tokens";
+    if (!(p->overlong_weight >= 0 && p->overlong_weight <= 1e6f)) return "overlong_weight is not within 0 .. 1e6";
+    if (p->overlong_weight != 0 && !p->overlong_cache) return "overlong_weight needs overlong_cache, the tokens within which the reward falls";
+    if (p->token_budget < 0) return "token_budget is below 0";
+    if (!(p->curriculum >= 0 && p->curriculum <= 1)) return "curriculum is not within 0 .. 1";
+    if (p->curriculum != 0 && !d->tasks) return "curriculum needs tasks, a list: a generator's tasks are asked once";
+    if (!(p->curriculum_decay >= 0 && p->curriculum_decay < 1)) return "curriculum_decay is not within 0 .. 1";
+    if (p->min_groups && !p->max_refills) return "min_groups needs max_refills, the most rounds that may be sampled for it";
+    return NULL;
+}
+
+static bool rlvr__group_differs(const rlvr_rollouts *r, int group)      /* do two of its rewards differ? */
+{
+    const rlvr_rollout *o = &r->items[group * r->group_size], *first = NULL;
+    for (int g = 0; g < r->group_size; g++) {
+        if (o[g].graded != RLVR_OK) continue;
+        if (first && o[g].reward != first->reward) return true;
+        first = &o[g];
+    }
+    return false;
+}
+
+/* Lets go of groups without signal. Returns how many stay, at the front of the batch. */
+static int rlvr__plan_keep(rlvr_trainer *t)
+{
+    int kept = rlvr__rollouts_keep(t->rollouts, &t->store, t->keep, t->kept);
+    for (int k = 0; k < kept; k++) {
+        if (t->kept[k] == k) continue;
+        if (t->desc.task_fn) rlvr__tasks_swap(t->asked, k, t->kept[k]);
+        t->batch[k] = t->batch[t->kept[k]];
+        if (t->pass_rate) t->task_index[k] = t->task_index[t->kept[k]];
+    }
+    return kept;
+}
+
+/* Asks, samples and grades until the plan is content. *asked: how many tasks it took. */
+static rlvr_result rlvr__plan_rollouts(rlvr_trainer *t, rlvr__sampled *sums, int64_t *asked, rlvr_metrics *m)
+{
+    rlvr_rollouts *r = t->rollouts;
+    int P = t->desc.prompts_per_step, first = 0, wanted = t->desc.plan.min_groups ? t->desc.plan.min_groups : P;
+    rlvr_result result;
+    if (t->drawn) memset(t->drawn, 0, (size_t)rlvr_tasks_count(t->desc.tasks) * sizeof *t->drawn);
+    for (;; m->n_refills++) {
+        rlvr__grading grading;
+        double start = rlvr__now();
+        result = rlvr__next_tasks(t, first, *asked);
+        if (result == RLVR_OK) result = rlvr__step_layout(t, first, *asked);
+        if (result == RLVR_OK) result = rlvr__grade_open(&grading, r, first * r->group_size, &t->desc.reward);
+        if (result != RLVR_OK) return result;
+        rlvr__grade_listen(&grading);
+        result = rlvr__rollouts_decode(r, &t->store, first);
+        rlvr__grade_ignore(r);
+        double sampled = rlvr__now();
+        if (result == RLVR_OK) rlvr__grade_finish(&grading);
+        else rlvr__grade_close(&grading);
+        if (result != RLVR_OK) return result;
+        m->sample_time += sampled - start;
+        m->grade_time += rlvr__now() - sampled;
+        *asked += P - first;
+        int with_signal = first;
+        for (int g = 0; g < first; g++) t->keep[g] = true;
+        for (int g = first; g < P; g++) with_signal += t->keep[g] = rlvr__group_differs(r, g);
+        rlvr__plan_punish(t, first);
+        rlvr__plan_rates(t, first);
+        rlvr__sample_sums(r, first, sums);
+        if (m->n_refills == t->desc.plan.max_refills) break;
+        if (with_signal >= wanted) break;
+        first = rlvr__plan_keep(t);
+    }
+    r->shared = rlvr__prompts_shared(r, 0, P);
+    return RLVR_OK;
+}
+
+/* ============================================================================================
+   19.2 A STEP                                                                           >>step
+   ============================================================================================ */
 
 static rlvr_result rlvr__log_step(rlvr_trainer *t, const rlvr_metrics *m);
 
@@ -23552,28 +24053,27 @@ rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
 {
     rlvr_metrics local, *m = metrics ? metrics : &local;
     memset(m, 0, sizeof *m);
+    rlvr__sampled sums;
+    memset(&sums, 0, sizeof sums);
+    int64_t asked = 0;
     double start = rlvr__now();
     if (!t->batch) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_step: the trainer was opened without tasks and task_fn");
-    rlvr_result r = rlvr__next_tasks(t);
-    if (r == RLVR_OK) r = rlvr__step_sample(t);
-    double sampled = rlvr__now();
-    if (r == RLVR_OK) r = rlvr_grade_rollouts(t->rollouts, &t->desc.reward);
+    if (rlvr_trainer_done(t)) return rlvr__fail(t->ctx, RLVR_STOPPED, "rlvr_train_step: %lld tokens, plan.token_budget is spent", (long long)t->num_tokens);
+    rlvr_result r = rlvr__plan_rollouts(t, &sums, &asked, m);
     double graded = rlvr__now();
     if (r != RLVR_OK) return r;
     int n_signal = rlvr_advantages(t->rollouts, &t->desc.advantage);
     if (n_signal < 0) return RLVR_ERROR_ARGUMENT;
-    rlvr__measure(t, n_signal, m);
+    rlvr__measure(t, &sums, n_signal, m);
     r = rlvr__step_learn(t, n_signal, m);
     if (r != RLVR_OK) return r;
 
-    t->cursor += t->desc.prompts_per_step + t->passed_over;
+    t->cursor += asked + t->passed_over;
     m->n_held_out = t->n_held_out += t->passed_over;
     m->step = ++t->step;
     m->num_tokens = t->num_tokens;
     m->n_skipped = t->n_skipped;
     if (m->skipped) m->learning_rate = (double)rlvr_learning_rate(&t->desc.optim, t->updates);
-    m->sample_time = sampled - start;
-    m->grade_time = graded - sampled;
     m->train_time = rlvr__now() - graded;
     m->step_time = rlvr__now() - start;
     r = rlvr__log_step(t, m);
@@ -23712,6 +24212,7 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
     if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.loss: %s", problem);
     problem = d->preference.kind ? rlvr_preference_problem(&d->preference, NULL) : NULL;
     if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.preference: %s", problem);
+    if ((problem = rlvr__plan_problem(d)) != NULL) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.plan: %s", problem);
     if (d->tasks && d->task_fn) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc: set tasks or task_fn, not both");
     if (d->tasks && rlvr_tasks_count(d->tasks) == 0) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.tasks: the list is empty");
     if ((d->tasks || d->task_fn) && rlvr__reward_desc_check(ctx, "rlvr_trainer_desc", &d->reward) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
@@ -23760,10 +24261,11 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
     p->reference = rlvr__needs_reference(&t->desc) ? floats : 0;
     p->kv_cache = kv;
     p->activations = act;
-    p->scratch = scratch + g.bytes + z->tokens * 52 + (z->rollouts + 64) * (z->max_context * 8 + 256) + z->judge_bytes;
+    p->scratch = scratch + g.bytes + z->tokens * 60 + (z->rollouts + 64) * (z->max_context * 8 + 768) + z->judge_bytes;
     if (t->desc.held_out) p->scratch += rlvr_tasks_count(t->desc.held_out) * 32 + 65536;
     if (t->desc.preference.kind) p->scratch += 4 * (int64_t)t->desc.prompts_per_step * 96 + 4 * z->train_slots;
     rlvr__values_plan(t, z, p->one_forward ? z->decode_slots : z->train_slots, p);
+    if (t->desc.plan.curriculum > 0) p->scratch += rlvr_tasks_count(t->desc.tasks) * 5;
     p->total = p->weights + p->gradients + p->optimizer + p->reference + p->kv_cache + p->activations + p->scratch;
     p->limit = t->desc.memory_limit;
     return p->total <= p->limit ? RLVR_OK : RLVR_ERROR_MEMORY;
@@ -23890,6 +24392,16 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     t->mask = RLVR__NEW(ctx, unsigned char, z->tokens);
     t->right = RLVR__NEW(ctx, unsigned char, z->rollouts);
     t->batch = RLVR__NEW(ctx, rlvr_task, t->desc.prompts_per_step);
+    t->keep = RLVR__NEW(ctx, bool, t->desc.prompts_per_step);
+    t->kept = RLVR__NEW(ctx, int, t->desc.prompts_per_step);
+    if (t->desc.plan.curriculum > 0) {
+        int64_t n = rlvr_tasks_count(t->desc.tasks);
+        t->task_index = RLVR__NEW(ctx, int64_t, t->desc.prompts_per_step);
+        t->pass_rate = RLVR__NEW(ctx, float, n);
+        t->drawn = RLVR__NEW(ctx, bool, n);
+        if (!t->task_index || !t->pass_rate || !t->drawn) return RLVR_ERROR_MEMORY;
+        for (int64_t i = 0; i < n; i++) t->pass_rate[i] = -1;
+    }
     t->rollouts = rlvr__rollouts_new(m);
     if (t->desc.task_fn) t->asked = rlvr_tasks_new(ctx);
     if (!t->rollouts) return RLVR_ERROR_MEMORY;
@@ -23898,7 +24410,7 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
         rlvr__calls_reserve(t->rollouts, &t->store, rlvr__heads_most(&t->store, G, t->desc.sampling.max_batch)) != RLVR_OK ||
         !RLVR__RESERVE(t->rollouts, prompt_tokens, cap_prompt, P * prompt) ||
         !RLVR__RESERVE(t->rollouts, banned, cap_banned, t->desc.sampling.n_stop_tokens + 1)) return RLVR_ERROR_MEMORY;
-    return t->advantage && t->offset && t->mask && t->right && t->batch && (t->asked || !t->desc.task_fn) ? RLVR_OK : RLVR_ERROR_MEMORY;
+    return t->advantage && t->offset && t->mask && t->right && t->batch && t->keep && t->kept && (t->asked || !t->desc.task_fn) ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
 static rlvr_result rlvr__logs_open(rlvr_trainer *t);
@@ -23988,7 +24500,8 @@ void rlvr_trainer_close(rlvr_trainer *t)
         rlvr__free(ctx, t->trained[b].moment2);
     }
     void *arrays[] = {t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
-                      t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->token_weight, t->token_logprob,
+                      t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->keep, t->kept,
+                      t->task_index, t->pass_rate, t->drawn, t->token_weight, t->token_logprob,
                       t->given, t->given_sum, t->given_weight, t->given_length, t->given_label, t->pair_score};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(ctx, arrays[i]);
     rlvr__free(ctx, t);
@@ -24039,7 +24552,8 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
     struct { const char *name; double value; } field[] = {
         {"loss", m->loss}, {"grad_norm", m->grad_norm}, {"learning_rate", m->learning_rate}, {"step_time", m->step_time},
         {"train_time", m->train_time}, {"skipped", (double)m->skipped}, {"reward", m->reward_mean}, {"reward_std", m->reward_std},
-        {"frac_reward_zero_std", m->frac_reward_zero_std}, {"reward_errors", (double)m->n_reward_errors},
+        {"frac_reward_zero_std", m->frac_reward_zero_std}, {"num_groups_sampled", (double)m->n_groups_sampled},
+        {"num_refills", (double)m->n_refills}, {"reward_errors", (double)m->n_reward_errors},
         {"completions/mean_length", m->completion_mean_length}, {"completions/min_length", m->completion_min_length},
         {"completions/max_length", m->completion_max_length}, {"completions/clipped_ratio", m->truncated}, {"entropy", m->entropy},
         {"kl", m->kl}, {"clip_ratio/low_mean", m->clip_low}, {"clip_ratio/high_mean", m->clip_high},
@@ -24161,6 +24675,11 @@ static int rlvr__state_blocks(rlvr_trainer *t, rlvr__state_block *block)
         snprintf(block[n].name, sizeof block[n].name, "reference");
         block[n].data = t->reference;
         block[n++].n = t->m->n_floats;
+    }
+    if (t->pass_rate) {
+        snprintf(block[n].name, sizeof block[n].name, "pass_rate");
+        block[n].data = t->pass_rate;
+        block[n++].n = rlvr_tasks_count(t->desc.tasks);
     }
     return n;
 }
@@ -25568,7 +26087,7 @@ static rlvr_result rlvr__forcing_open(rlvr__forcing *f, rlvr_model *m, const rlv
     f->turn = rlvr__rollouts_new(m);
     if (!f->out || !f->turn) return RLVR_ERROR_MEMORY;
     f->out->given = NULL;
-    rlvr_result r = rlvr__rollouts_layout(f->out, tasks, n_tasks, group_size, &whole, 0);
+    rlvr_result r = rlvr__rollouts_layout(f->out, tasks, 0, n_tasks, group_size, &whole, 0);
     if (r != RLVR_OK) return r;
     f->state = RLVR__NEW(m->ctx, int, n);
     f->waits = RLVR__NEW(m->ctx, int, n);
@@ -25636,7 +26155,7 @@ static int rlvr__forcing_turn(rlvr__forcing *f, int state, rlvr_result *result)
     }
     f->s.max_tokens = RLVR__MAX(longest, f->s.min_tokens);
     f->turn->given = f->given;
-    *result = rlvr__rollouts_layout(f->turn, f->asked, n, 1, &f->s, 0);
+    *result = rlvr__rollouts_layout(f->turn, f->asked, 0, n, 1, &f->s, 0);
     if (*result == RLVR_OK) *result = rlvr__rollouts_run(f->turn);
     f->turn->given = NULL;
     if (*result != RLVR_OK) return -1;
@@ -25833,17 +26352,17 @@ static rlvr_result rlvr__corrections_within(rlvr_rollouts *r, const rlvr_reward_
     rlvr_rollouts *x = rlvr__rollouts_new(r->m);
     int *of = RLVR__NEW(r->ctx, int, r->n);
     int n = 0;
-    bool ok = x && of && RLVR__RESERVE(x, items, cap_items, r->n) && rlvr__buf_reserve(&x->text, r->text.len + (size_t)r->n + 1);
+    bool ok = x && of && RLVR__RESERVE(x, items, cap_items, r->n) && rlvr__texts_reserve(x, r->n, 1);
     for (int i = 0; ok && i < r->n; i++) {
         rlvr_rollout *o = &r->items[i];
         size_t len = rlvr_before_marker(o->text, o->text_len, marker);
         if (o->graded != RLVR_OK || len == o->text_len) continue;
         x->items[n] = *o;
-        x->items[n].text = x->text.data + x->text.len;      /* there is room: the buffer does not move */
+        rlvr__buf_add(&x->texts[n], o->text, len);
+        ok = !x->texts[n].failed;
+        x->items[n].text = x->texts[n].data;
         x->items[n].text_len = len;
         x->items[n].n_tokens = rlvr__tokens_before(r->m, o->tokens, 0, o->n_tokens, len);
-        rlvr__buf_add(&x->text, o->text, len);
-        rlvr__buf_add(&x->text, "", 1);
         of[n++] = i;
     }
     rlvr_result result = ok ? RLVR_OK : RLVR_ERROR_MEMORY;
@@ -26357,7 +26876,7 @@ static rlvr_result rlvr__known_piece(rlvr_model *m, const rlvr_task *tasks, cons
     }
     if (!count) return RLVR_OK;
     rollouts->given = given;
-    rlvr_result r = rlvr__rollouts_layout(rollouts, asked, count, 1, &s, 0);
+    rlvr_result r = rlvr__rollouts_layout(rollouts, asked, 0, count, 1, &s, 0);
     if (r == RLVR_OK) r = rlvr__rollouts_run(rollouts);
     rollouts->given = NULL;
     for (int k = 0; r == RLVR_OK && k < count; k++) {

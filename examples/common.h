@@ -169,6 +169,7 @@ static void print_step(const rlvr_metrics *m, int steps)
            m->n_groups - m->n_groups_signal, m->step_time);
     for (int i = 0; m->n_parts > 1 && i < m->n_parts; i++) printf("%s%s %.3f", i ? ", " : "  ", m->parts[i].name, m->parts[i].mean);
     if (m->n_values) printf("  value loss %.4f, explained %.2f", m->value_loss, m->explained_variance);
+    if (m->n_refills) printf("  %d groups asked", m->n_groups_sampled);
     if (m->n_reward_errors) printf("  %d ungraded", m->n_reward_errors);
     if (m->skipped) printf("  nothing moved");
     if (m->step < steps) printf(eta < 90 ? "  [eta %.0f s]" : "  [eta %.0f min]", eta < 90 ? eta : eta / 60);
@@ -244,7 +245,7 @@ MAYBE_UNUSED static rlvr_result train(rlvr_trainer *t, int steps, const char *fo
     rlvr_result r = resume ? rlvr_trainer_resume(t, in_folder(folder, "checkpoint")) : RLVR_OK;
     if (r == RLVR_OK && resume) printf("resumed    %s after step %lld\n", folder, (long long)rlvr_trainer_steps(t));
     catch_interrupt();
-    while (r == RLVR_OK && rlvr_trainer_steps(t) < steps && !interrupted) {
+    while (r == RLVR_OK && rlvr_trainer_steps(t) < steps && !rlvr_trainer_done(t) && !interrupted) {
         r = rlvr_train_step(t, &metrics);
         if (r == RLVR_OK) print_step(&metrics, steps);
     }

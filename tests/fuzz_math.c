@@ -63,9 +63,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     desc.kind = RLVR_REWARD_MATH;
     rlvr__json *o = options[data[0] % 6] ? rlvr__json_parse(ctx, "o", options[data[0] % 6], strlen(options[data[0] % 6]), 1)
         : NULL;
-    rlvr__case c = {ctx, &desc, NULL, o, part ? part + 1 : text, part ? (size_t)(text + len - part - 1) : len, text, part
-        ? (size_t)(part - text) : len,
-                    NULL, NULL, &out, NULL};
+    rlvr__case c = {.ctx = ctx, .desc = &desc, .options = o, .text = part ? part + 1 : text,
+                    .len = part ? (size_t)(text + len - part - 1) : len, .gold = text,
+                    .gold_len = part ? (size_t)(part - text) : len, .out = &out};
     rlvr__grade_math(&c);
     if (out.status >= RLVR_STATUS_COUNT || out.status == RLVR_STATUS_PENDING || (out.reward != 0 &&
         out.reward != 1)) __builtin_trap();

@@ -276,10 +276,15 @@ static void test_kept(void)
     CHECK(!rlvr_rollouts_part(&f.r, 4, NULL) && !rlvr_rollouts_part(&f.r, -1, NULL));
     for (int i = 0; i < N; i++) CHECK(i % 6 ? f.items[i].graded == RLVR_OK && f.items[i].reward == (float)i + 3 : f.items[i].graded == RLVR_REWARD_ERROR);
     rlvr_part_metrics m;
-    rlvr__measure_part(&f.r, 0, &m);
+    rlvr__part_sums sums;
+    memset(&sums, 0, sizeof sums);
+    rlvr__sample_part(&f.r, 0, 0, &sums);
+    rlvr__measure_part(&f.r, 0, &sums, &m);
     CHECK(m.mean == 11.5 && m.n_errors == 0);
     CHECK_LE(fabs(m.std - sqrt(50)), 1e-12);
-    rlvr__measure_part(&f.r, 1, &m);
+    memset(&sums, 0, sizeof sums);
+    rlvr__sample_part(&f.r, 0, 1, &sums);
+    rlvr__measure_part(&f.r, 1, &sums, &m);
     CHECK(m.mean == 1 && m.std == 0 && m.n_errors == 4);
     /* a reward that is not composed is one part, and tasks may bring parts of their own */
     CHECK(rlvr_grade_rollouts(&f.r, &parts[2]) == RLVR_OK);
