@@ -1,6 +1,7 @@
 /* Section 12: the tokenizer against the tokenizers library's own ids (tests/data), its properties, bad files, memory that
    runs out. */
 #define RLVR_NO_BLOCK_REUSE      /* so that every allocation can fail, and AddressSanitizer sees each free */
+#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"
