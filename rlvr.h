@@ -78,7 +78,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RLVR_VERSION "0.2"
+#define RLVR_VERSION "0.3"
 
 #ifndef RLVR_API
 #define RLVR_API extern
