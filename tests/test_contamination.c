@@ -318,10 +318,10 @@ static void check_figures(rlvr_model *m, const rlvr_tasks *list)
 static void test_planted(void)
 {
     rlvr_ctx *ctx = open_ctx(1);
-    int steps = quick() ? 40 : 300;
+    int steps = quick() ? 16 : 300, looked = quick() ? PLANTED : LOOKED;
     double loss[2];
     rlvr_model *dirty = read_texts(ctx, steps, 7, &loss[0]), *clean = read_texts(ctx, steps, 0, &loss[1]);
-    rlvr_tasks *seen = make_list(ctx, 7, PLANTED), *more = make_list(ctx, 7, LOOKED), *unseen = make_list(ctx, 8, LOOKED);
+    rlvr_tasks *seen = make_list(ctx, 7, PLANTED), *more = make_list(ctx, 7, looked), *unseen = make_list(ctx, 8, looked);
     if (!CHECK(dirty && clean)) { rlvr_close(ctx); return; }
     finding d = look(dirty, seen, unseen), c = look(clean, more, unseen);      /* the clean model has read none of either */
     check_figures(dirty, seen);
@@ -329,8 +329,10 @@ static void test_planted(void)
            steps, loss[0], d.auc_pp, d.auc, d.auc_logprob, d.exact[0], d.exact[1]);
     REPORT("clean:   (loss %.2f) AUC of Min-K%%++ %.3f, of Min-K%% %.3f, of the log-probability %.3f; completed exactly %.2f and %.2f", loss[1], c.auc_pp, c.auc,
            c.auc_logprob, c.exact[0], c.exact[1]);
-    CHECK(c.auc_pp > 0.4 && c.auc_pp < 0.6 && c.auc > 0.4 && c.auc < 0.6 && c.exact[0] < 0.05 && c.by_heart[0] == 0);      /* the deviation of an AUC here is 0.03 */
-    CHECK(d.auc_pp > 0.65);
+    double off = quick() ? 0.25 : 0.1;      /* three deviations of such an AUC: 0.03 over 160 and 160 texts, 0.08 over 24 and 24 */
+    CHECK_LE(fabs(c.auc_pp - 0.5), off);
+    CHECK_LE(fabs(c.auc - 0.5), off);
+    CHECK(c.exact[0] < 0.05 && c.by_heart[0] == 0);
     if (!quick()) {
         CHECK(d.auc_pp > 0.85 && d.auc > 0.8 && d.exact[0] > 0.4 && d.exact[1] < 0.1 && d.by_heart[0] == d.exact[0] && d.rouge[0] > d.rouge[1] + 0.3);
     }
@@ -411,7 +413,7 @@ static void test_order(void)
     rlvr_order_report r, o, again;
     double loss;
     int permutations = quick() ? 19 : 59;
-    rlvr_model *m = read_in_order(ctx, list, quick() ? 40 : 150, &loss);
+    rlvr_model *m = read_in_order(ctx, list, quick() ? 30 : 150, &loss);
     if (!CHECK(m != NULL)) { rlvr_close(ctx); return; }
     CHECK(rlvr_order_test(m, rlvr_tasks_get(list, 0), 5, permutations, 1, &r) == RLVR_OK && rlvr_order_test(m, rlvr_tasks_get(other, 0), 5, permutations, 1, &o) == RLVR_OK);
     CHECK(rlvr_order_test(m, rlvr_tasks_get(list, 0), 5, permutations, 1, &again) == RLVR_OK && memcmp(&r, &again, sizeof r) == 0);
@@ -663,7 +665,7 @@ static void give_back(void *user, void *p) { if (p) { ((ration *)user)->alive--;
 static void test_memory(void)
 {
     int survived = 0, tried = 0;
-    for (int64_t k = 0; !survived && k < 4000; k++) {
+    for (int64_t k = 0; !survived && k < 4000; k += quick() ? 9 : 1) {
         ration ration = {-1, 0};
         rlvr_desc desc;
         maker mk;
@@ -694,8 +696,8 @@ static void test_memory(void)
         rlvr_close(ctx);
         if (ration.alive) CHECK(!"everything is given back");
     }
-    CHECK(survived && tried > 20);
-    REPORT("memory: refused at each of %d allocations", tried - 1);
+    CHECK(survived && tried > 10);
+    REPORT("memory: refused at %d allocations in turn", tried - 1);
 }
 
 int main(void)
