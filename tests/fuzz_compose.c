@@ -35,7 +35,6 @@ static void put_parts(rlvr__buf *b, input *in, int depth)
     for (int i = 0; i < n; i++) {
         int k = byte(in);
         if (depth > 2 && k % 6 == 2) k++;
-        if (k % 6 == 3 && k > 12) k = 0;      /* judges are slow: few of them */
         rlvr__buf_addf(b, "%s{\"kind\":\"%s\"%s", i ? "," : "", kind[k % 6], rest[byte(in) % 10]);
         if (k % 6 == 2) { rlvr__buf_addf(b, ","); put_parts(b, in, depth + 1); }
         rlvr__buf_addf(b, "}");
@@ -65,11 +64,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     memset(&d, 0, sizeof d);
     memset(&task, 0, sizeof task);
-    int mode = byte(&in), slow = byte(&in);
+    int mode = byte(&in), only_judge = byte(&in) == 0;
+    uint32_t hash = 2166136261u;      /* a judge's model is slow: one input in 256 has it, the others' judges say that there is none */
+    for (size_t i = 0; i < size; i++) hash = (hash ^ data[i]) * 16777619u;
     rlvr__buf options = {ctx, NULL, 0, 0, false};
     char *raw = NULL, *text, *gold, *json = NULL;
-    d.kind = slow == 0 ? RLVR_REWARD_JUDGE : RLVR_REWARD_COMPOSE;
-    d.model = judge;
+    d.kind = only_judge ? RLVR_REWARD_JUDGE : RLVR_REWARD_COMPOSE;
+    d.model = hash >> 24 ? NULL : judge;
     if (mode & 1) { rlvr__buf_addf(&options, "{"); put_parts(&options, &in, 0); rlvr__buf_addf(&options, "}"); d.options = options.data; }
     else if (mode & 2) d.options = raw = piece(&in, &ignored);
     if (mode & 4) task.json = json = piece(&in, &ignored);
