@@ -1,6 +1,5 @@
 /* Section 15.12, compose: sums, products, gates, clips, GDPO against a reference in double, errors, what is kept and logged; a
    verifier that fails now and then bends no baseline; training with composed rewards replays and allocates nothing. */
-#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"

@@ -1,6 +1,5 @@
 /* Section 20c and the trainer's gate: n-grams against a plain list of them, likelihood statistics by hand, a model that has
    read a planted set against one that has not, the order of a list, twins, and held-out tasks that cannot enter training. */
-#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"

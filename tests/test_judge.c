@@ -1,6 +1,5 @@
 /* Section 15.11: the judge's probability against logits of the whole prompt, rubrics over one prefix, pairs in both orders,
    frames that the graded text cannot leave, and that judging moves nothing in training. */
-#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"

@@ -1,6 +1,5 @@
 /* Sampling plans: which rollouts a step trains on. A small random model; the same bits for any number of threads, with kept
    activations and without, killed and resumed. */
-#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"

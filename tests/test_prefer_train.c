@@ -1,6 +1,5 @@
 /* Section 19b: training on preferences and on the best of rollouts: its gradient against another path to it, passes, threads,
    checkpoints, what it learns, files, and bad input. A small random model. */
-#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"

@@ -1,6 +1,5 @@
 /* Reward models and process rewards: TRL's and torch's figures (values_ref.jsonl), finite differences, what a head learns from
    pairs and from labels, and a policy that is trained on what a head says. */
-#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"
