@@ -24230,10 +24230,10 @@ typedef struct rlvr__sizes {
     int64_t decode_slots, decode_rows, train_slots, train_rows, max_context, head_rows, rollouts, tokens, group_rows, judge_bytes;
 } rlvr__sizes;
 
+static bool rlvr__steps_need_reference(const rlvr_trainer_desc *d) { return d->loss.kl_coef != 0 || (d->value.on && d->value.kl_reward != 0); }
 static bool rlvr__needs_reference(const rlvr_trainer_desc *d)
 {
-    return d->loss.kl_coef != 0 || (d->value.on && d->value.kl_reward != 0) ||
-           (rlvr__prefer_needs_reference(&d->preference) && !d->preference.precomputed_ref);
+    return rlvr__steps_need_reference(d) || (rlvr__prefer_needs_reference(&d->preference) && !d->preference.precomputed_ref);
 }
 static rlvr_result rlvr__values_check(rlvr_trainer *t);
 static void rlvr__values_plan(rlvr_trainer *t, const rlvr__sizes *z, int64_t rows, rlvr_memory *p);
@@ -24298,7 +24298,7 @@ static rlvr_result rlvr__plan(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory *p)
     z->group_rows = 2 * prompt + G * (d->sampling.max_tokens - 1);
     z->decode_slots = all;
     z->decode_rows = RLVR__MIN(RLVR__MAX((int64_t)RLVR__PREFILL_ROWS, G), RLVR__MAX(all, G));
-    p->one_forward = !d->two_forwards && !rlvr__needs_reference(d) && (!d->micro_tokens || d->micro_tokens >= all);
+    p->one_forward = !d->two_forwards && !rlvr__steps_need_reference(d) && (!d->micro_tokens || d->micro_tokens >= all);
     z->train_slots = all;
     if (p->one_forward && rlvr__plan_with(t, z, p) == RLVR_OK) return RLVR_OK;
     p->one_forward = false;
