@@ -94,6 +94,7 @@ test_c() {          # test_c TITLE SUFFIX PATTERN FLAGS...: the test files that 
     shift 3
     for source in $(grep -lE "$pattern" tests/test_*.c); do
         [[ $source == *"$filter"* ]] || continue
+        [ "$suffix" != .tsan ] || ! grep -q 'Not under ThreadSanitizer' "$source" || continue
         optimise=     # what is not about kernels compiles five times as fast without
         ! grep -q 'define RLVR_NO_SIMD' "$source" || optimise=-O0
         job "$(basename "$source" .c)$suffix" c_test "$(basename "$source" .c)$suffix" "$@" $optimise

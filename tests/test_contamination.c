@@ -664,7 +664,7 @@ static void give_back(void *user, void *p) { if (p) { ((ration *)user)->alive--;
 static void test_memory(void)
 {
     int survived = 0, tried = 0;
-    for (int64_t k = 0; !survived && k < 4000; k += quick() ? 9 : 1) {
+    for (int64_t k = 0; !survived && k < 4000; k += quick() ? 3 : 1) {
         ration ration = {-1, 0};
         rlvr_desc desc;
         maker mk;
