@@ -8,8 +8,8 @@
 
 typedef struct settings {
     const char *model, *out, *resume;
-    int steps, prompts, group, eval, samples, threads, reward;
-    float lr;
+    int steps, prompts, group, eval, samples, threads, reward, max_refills, min_groups;
+    float lr, entropy_coef;
     long long seed;
     bool times;
     char prompt[128], answer[16];      /* of the last task */
@@ -24,6 +24,9 @@ static const option options[] = {
     {"prompts", OPT_INT, offsetof(settings, prompts), "16", "prompts in a step"},
     {"group", OPT_INT, offsetof(settings, group), "8", "rollouts of each"},
     {"lr", OPT_FLOAT, offsetof(settings, lr), "2e-5", "learning rate"},
+    {"entropy_coef", OPT_FLOAT, offsetof(settings, entropy_coef), "0", "reward of entropy"},
+    {"max_refills", OPT_COUNT, offsetof(settings, max_refills), "0", "rounds in which prompts without signal are replaced by others"},
+    {"min_groups", OPT_COUNT, offsetof(settings, min_groups), "0", "... until this many have signal; 0: all"},
     {"seed", OPT_LONG, offsetof(settings, seed), "0", "of the training prompts and the sampling"},
     {"eval", OPT_INT, offsetof(settings, eval), "256; times: all", "held-out tasks"},
     {"samples", OPT_INT, offsetof(settings, samples), "16; times: 64", "rollouts of each held-out task"},
@@ -123,6 +126,7 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
     d.prompts_per_step = s->prompts;  d.group_size = s->group;  d.max_prompt_tokens = 96;
     d.sampling.max_tokens = 20;  d.optim.lr = s->lr;  d.seed = (uint64_t)s->seed;
     d.out_dir = s->resume ? s->resume : s->out ? s->out : s->times ? "build/times" : "build/largest";
+    d.loss.entropy_coef = s->entropy_coef;  d.plan.max_refills = s->max_refills;  d.plan.min_groups = s->min_groups;
     d.log_completions = 8;
     rlvr_model *m = rlvr_model_load(ctx, s->model);
     rlvr_tasks *held_out = held_out_tasks(ctx, s);
