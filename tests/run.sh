@@ -62,6 +62,13 @@ header_declares() { # the declarations alone need neither stb nor CUDA nor POSIX
     [ -z "$found" ] || { echo "$found"; return 1; }
 }
 
+others_compile() {  # benches and fuzzers, which no test runs, still fit the header
+    local source
+    for source in tests/bench_*.c tests/fuzz_*.c; do
+        "$CC" $FLAGS -DRLVR_NO_SIMD -fsyntax-only "$source" || return 1
+    done
+}
+
 test_header() {
     local std level
     for std in gnu99 gnu11; do
@@ -74,6 +81,7 @@ test_header() {
     ! have aarch64-linux-gnu-gcc || job header-aarch64 one header_compiles aarch64-linux-gnu-gcc -std=gnu11 -O2
     ! have x86_64-w64-mingw32-gcc || job header-mingw one header_compiles x86_64-w64-mingw32-gcc -std=gnu11 -O2
     job header-declares one header_declares
+    job benches-and-fuzzers one others_compile
     ! have g++ || job header-links-gcc one header_links gcc g++
     report "the header: C, C++, other targets, two files of one program"
 }
