@@ -14,46 +14,35 @@ MONDAY_FIRST = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturda
 
 # ---- the library, through its public calls ----
 
-class Task(ct.Structure):
-    _fields_ = [("prompt", ct.c_char_p), ("messages", ct.c_void_p), ("n_messages", ct.c_int), ("answer", ct.c_char_p),
-                ("json", ct.c_char_p), ("raw", ct.c_bool), ("line", ct.c_int64)]
-
-
-class Reward(ct.Structure):
-    _fields_ = [("fn", ct.c_void_p), ("user", ct.c_void_p), ("kind", ct.c_int), ("options", ct.c_char_p), ("name", ct.c_char_p),
-                ("weight", ct.c_float), ("gate", ct.c_bool), ("parts", ct.c_void_p), ("n_parts", ct.c_int), ("model", ct.c_void_p)]
-
-
-class Result(ct.Structure):
-    _fields_ = [("status", ct.c_int), ("reward", ct.c_float), ("extracted", ct.c_char * 256), ("reason", ct.c_char * 256)]
-
-
-def library():
-    path = "build/librlvr_parity.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-std=gnu11", "-I.", "-Ibuild/include", "-o", path,
-                    "tests/header/implementation.c", "-lm", "-lpthread"], check=True)
-    lib = ct.CDLL("./" + path)
-    lib.rlvr_open.restype = ct.c_void_p
-    lib.rlvr_open.argtypes = [ct.c_void_p]
-    lib.rlvr_reward_find.argtypes = [ct.c_char_p]
-    lib.rlvr_grade_task.argtypes = [ct.c_void_p, ct.POINTER(Reward), ct.c_char_p, ct.c_size_t, ct.POINTER(Task), ct.POINTER(Result)]
-    lib.rlvr_status_text.restype = ct.c_char_p
-    return lib
+SHIM = """
+#define RLVR_IMPLEMENTATION
+#include "rlvr.h"
+rlvr_ctx *parity_open(void) { return rlvr_open(NULL); }
+int parity_grade(rlvr_ctx *ctx, const char *json, const char *answer, const char *text, size_t n)      /* -1: no verdict */
+{
+    rlvr_reward_desc reward = {.kind = RLVR_REWARD_PROC};
+    rlvr_task task = {.prompt = "", .answer = answer, .json = json};
+    rlvr_grade_result out;
+    return rlvr_grade_task(ctx, &reward, text, n, &task, &out) == RLVR_OK ? (int)out.reward : -1;
+}
+"""
 
 
 class Ours:
     def __init__(self):
-        self.lib = library()
-        self.ctx = self.lib.rlvr_open(None)
-        self.reward = Reward(kind=self.lib.rlvr_reward_find(b"proc"))
+        path = "build/librlvr_parity.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-std=gnu11", "-DRLVR_NO_SIMD", "-I.", "-Ibuild/include", "-x", "c", "-", "-o", path, "-lm",
+                        "-lpthread"], input=SHIM.encode(), check=True)
+        lib = ct.CDLL("./" + path)
+        lib.parity_open.restype = ct.c_void_p
+        lib.parity_grade.argtypes = [ct.c_void_p, ct.c_char_p, ct.c_char_p, ct.c_char_p, ct.c_size_t]
+        self.grade, self.ctx = lib.parity_grade, lib.parity_open()
 
     def score(self, family, params, answer, completion):
         line = json.dumps({"prompt": "", "family": family, "params": params}).encode()
-        task = Task(prompt=b"", answer=answer.encode(), json=line)
-        out = Result()
         text = completion.encode()
-        r = self.lib.rlvr_grade_task(self.ctx, ct.byref(self.reward), text, len(text), ct.byref(task), ct.byref(out))
-        return None if r else int(out.reward)      # None: an error, no verdict
+        reward = self.grade(self.ctx, line, answer.encode(), text, len(text))
+        return None if reward < 0 else reward      # None: an error, no verdict
 
 
 # ---- a reasoning-gym entry as our params ----
