@@ -7726,7 +7726,8 @@ rlvr_result rlvr_model_save(rlvr_model *m, const char *path)
 typedef struct rlvr__begun { const int *tokens; int n, max_tokens; uint32_t prompt, rollout, drawn; } rlvr__begun;
 
 /* The rollouts of one call and all that is needed to make them; reused from call to call. A prompt's tokens run once and its
-   rollouts attend to the same slots; what all prompts begin with (the chat template's head) runs once for all of them.
+   rollouts attend to the same slots; what all prompts begin with (the chat template's head) runs once for all of them, and what
+   rollouts of a group have drawn alike so far runs once for those. Equal rows have equal bits, so nobody can tell.
    lists holds, for every prompt and every rollout, the slots of its tokens from the first on: those are the contexts. */
 
 struct rlvr_rollouts {
@@ -7751,6 +7752,7 @@ struct rlvr_rollouts {
     rlvr__dist *dist;                int64_t cap_dist;
     int *drawn;                      int64_t cap_drawn;
     int *free_slots;                 int64_t cap_free, n_free;
+    int *users;                      int64_t cap_users;       /* (n_slots) of a store that does not keep: rollouts that attend to a slot of theirs */
     int64_t next_slot;               /* with keep: slots are handed out in order, so a call's rows are neighbours */
     rlvr__policy policy;
     int *banned;                     int64_t cap_banned;
@@ -7789,7 +7791,7 @@ void rlvr_rollouts_free(rlvr_rollouts *r)
     if (!r) return;
     void *arrays[] = {r->items, r->prompt_tokens, r->prompt_begin, r->tokens, r->logprobs, r->entropy, r->prompt_slots, r->lists,
                       r->stream, r->active, r->call, (void *)r->context, r->head, r->dist, r->drawn,
-                      r->free_slots, r->banned, r->streams, r->cases, r->verdicts, r->part_reward, r->normal, r->valid};
+                      r->free_slots, r->users, r->banned, r->streams, r->cases, r->verdicts, r->part_reward, r->normal, r->valid};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(r->ctx, arrays[i]);
     for (int64_t i = 0; i < r->cap_grown; i++) rlvr__buf_free(&r->grown[i]);
     rlvr__free(r->ctx, r->grown);
@@ -7867,7 +7869,8 @@ static rlvr_result rlvr__calls_reserve(rlvr_rollouts *r, const rlvr__store *s, i
 {
     bool ok = RLVR__RESERVE(r, call, cap_call, 2 * s->head_rows + 4 * s->n_rows) && RLVR__RESERVE(r, context, cap_context, s->n_rows) &&
               RLVR__RESERVE(r, head, cap_head, 3 * heads) && RLVR__RESERVE(r, dist, cap_dist, s->head_rows) &&
-              RLVR__RESERVE(r, drawn, cap_drawn, s->head_rows) && RLVR__RESERVE(r, free_slots, cap_free, s->n_slots);
+              RLVR__RESERVE(r, drawn, cap_drawn, s->head_rows) && RLVR__RESERVE(r, free_slots, cap_free, s->n_slots) &&
+              (s->keep || RLVR__RESERVE(r, users, cap_users, s->n_slots));
     return ok ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
@@ -8079,7 +8082,10 @@ static void rlvr__call_row(rlvr__call *c, int token, int pos, int slot, const in
 
 static int rlvr__slot_take(rlvr_rollouts *r, const rlvr__store *s)
 {
-    return s->keep ? (int)r->next_slot++ : r->free_slots[--r->n_free];
+    if (s->keep) return (int)r->next_slot++;
+    int slot = r->free_slots[--r->n_free];
+    r->users[slot] = 1;
+    return slot;
 }
 
 /* The completion's text so far, where somebody watches it. True: a stop string is complete, or the caller says stop. */
@@ -8207,7 +8213,30 @@ static void rlvr__call_run(rlvr_rollouts *r, rlvr__store *s, rlvr__call *c, bool
 static void rlvr__slots_release(rlvr_rollouts *r, const rlvr__store *s, const int *slot, int n)
 {
     if (s->keep) return;
-    for (int i = 0; i < n; i++) r->free_slots[r->n_free++] = slot[i];
+    for (int i = 0; i < n; i++)
+        if (!--r->users[slot[i]]) r->free_slots[r->n_free++] = slot[i];
+}
+
+/* Rows for the token at `pos` of the rollouts active[a .. end), a group's. Those that are one up to there share a row. */
+static void rlvr__call_group(rlvr_rollouts *r, rlvr__store *s, rlvr__call *c, int a, int end, bool *stop_all)
+{
+    int pos = r->items[r->active[a]].n_prompt + r->items[r->active[a]].n_tokens - 1;
+    for (int first = a; first < end; first++) r->lists[r->active[first] * r->list_stride + pos] = -1;
+    for (int first = a; first < end && !*stop_all; first++) {
+        int i = r->active[first], *list = r->lists + i * r->list_stride, token = r->items[i].tokens[pos - r->items[i].n_prompt];
+        if (list[pos] >= 0) continue;
+        int slot = rlvr__slot_take(r, s);
+        rlvr__call_row(c, token, pos, slot, list);
+        for (int b = first; b < end; b++) {
+            int j = r->active[b], *other = r->lists + j * r->list_stride;
+            if (other[pos] >= 0 || other[pos - 1] != list[pos - 1] || r->items[j].tokens[pos - r->items[j].n_prompt] != token) continue;
+            other[pos] = slot;
+            if (b > first && !s->keep) r->users[slot]++;
+            c->head_row[c->n_head] = c->n - 1;
+            c->head_rollout[c->n_head++] = j;
+        }
+        if (c->n == s->n_rows) rlvr__call_run(r, s, c, stop_all);
+    }
 }
 
 /* Decodes the rollouts of groups first and on. Groups enter as slots and max_batch allow, rollouts leave as they end: which
@@ -8296,13 +8325,9 @@ static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s, int f
         n_active = still;
 
         /* everybody else feeds the token drawn last and draws the next */
-        for (int a = 0; a < n_active && !stop_all; a++) {
-            int i = r->active[a], pos = r->items[i].n_prompt + r->items[i].n_tokens - 1, *list = r->lists + i * r->list_stride;
-            list[pos] = rlvr__slot_take(r, s);
-            rlvr__call_row(&c, r->items[i].tokens[r->items[i].n_tokens - 1], pos, list[pos], list);
-            c.head_row[c.n_head] = c.n - 1;
-            c.head_rollout[c.n_head++] = i;
-            if (c.n == s->n_rows) rlvr__call_run(r, s, &c, &stop_all);
+        for (int a = 0, end; a < n_active && !stop_all; a = end) {
+            for (end = a + 1; end < n_active && r->items[r->active[end]].prompt_index == r->items[r->active[a]].prompt_index; end++) {}
+            rlvr__call_group(r, s, &c, a, end, &stop_all);
         }
         if (c.n) rlvr__call_run(r, s, &c, &stop_all);
         /* those whom this call has ended leave at the next turn */
@@ -23286,7 +23311,7 @@ rlvr_result rlvr_process_labels(rlvr_model *m, const rlvr_rollout *o, const rlvr
    19. TRAINER AND CHECKPOINTS                                                       >>trainer
    ============================================================================================ */
 
-/* The rows of one training pass, packed: each prompt once, its rollouts behind it, no padding. The same rows in the same
+/* The rows of one training pass, packed: each prompt once, its rollouts behind it, what they have in common once, no padding. The same rows in the same
    order whether their activations come from decoding (act: where they lie in the store) or from a forward pass of its own
    (act[i] == i): so both give the same bits. */
 typedef struct rlvr__forest {
@@ -23302,6 +23327,7 @@ typedef struct rlvr__forest {
     int *target_begin, *position;                  /* (cap_rows + 1) */
     int *target, *source;                          /* (cap_targets) token; its index in the trainer's flat token arrays */
     int *tree_begin;  int64_t n_trees;             /* (cap_rows + 1) */
+    int **rollout_list, *alike;                    /* (group_size) of the group that is being packed: lists, rows in common with one */
 } rlvr__forest;
 
 /* A block of parameters that the optimizer moves: the model's own, and what else trains beside it. */
@@ -23426,18 +23452,62 @@ static bool rlvr__takes_part(const rlvr_trainer *t, int i)
                                    (d->nll_coef != 0 && rlvr__is_right(o)));
 }
 
-/* Token rows of one group: its prompt (without the shared beginning) and its rollouts' tokens but the last. 0: no part. */
+/* Rows that two rollouts of a prompt have in common: of the tokens that both have drawn alike, their last ones aside. */
+static int rlvr__rows_alike(const rlvr_rollout *a, const rlvr_rollout *b)
+{
+    int n = RLVR__MIN(a->n_tokens, b->n_tokens) - 1, k = 0;
+    while (k < n && a->tokens[k] == b->tokens[k]) k++;
+    return k;
+}
+
+/* Rows of rollout i that stand already among those of an earlier one of its group: how many, and whose. */
+static int rlvr__rows_there(const rlvr_trainer *t, int i, int *whose)
+{
+    const rlvr_rollouts *r = t->rollouts;
+    int most = 0;
+    for (int j = i / r->group_size * r->group_size; j < i; j++) {
+        int alike = rlvr__takes_part(t, j) ? rlvr__rows_alike(&r->items[j], &r->items[i]) : 0;
+        if (alike <= most) continue;
+        most = alike;
+        *whose = j;
+    }
+    return most;
+}
+
+/* Token rows of one group: its prompt (without the shared beginning) and its rollouts' tokens but the last, each row once. 0: no part. */
 static int64_t rlvr__group_rows(const rlvr_trainer *t, int group)
 {
     const rlvr_rollouts *r = t->rollouts;
     int64_t rows = 0;
-    for (int g = 0; g < r->group_size; g++) {
+    for (int g = 0, whose; g < r->group_size; g++) {
         int i = group * r->group_size + g;
         if (!rlvr__takes_part(t, i)) continue;
         if (!rows) rows = r->items[i].n_prompt - r->shared;
-        rows += r->items[i].n_tokens - 1;
+        rows += r->items[i].n_tokens - 1 - rlvr__rows_there(t, i, &whose);
     }
     return rows;
+}
+
+/* The rows of rollout i behind those of its prompt. What it has in common with an earlier one of the group stands there; what
+   later ones have in common with it, they draw their tokens from its rows. */
+static void rlvr__forest_rollout(rlvr_trainer *t, int i, const int *prompt, bool decoded)
+{
+    rlvr__forest *p = &t->forest;
+    const rlvr_rollouts *r = t->rollouts;
+    const rlvr_rollout *o = &r->items[i];
+    const int *slots = r->lists + i * r->list_stride + o->n_prompt;
+    int whose = 0, end = (i / r->group_size + 1) * r->group_size;
+    if (!rlvr__takes_part(t, i) || o->n_tokens < 2) return;
+    int there = rlvr__rows_there(t, i, &whose);
+    const int *parent = there ? p->rollout_list[whose % r->group_size] : prompt;
+    int *list = p->rollout_list[i % r->group_size] = rlvr__forest_list(p, parent, o->n_prompt + there, o->n_tokens - 1 - there);
+    for (int j = i; j < end; j++) p->alike[j % r->group_size] = rlvr__takes_part(t, j) ? rlvr__rows_alike(o, &r->items[j]) : 0;
+    for (int k = there; k + 1 < o->n_tokens; k++) {
+        rlvr__forest_row(p, list, o->n_prompt + k, o->tokens[k], decoded ? slots[k] : -1);
+        for (int j = i; j < end; j++)
+            if (p->alike[j % r->group_size] > k)
+                rlvr__forest_target(p, list[o->n_prompt + k], k + 1, r->items[j].tokens[k + 1], t->offset[j] + k + 1);
+    }
 }
 
 /* Packs groups [first, end). decoded: take the activations that decoding left at the rollouts' slots. */
@@ -23460,16 +23530,7 @@ static void rlvr__forest_groups(rlvr_trainer *t, int first, int end, bool decode
             rlvr__forest_row(p, prompt, k, r->prompt_tokens[from + k], decoded ? r->prompt_slots[from + k] : -1);
         for (int g = 0, i = group * r->group_size; g < r->group_size; g++, i++)
             if (rlvr__takes_part(t, i)) rlvr__forest_target(p, prompt[n_prompt - 1], 0, r->items[i].tokens[0], t->offset[i]);
-        for (int g = 0, i = group * r->group_size; g < r->group_size; g++, i++) {
-            const rlvr_rollout *o = &r->items[i];
-            const int *slots = r->lists + i * r->list_stride;
-            if (!rlvr__takes_part(t, i) || o->n_tokens < 2) continue;
-            int *list = rlvr__forest_list(p, prompt, n_prompt, o->n_tokens - 1);
-            for (int k = 0; k + 1 < o->n_tokens; k++) {
-                rlvr__forest_row(p, list, n_prompt + k, o->tokens[k], decoded ? slots[n_prompt + k] : -1);
-                rlvr__forest_target(p, list[n_prompt + k], k + 1, o->tokens[k + 1], t->offset[i] + k + 1);
-            }
-        }
+        for (int i = group * r->group_size; i < (group + 1) * r->group_size; i++) rlvr__forest_rollout(t, i, prompt, decoded);
     }
     if (r->shared) { p->tree_begin[0] = 0; p->n_trees = 1; }
     p->tree_begin[p->n_trees] = (int)p->n_rows;
@@ -24335,25 +24396,26 @@ rlvr_result rlvr_memory_plan(rlvr_model *m, const rlvr_trainer_desc *d, rlvr_mem
     return r;
 }
 
-static rlvr_result rlvr__forest_init(rlvr_ctx *ctx, rlvr__forest *p, int64_t rows, int64_t lists, int64_t targets)
+static rlvr_result rlvr__forest_init(rlvr_ctx *ctx, rlvr__forest *p, int64_t rows, int64_t lists, int64_t targets, int group_size)
 {
     struct { int **array; int64_t n; } part[] = {
         {&p->token, rows}, {&p->pos, rows}, {&p->slot, rows}, {&p->act, rows}, {&p->n_context, rows}, {&p->lists, lists},
         {&p->head_at, rows}, {&p->head_row, rows}, {&p->target_begin, rows + 1}, {&p->position, rows + 1}, {&p->target, targets},
-        {&p->source, targets}, {&p->tree_begin, rows + 1}};
+        {&p->source, targets}, {&p->tree_begin, rows + 1}, {&p->alike, group_size}};
     for (size_t i = 0; i < sizeof part / sizeof *part; i++)
         if (!(*part[i].array = RLVR__NEW(ctx, int, part[i].n + 1))) return RLVR_ERROR_MEMORY;
     p->context = RLVR__NEW(ctx, const int *, rows + 1);
+    p->rollout_list = RLVR__NEW(ctx, int *, group_size);
     p->cap_rows = rows;
     p->cap_lists = lists;
     p->cap_targets = targets;
-    return p->context ? RLVR_OK : RLVR_ERROR_MEMORY;
+    return p->context && p->rollout_list ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
 static void rlvr__forest_free(rlvr_ctx *ctx, rlvr__forest *p)
 {
     void *arrays[] = {p->token, p->pos, p->slot, p->act, p->n_context, p->lists, p->head_at, p->head_row, p->target_begin, p->position,
-                      p->target, p->source, p->tree_begin, (void *)p->context};
+                      p->target, p->source, p->tree_begin, (void *)p->context, (void *)p->rollout_list, p->alike};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(ctx, arrays[i]);
 }
 
@@ -24369,7 +24431,7 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     if (r == RLVR_OK && !t->plan.one_forward)
         r = rlvr__store_init(&t->train, m, z->train_slots, z->train_rows, z->max_context, z->head_rows, true, false);
     if (r == RLVR_OK) r = rlvr__grads_init(&t->grads, m, rows, z->head_rows, z->max_context, t->plan.one_forward, false);
-    if (r == RLVR_OK) r = rlvr__forest_init(ctx, &t->forest, rows, lists, targets);
+    if (r == RLVR_OK) r = rlvr__forest_init(ctx, &t->forest, rows, lists, targets, t->desc.group_size);
     if (r != RLVR_OK) return r;
     if (!m->grads) m->grads = RLVR__NEW(ctx, float, m->n_floats);
     if (!m->grads || rlvr__train_block(t, "model", m->weights, m->grads, m->params, m->n_p, m->n_floats) != RLVR_OK) return RLVR_ERROR_MEMORY;
