@@ -23311,7 +23311,7 @@ rlvr_result rlvr_process_labels(rlvr_model *m, const rlvr_rollout *o, const rlvr
    19. TRAINER AND CHECKPOINTS                                                       >>trainer
    ============================================================================================ */
 
-/* The rows of one training pass, packed: each prompt once, its rollouts behind it, what they have in common once, no padding. The same rows in the same
+/* The rows of one training pass, packed: each prompt once, its rollouts behind it, what those have in common once, no padding. The same rows in the same
    order whether their activations come from decoding (act: where they lie in the store) or from a forward pass of its own
    (act[i] == i): so both give the same bits. */
 typedef struct rlvr__forest {

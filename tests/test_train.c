@@ -319,6 +319,93 @@ static void test_micro_batches(void)
     CHECK_LE(fabs(whole.loss - parts.loss), 1e-6);
 }
 
+/* ---- rollouts that have drawn alike so far run once ---- */
+
+static rlvr_model *decided_model(rlvr_ctx *ctx)      /* one whose rollouts often begin alike */
+{
+    rlvr_model *m = small_model(ctx, false);
+    float norm[48];
+    CHECK(rlvr_model_get(m, "model.norm.weight", false, norm, 48) == RLVR_OK);
+    for (int i = 0; i < 48; i++) norm[i] *= 6.0f;
+    CHECK(rlvr_model_set(m, "model.norm.weight", norm, 48) == RLVR_OK);
+    return m;
+}
+
+/* Nodes of the trees that the groups' completions make, their last tokens aside. */
+static int64_t nodes(const rlvr_rollouts *r)
+{
+    int64_t n = 0;
+    for (int i = 0; i < r->n; i++)
+        for (int k = 0; k + 1 < r->items[i].n_tokens; k++) {
+            bool seen = false;
+            for (int j = i / r->group_size * r->group_size; j < i && !seen; j++)
+                seen = r->items[j].n_tokens > k + 1 && !memcmp(r->items[j].tokens, r->items[i].tokens, (size_t)(k + 1) * sizeof(int));
+            n += !seen;
+        }
+    return n;
+}
+
+static void test_alike(void)
+{
+    rlvr_ctx *ctx = open_ctx(2);
+    rlvr_model *m = decided_model(ctx);
+    rlvr_trainer_desc d = description();
+    rlvr_task task[5];
+    memset(task, 0, sizeof task);
+    for (uint64_t i = 0; i < 5; i++) CHECK(ask(NULL, i, &task[i]) == RLVR_OK);
+    rlvr_sampling s;
+    memset(&s, 0, sizeof s);
+    s.max_tokens = 12; s.max_batch = 20; s.seed = 3;      /* 20 of 40 at once: slots are given back and taken again */
+    test_on_policy(m, task, 5, 8, s, "rollouts that begin alike");
+    s.greedy = true;
+    test_on_policy(m, task, 5, 8, s, "rollouts that are alike");
+
+    d.group_size = 8;
+    d.optim.lr = 1e-30f;      /* the weights stay, to the bit */
+    d.optim.weight_decay = 0;
+    for (int two = 0; two < 2; two++) {
+        d.two_forwards = two;
+        rlvr_trainer *t = rlvr_trainer_open(m, &d);
+        uint64_t before = rlvr_model_hash(m);
+        CHECK(rlvr_train_step(t, NULL) == RLVR_OK && rlvr_model_hash(m) == before);
+        rlvr_rollouts *r = t->rollouts;
+        int64_t n, tokens = 0, prompts = r->shared, own = nodes(r), rows = r->shared;
+        for (int i = 0; i < r->n; i++) tokens += r->items[i].n_tokens - 1;
+        for (int g = 0; g < r->n_tasks; g++) prompts += r->prompt_begin[g + 1] - r->prompt_begin[g] - r->shared;
+        CHECK(own < tokens * 3 / 4);
+        if (!two) CHECK(r->next_slot == prompts + own);
+        rlvr__forest_groups(t, 0, r->n_tasks, false);
+        for (int g = 0; g < r->n_tasks; g++) rows += rlvr__group_rows(t, g);
+        CHECK(t->forest.n_rows == rows && rows <= prompts + own);
+
+        /* its gradient is that of every rollout as a sequence of its own */
+        float *shared = gradients(m, &n), weight[40 * 80] = {0}, logprob[40 * 80];
+        int sequence[40 * 80], offset[41] = {0};
+        for (int i = 0; i < r->n; i++) {
+            const rlvr_rollout *o = &r->items[i];
+            int *at = sequence + offset[i], length = o->n_prompt + o->n_tokens;
+            memcpy(at, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
+            memcpy(at + o->n_prompt, o->tokens, (size_t)o->n_tokens * sizeof(int));
+            memcpy(weight + offset[i] + o->n_prompt, t->dlogprob + t->offset[i], (size_t)o->n_tokens * sizeof(float));
+            if (o->advantage == 0) memset(weight + offset[i], 0, (size_t)length * sizeof(float));
+            offset[i + 1] = offset[i] + length;
+        }
+        CHECK(rlvr_grad_tokens(t, sequence, offset, r->n, weight, logprob) == RLVR_OK);
+        double difference = 0, size = 0;
+        for (int64_t i = 0; i < n; i++) {
+            difference = fmax(difference, fabs((double)m->grads[i] - (double)shared[i]));
+            size = fmax(size, fabs((double)shared[i]));
+        }
+        CHECK(size > 0);
+        CHECK_LE(difference, 1e-5 * size);
+        REPORT("%s: %lld rows for %lld drawn tokens; gradient of the rollouts one by one: relative difference %.1e", two ? "two forwards" : "one forward",
+               (long long)own, (long long)tokens, difference / size);
+        free(shared);
+        rlvr_trainer_close(t);
+    }
+    rlvr_close(ctx);
+}
+
 /* ---- finite differences through the whole model ---- */
 
 static void test_finite_differences(void)
@@ -543,6 +630,7 @@ int main(void)
     test_no_signal();
     test_reward_errors();
     test_micro_batches();
+    test_alike();
     test_finite_differences();
     test_kl_and_epochs();
     test_allocations();
