@@ -149,10 +149,15 @@ example_packages() { # the packages that are missing
     done
 }
 
+# The library is compiled once and linked to every example; rlvr.c, which uses its insides, holds it itself.
 mode_build() {
-    local source name libs header package library wanted=()
+    local source name libs header package library wanted=(build/library.o build/rlvr)
     compiler
-    for source in examples/*.c; do
+    printf '#define RLVR_IMPLEMENTATION\n#include "rlvr.h"\n' >build/library.c
+    ! stale build/library.o rlvr.h || spawn compile build/library.o build/library.c $FLAGS -c
+    ! stale build/rlvr rlvr.h examples/*.h examples/rlvr.c || spawn compile build/rlvr examples/rlvr.c $FLAGS $LIBS
+    join
+    for source in examples/[0-9]*.c; do
         name=$(basename "$source" .c)
         libs=$LIBS
         if read -r header package library < <(example_needs "$name"); then
@@ -160,12 +165,12 @@ mode_build() {
             libs="$LIBS $library"
         fi
         wanted+=("build/$name")
-        stale "build/$name" rlvr.h examples/*.h "$source" || continue
-        spawn compile "build/$name" "$source" $FLAGS $libs
+        stale "build/$name" build/library.o examples/*.h "$source" || continue
+        [ ! -e build/library.o ] || spawn compile "build/$name" "$source" $FLAGS -DRLVR_LINKED build/library.o $libs
     done
     join
     for name in "${wanted[@]}"; do
-        [ -x "$name" ] || { cat "$name.log" >&2; die "$name does not compile"; }
+        [ -e "$name" ] || { cat "$name.log" >&2; die "$name does not compile"; }
     done
 }
 

@@ -31,6 +31,7 @@
 
    Defines
      RLVR_IMPLEMENTATION               this file holds the implementation
+     RLVR_LINKED                       it does not after all: a build that compiles the library once links it
      RLVR_NO_STB_DS_IMPLEMENTATION     the program has stb_ds's implementation elsewhere
      RLVR_SELF                         the name under which this file includes itself; default "rlvr.h"
      RLVR_API                          in front of every public function; default extern
@@ -1162,7 +1163,7 @@ RLVR_API rlvr_result rlvr_write_svg(rlvr_ctx *ctx, const char *path, const char 
 }
 #endif
 #endif /* RLVR_H */
-#ifdef RLVR_IMPLEMENTATION
+#if defined(RLVR_IMPLEMENTATION) && !defined(RLVR_LINKED)
 #ifndef RLVR__KERNEL_PASS      /* the kernels of sections 8 and 9 are compiled once for each instruction set */
 /* ============================================================================================
    3. PLATFORM                                                                      >>platform

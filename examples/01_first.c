@@ -1,6 +1,8 @@
 /* The library on one screen: a model, a file of tasks, a judge of our own, twenty steps. build/01_first MODEL [STEPS] */
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
+#include <stdio.h>
+#include <stdlib.h>
 
 static rlvr_result grade(const rlvr_rollout *r, void *user, float *reward)      /* the host program is the judge */
 {

@@ -62,9 +62,10 @@ header_declares() { # the declarations alone need neither stb nor CUDA nor POSIX
     [ -z "$found" ] || { echo "$found"; return 1; }
 }
 
-others_compile() {  # benches and fuzzers, which no test runs, still fit the header
-    local source
-    for source in tests/bench_*.c tests/fuzz_*.c; do
+others_compile() {  # benches and fuzzers, which no test runs, still fit the header; so do the examples, each by itself
+    local source header package library
+    for source in tests/bench_*.c tests/fuzz_*.c examples/[0-9]*.c; do
+        read -r header package library < <(example_needs "$(basename "$source" .c)") && ! header_there "$header" && continue
         "$CC" $FLAGS -DRLVR_NO_SIMD -fsyntax-only "$source" || return 1
     done
 }
@@ -81,7 +82,7 @@ test_header() {
     ! have aarch64-linux-gnu-gcc || job header-aarch64 one header_compiles aarch64-linux-gnu-gcc -std=gnu11 -O2
     ! have x86_64-w64-mingw32-gcc || job header-mingw one header_compiles x86_64-w64-mingw32-gcc -std=gnu11 -O2
     job header-declares one header_declares
-    job benches-and-fuzzers one others_compile
+    job benches-fuzzers-examples one others_compile
     ! have g++ || job header-links-gcc one header_links gcc g++
     report "the header: C, C++, other targets, two files of one program"
 }
