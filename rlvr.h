@@ -6,7 +6,7 @@
 
    A small language model tries a problem many times, a program grades every attempt, and the model is trained on the
    grades: sample, grade, advantage, loss, update. All five are here, and what they need: reading and writing weights,
-   tokenizer, transformer forward and backward, sampler with KV cache, AdamW, checkpoints, evaluation.
+   tokenizer, transformer forward and backward, sampler with KV cache, optimizers, checkpoints, evaluation.
 
    Synopsis. In ONE file of the program, before the include:
 
@@ -58,7 +58,7 @@
      8 SIMD and GEMM >>gemm            9 Ops >>ops                     10 JSON, tasks >>json
     11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer   13 Model >>model
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
-    17 Losses >>losses >>preferences  18 Optimizer >>schedule          18b Heads, values >>values
+    17 Losses >>losses >>preferences  18 Optimizer >>optimizer         18b Heads, values >>values
     18c Reward models >>reward-model  18d Process rewards >>process    19 Trainer >>trainer
     19.1 sampling plans >>plans, 19.2 a step >>step, 19b training on preferences >>preference-training, 19c values in the trainer >>values-train
     20 Evaluation >>eval >>test-time >>contamination >>evaluate        21 Reports >>reports
@@ -750,19 +750,49 @@ RLVR_API void rlvr_prime_advantage(int n_groups, int group_size, const int *offs
 
 /* ---- optimizer ---- */
 
-typedef enum rlvr_schedule { RLVR_LR_CONSTANT, RLVR_LR_COSINE, RLVR_LR_LINEAR } rlvr_schedule;
+/* adamw8 and muon take the matrices between embedding and lm-head; these two, norms and value heads go by AdamW in floats. */
+#define RLVR_OPTIMS(X)                                                                             \
+    X(RLVR_OPTIM_ADAMW,  "adamw")    /* Loshchilov & Hutter 2019 */                                \
+    X(RLVR_OPTIM_ADAMW8, "adamw8")   /* the same with moments of 8 bits, block-wise: Dettmers et al. 2022 */ \
+    X(RLVR_OPTIM_MUON,   "muon")     /* orthogonalised momentum: Jordan et al. 2024; sized as AdamW's updates: Liu et al. 2025 */ \
+    X(RLVR_OPTIM_SGD,    "sgd")      /* with momentum, where there is one */
 
-typedef struct rlvr_optim_desc {     /* AdamW (Loshchilov & Hutter 2019) */
-    float lr;                        /* 0: 1e-5 */
-    float beta1, beta2, eps;         /* 0: 0.9, 0.999, 1e-8 */
-    float weight_decay;              /* on matrices only; 0 is none */
+typedef enum rlvr_optim_kind {
+#define RLVR__X(kind, name) kind,
+    RLVR_OPTIMS(RLVR__X)
+#undef RLVR__X
+    RLVR_OPTIM_COUNT
+} rlvr_optim_kind;
+
+/* Behind the warm-up: lr all the time; down to lr_min by half a cosine or a line; lr, and down by a line (wsd: Hu et al. 2024) or by
+   1 - sqrt (wsd_sqrt: Haegele et al. 2024) in the last decay_steps. */
+typedef enum rlvr_schedule {
+    RLVR_LR_CONSTANT, RLVR_LR_COSINE, RLVR_LR_LINEAR, RLVR_LR_WSD, RLVR_LR_WSD_SQRT, RLVR_LR_COUNT
+} rlvr_schedule;
+
+/* Default: on for muon, off for sgd. */
+typedef enum rlvr_nesterov { RLVR_NESTEROV_DEFAULT, RLVR_NESTEROV_ON, RLVR_NESTEROV_OFF, RLVR_NESTEROV_COUNT } rlvr_nesterov;
+
+typedef struct rlvr_optim_desc {
+    rlvr_optim_kind kind;
+    float lr;                        /* 0: 1e-5; muon's goes with AdamW's values */
+    float adamw_lr;                  /* muon: of what goes by AdamW, with lr's schedule; 0: lr. Value head and critic: in proportion */
+    float beta1, beta2, eps;         /* of AdamW; 0: 0.9, 0.999, 1e-8 */
+    float momentum;                  /* muon: 0: 0.95; sgd: 0 is none */
+    rlvr_nesterov nesterov;
+    float weight_decay;              /* decoupled: w (1 - lr weight_decay), on matrices only; 0 is none */
     float max_grad_norm;             /* 0: 1.0; below 0: no clipping */
+    float ema_decay;                 /* average += (1 - ema_decay)(w - average) behind each update, begun at the opening's weights;
+                                        0: no average. It is a float as w is: it stops 6e-8 w / (1 - ema_decay) before w */
     int   warmup_steps;
-    int   total_steps;               /* of the schedule; cosine and linear end at lr_min there */
+    int   total_steps;               /* of the schedule, which ends at lr_min there */
+    int   decay_steps;               /* of wsd and wsd_sqrt; 0: a tenth of total_steps */
     rlvr_schedule schedule;
     float lr_min;
 } rlvr_optim_desc;
 RLVR_API float rlvr_learning_rate(const rlvr_optim_desc *d, int64_t step);    /* of update number step, from 0 */
+RLVR_API const char *rlvr_optim_name(rlvr_optim_kind kind);              /* NULL: there is none */
+RLVR_API rlvr_optim_kind rlvr_optim_find(const char *name);              /* RLVR_OPTIM_COUNT: there is none such */
 
 /* ---- trainer ---- */
 
@@ -890,6 +920,10 @@ RLVR_API rlvr_rollouts *rlvr_trainer_rollouts(rlvr_trainer *t);      /* of the l
 /* Checkpoint of everything that the next step depends on: one file, written beside, synced, renamed. */
 RLVR_API rlvr_result   rlvr_trainer_save(rlvr_trainer *t, const char *path);
 RLVR_API rlvr_result   rlvr_trainer_resume(rlvr_trainer *t, const char *path);
+/* Exchanges the weights of all that is trained (model, value head, critic) with their averages: to evaluate or save the average.
+   Training, gradients and checkpoints are refused until a second call has put the weights back. RLVR_ERROR_ARGUMENT without
+   optim.ema_decay. */
+RLVR_API rlvr_result   rlvr_trainer_swap_average(rlvr_trainer *t);
 RLVR_API int64_t       rlvr_trainer_steps(const rlvr_trainer *t);    /* steps done so far, also after a resume */
 RLVR_API bool          rlvr_trainer_done(const rlvr_trainer *t);     /* the plan's token_budget is spent; a step is then RLVR_STOPPED */
 /* Each task's measured pass rate, below 0 where it has none yet (one for each of desc.tasks); NULL without plan.curriculum. */
@@ -2761,7 +2795,7 @@ RLVR__FN void RLVR__NAME(rlvr__transpose)(float *to /* (cols, ldt) */, int64_t l
 typedef struct rlvr__op_kernels {
     rlvr__kernels base;
     rlvr_loop_fn rmsnorm_fwd, rmsnorm_dx, rmsnorm_dw, rope_fwd, rope_bwd, attn_fwd, attn_bwd, swiglu_fwd, swiglu_bwd,
-                 dist, dist_sample, dist_bwd, argmax, adamw, sum_squares;
+                 dist, dist_sample, dist_bwd, argmax, adamw, sum_squares, axpby, lerp, slice_get, slice_step;
 } rlvr__op_kernels;
 
 /* Tokens of row v have p_v = exp((z_v - max) * temperature_inv - log_z) where z_v >= threshold, else 0. A row with a NaN or
@@ -2806,6 +2840,14 @@ typedef struct rlvr__adamw_args {
     float keep, mix1, beta2, mix2, eps, step, bias2_inv, grad_scale;
 } rlvr__adamw_args;
 typedef struct rlvr__squares_args { const float *g; double *partial; int64_t n, piece; } rlvr__squares_args;
+typedef struct rlvr__axpby_args { float *y; const float *x; float beta, alpha; } rlvr__axpby_args;
+/* Rows [row, row + rows) of packed matrices K wide, and x, where they lie plainly, the shorter side first: (rows, K) or (K, rows). */
+typedef struct rlvr__slice_args {
+    float *w, *x;
+    const float *m, *g;              /* slice_get's: x = mu m + scale g; g NULL: m */
+    int64_t K, row, rows;
+    float mu, scale, keep, step;     /* slice_step's: w = keep w - step x */
+} rlvr__slice_args;
 
 enum { RLVR__ATTN_BLOCK = 16,     /* positions whose scores are made together */
        RLVR__ATTN_HEADS = 4,      /* most query heads whose scores a thread's scratch holds */
@@ -3635,12 +3677,60 @@ RLVR__FN void RLVR__NAME(rlvr__k_sum_squares)(void *arg, int64_t begin, int64_t 
     }
 }
 
+RLVR__FN void RLVR__NAME(rlvr__k_axpby)(void *arg, int64_t begin, int64_t end, int thread)
+{
+    const rlvr__axpby_args *a = (const rlvr__axpby_args *)arg;
+    vf beta = v_set1(a->beta), alpha = v_set1(a->alpha);
+    (void)thread;
+    for (int64_t i = begin; i < end; i += 16) {
+        int n = (int)RLVR__MIN(16, end - i);
+        v_storep(a->y + i, v_fma(alpha, v_loadp(a->x + i, n), v_mul(beta, v_loadp(a->y + i, n))), n);
+    }
+}
+
+RLVR__FN void RLVR__NAME(rlvr__k_lerp)(void *arg, int64_t begin, int64_t end, int thread)
+{
+    const rlvr__axpby_args *a = (const rlvr__axpby_args *)arg;
+    vf alpha = v_set1(a->alpha);
+    (void)thread;
+    for (int64_t i = begin; i < end; i += 16) {
+        int n = (int)RLVR__MIN(16, end - i);
+        vf y = v_loadp(a->y + i, n);
+        v_storep(a->y + i, v_fma(alpha, v_sub(v_loadp(a->x + i, n), y), y), n);
+    }
+}
+
+RLVR__FN void RLVR__NAME(rlvr__k_slice_get)(void *arg, int64_t begin, int64_t end, int thread)
+{
+    const rlvr__slice_args *a = (const rlvr__slice_args *)arg;
+    int64_t along_row = a->rows > a->K ? a->rows : 1, down = a->rows > a->K ? 1 : a->K;
+    (void)thread;
+    for (int64_t k = begin; k < end; k++)
+        for (int64_t i = 0; i < a->rows; i++) {
+            int64_t n = a->row + i, at = (n / RLVR__PANEL * a->K + k) * RLVR__PANEL + n % RLVR__PANEL;
+            a->x[k * along_row + i * down] = a->g ? a->mu * a->m[at] + a->scale * a->g[at] : a->m[at];
+        }
+}
+
+RLVR__FN void RLVR__NAME(rlvr__k_slice_step)(void *arg, int64_t begin, int64_t end, int thread)
+{
+    const rlvr__slice_args *a = (const rlvr__slice_args *)arg;
+    int64_t along_row = a->rows > a->K ? a->rows : 1, down = a->rows > a->K ? 1 : a->K;
+    (void)thread;
+    for (int64_t k = begin; k < end; k++)
+        for (int64_t i = 0; i < a->rows; i++) {
+            int64_t n = a->row + i, at = (n / RLVR__PANEL * a->K + k) * RLVR__PANEL + n % RLVR__PANEL;
+            a->w[at] = a->keep * a->w[at] - a->step * a->x[k * along_row + i * down];
+        }
+}
+
 static const rlvr__op_kernels RLVR__NAME(rlvr__kernels) = {
     {RLVR__KERNEL_TITLE, RLVR__GEMM_KERNELS},
     RLVR__NAME(rlvr__k_rmsnorm_fwd), RLVR__NAME(rlvr__k_rmsnorm_dx), RLVR__NAME(rlvr__k_rmsnorm_dw),
     RLVR__NAME(rlvr__k_rope_fwd), RLVR__NAME(rlvr__k_rope_bwd), RLVR__NAME(rlvr__k_attn_fwd), RLVR__NAME(rlvr__k_attn_bwd),
     RLVR__NAME(rlvr__k_swiglu_fwd), RLVR__NAME(rlvr__k_swiglu_bwd), RLVR__NAME(rlvr__k_dist), RLVR__NAME(rlvr__k_dist_sample),
-    RLVR__NAME(rlvr__k_dist_bwd), RLVR__NAME(rlvr__k_argmax), RLVR__NAME(rlvr__k_adamw), RLVR__NAME(rlvr__k_sum_squares)};
+    RLVR__NAME(rlvr__k_dist_bwd), RLVR__NAME(rlvr__k_argmax), RLVR__NAME(rlvr__k_adamw), RLVR__NAME(rlvr__k_sum_squares),
+    RLVR__NAME(rlvr__k_axpby), RLVR__NAME(rlvr__k_lerp), RLVR__NAME(rlvr__k_slice_get), RLVR__NAME(rlvr__k_slice_step)};
 
 #endif
 #ifndef RLVR__KERNEL_PASS
@@ -3806,13 +3896,32 @@ static RLVR__UNUSED void rlvr__dist_bwd_rows(rlvr_ctx *ctx, float *logits, const
     rlvr__parallel(ctx, M, 1, rlvr__ops(ctx)->dist_bwd, &a);
 }
 
+static rlvr__adamw_args rlvr__adamw_prepare(float *w, const float *g, float *m, float *v, float lr, float beta1, float beta2, float eps,
+                                            float weight_decay, float bias1, float bias2, float grad_scale)
+{
+    rlvr__adamw_args a = {w, m, v, g, (float)(1.0 - (double)lr * (double)weight_decay), (float)(1.0 - (double)beta1), beta2,
+                          (float)(1.0 - (double)beta2), eps, (float)((double)lr / (double)bias1), (float)(1.0 / sqrt((double)bias2)), grad_scale};
+    return a;
+}
+
 /* AdamW as PyTorch's: w (1 - lr wd), then lr / bias1 * m / (sqrt(v) / sqrt(bias2) + eps) off. bias = 1 - beta^t. */
 static RLVR__UNUSED void rlvr__adamw(rlvr_ctx *ctx, float *w, const float *g, float *m, float *v, int64_t n, float lr, float beta1, float beta2,
                                      float eps, float weight_decay, float bias1, float bias2, float grad_scale)
 {
-    rlvr__adamw_args a = {w, m, v, g, (float)(1.0 - (double)lr * (double)weight_decay), (float)(1.0 - (double)beta1), beta2,
-                          (float)(1.0 - (double)beta2), eps, (float)((double)lr / (double)bias1), (float)(1.0 / sqrt((double)bias2)), grad_scale};
+    rlvr__adamw_args a = rlvr__adamw_prepare(w, g, m, v, lr, beta1, beta2, eps, weight_decay, bias1, bias2, grad_scale);
     rlvr__parallel(ctx, n, 65536, rlvr__ops(ctx)->adamw, &a);
+}
+
+/* y (n) = beta y + alpha x, and y (n) += alpha (x - y), which leaves y alone where x is equal. */
+static RLVR__UNUSED void rlvr__axpby(rlvr_ctx *ctx, float *y, float beta, const float *x, float alpha, int64_t n)
+{
+    rlvr__axpby_args a = {y, x, beta, alpha};
+    rlvr__parallel(ctx, n, 65536, rlvr__ops(ctx)->axpby, &a);
+}
+static RLVR__UNUSED void rlvr__lerp(rlvr_ctx *ctx, float *y, const float *x, float alpha, int64_t n)
+{
+    rlvr__axpby_args a = {y, x, 0, alpha};
+    rlvr__parallel(ctx, n, 65536, rlvr__ops(ctx)->lerp, &a);
 }
 
 /* The pieces depend on n alone, so the sum has the same bits at any number of threads. */
@@ -6799,7 +6908,11 @@ static void rlvr__tok_config_to_json(const rlvr__tokenizer *t, rlvr__buf *b)    
 /* Weights lie in one block of floats; so do gradients and the optimizer's moments, at the same offsets. A matrix is packed
    in panels (section 8); q, k, v are one matrix of (n_heads + 2 n_kv_heads) * head_dim rows, gate and up one of 2 d_ff rows.
    What files and rlvr_model_get() call a tensor is a view: some rows of a parameter under its transformers name. */
-typedef struct rlvr__param { int64_t offset, floats, rows, cols; bool matrix; } rlvr__param;
+typedef struct rlvr__param {
+    int64_t offset, floats, rows, cols;
+    bool matrix, table;              /* table: embedding or lm-head, a row for each token */
+    int64_t cut[2];                  /* rows at which a second and a third matrix begins; 0: none */
+} rlvr__param;
 typedef struct rlvr__view { char name[80], gguf[48]; int param; int64_t row, rows, cols; int rope_heads; } rlvr__view;
 typedef struct rlvr__layer { int norm1, qkv, out, norm2, gate_up, down; } rlvr__layer;     /* parameter numbers */
 
@@ -6903,6 +7016,9 @@ static rlvr_model *rlvr__model_new(rlvr_ctx *ctx, const char *what, const rlvr_m
         l->norm2 = rlvr__add_param(m, D, 1, false);
         l->gate_up = rlvr__add_param(m, 2 * F, D, true);
         l->down = rlvr__add_param(m, D, F, true);
+        m->params[l->qkv].cut[0] = Q;
+        m->params[l->qkv].cut[1] = Q + KV;
+        m->params[l->gate_up].cut[0] = F;
 #define RLVR__VIEW(param, row, rows, heads, gguf, name) \
         snprintf(g, sizeof g, "blk.%d." gguf ".weight", i); \
         rlvr__add_view(m, param, row, rows, heads, g, "model.layers.%d." name ".weight", i)
@@ -6924,6 +7040,7 @@ static rlvr_model *rlvr__model_new(rlvr_ctx *ctx, const char *what, const rlvr_m
         m->head = rlvr__add_param(m, d.n_vocab, D, true);
         rlvr__add_view(m, m->head, 0, d.n_vocab, 0, "output.weight", "lm_head.weight");
     }
+    m->params[m->embed].table = m->params[m->head].table = true;
 
     m->weights = RLVR__NEW(ctx, float, m->n_floats);
     m->cos_sin = RLVR__NEW(ctx, float, (int64_t)d.n_ctx * d.head_dim);
@@ -22634,8 +22751,27 @@ void rlvr_prime_advantage(int n_groups, int group_size, const int *offset, const
 }
 
 /* ============================================================================================
-   18. OPTIMIZER SCHEDULE                                                           >>schedule
+   18. OPTIMIZER                                                                  >>optimizer
    ============================================================================================ */
+
+/* ---- settings ---- */
+
+static const char *const rlvr__optim_names[] = {
+#define RLVR__X(kind, name) name,
+    RLVR_OPTIMS(RLVR__X)
+#undef RLVR__X
+};
+
+const char *rlvr_optim_name(rlvr_optim_kind kind) { return (unsigned)kind < RLVR_OPTIM_COUNT ? rlvr__optim_names[kind] : NULL; }
+
+rlvr_optim_kind rlvr_optim_find(const char *name)
+{
+    int k = 0;
+    while (k < RLVR_OPTIM_COUNT && (!name || strcmp(name, rlvr__optim_names[k]))) k++;
+    return (rlvr_optim_kind)k;
+}
+
+static bool rlvr__is_wsd(const rlvr_optim_desc *d) { return d->schedule == RLVR_LR_WSD || d->schedule == RLVR_LR_WSD_SQRT; }
 
 /* Warm-up goes lr/warmup, 2 lr/warmup ... lr: the first update already moves (transformers starts at 0, which wastes it).
    Behind it the schedule runs from lr towards lr_min, which it would reach at update total_steps and then keeps. */
@@ -22646,10 +22782,337 @@ float rlvr_learning_rate(const rlvr_optim_desc *d, int64_t step)
     if (step < 0) step = 0;
     if (step < d->warmup_steps) return (float)(lr * (double)(step + 1) / (double)d->warmup_steps);
     if (d->schedule == RLVR_LR_CONSTANT || d->total_steps <= 0) return (float)lr;
-    if (span > 0) done = (double)(step - d->warmup_steps) / (double)span;
+    if (rlvr__is_wsd(d)) span = RLVR__MIN(span, d->decay_steps ? (int64_t)d->decay_steps : RLVR__MAX(1, d->total_steps / 10));
+    if (span > 0) done = (double)(step - (d->total_steps - span)) / (double)span;
     if (done >= 1) return (float)low;
-    if (d->schedule == RLVR_LR_LINEAR) return (float)(low + (lr - low) * (1 - done));
-    return (float)(low + (lr - low) * 0.5 * (1 + cos(3.14159265358979323846 * done)));
+    if (done <= 0) return (float)lr;
+    if (d->schedule == RLVR_LR_WSD_SQRT) done = sqrt(done);
+    if (d->schedule == RLVR_LR_COSINE) return (float)(low + (lr - low) * 0.5 * (1 + cos(3.14159265358979323846 * done)));
+    return (float)(low + (lr - low) * (1 - done));
+}
+
+/* Fills in defaults. */
+static rlvr_result rlvr__optim_check(rlvr_ctx *ctx, rlvr_optim_desc *d)
+{
+    bool muon = d->kind == RLVR_OPTIM_MUON, momentum = muon || d->kind == RLVR_OPTIM_SGD;
+    const char *problem = NULL;
+    if (d->lr == 0) d->lr = 1e-5f;
+    if (d->beta1 == 0) d->beta1 = 0.9f;
+    if (d->beta2 == 0) d->beta2 = 0.999f;
+    if (d->eps == 0) d->eps = 1e-8f;
+    if (d->max_grad_norm == 0) d->max_grad_norm = 1.0f;
+    struct { const char *name; double value, low, high; } field[] = {
+        {"kind", (double)d->kind, 0, RLVR_OPTIM_COUNT - 1}, {"lr", (double)d->lr, 0, 1e3}, {"adamw_lr", (double)d->adamw_lr, 0, 1e3},
+        {"beta1", (double)d->beta1, 0, 0.999999}, {"beta2", (double)d->beta2, 0, 0.9999999}, {"eps", (double)d->eps, 1e-30, 1},
+        {"momentum", (double)d->momentum, 0, 0.999999}, {"nesterov", (double)d->nesterov, 0, RLVR_NESTEROV_COUNT - 1},
+        {"weight_decay", (double)d->weight_decay, 0, 1e3}, {"ema_decay", (double)d->ema_decay, 0, 0.9999999},
+        {"schedule", (double)d->schedule, 0, RLVR_LR_COUNT - 1}, {"warmup_steps", (double)d->warmup_steps, 0, INT_MAX},
+        {"decay_steps", (double)d->decay_steps, 0, INT_MAX}};
+    for (size_t i = 0; i < sizeof field / sizeof *field; i++)
+        if (!(field[i].value >= field[i].low && field[i].value <= field[i].high))
+            return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.optim.%s: %g is not within %g .. %g", field[i].name, field[i].value,
+                              field[i].low, field[i].high);
+    if (d->schedule != RLVR_LR_CONSTANT && d->total_steps <= d->warmup_steps)
+        return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.optim.total_steps: the schedule needs more than %d", d->warmup_steps);
+    if (d->adamw_lr != 0 && !muon) problem = "adamw_lr: it is muon's; lr is that of the others";
+    else if (d->momentum != 0 && !momentum) problem = "momentum: it is of muon and sgd; AdamW has beta1";
+    else if (d->nesterov == RLVR_NESTEROV_ON && (!momentum || (!muon && d->momentum == 0))) problem = "nesterov: there is no momentum; it is of muon, and of sgd with momentum";
+    else if (d->decay_steps && !rlvr__is_wsd(d)) problem = "decay_steps: they are of the schedules wsd and wsd_sqrt";
+    else if (d->decay_steps > d->total_steps - d->warmup_steps) problem = "decay_steps: they are more than there are behind the warm-up";
+    if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.optim.%s", problem);
+    if (muon && d->momentum == 0) d->momentum = 0.95f;
+    if (muon && d->adamw_lr == 0) d->adamw_lr = d->lr;
+    if (d->nesterov == RLVR_NESTEROV_DEFAULT) d->nesterov = muon ? RLVR_NESTEROV_ON : RLVR_NESTEROV_OFF;
+    return RLVR_OK;
+}
+
+/* What moves a parameter. Embeddings keep moments of 32 bits, as Dettmers et al. have it: rare tokens make theirs uneven. */
+static rlvr_optim_kind rlvr__optim_of(const rlvr_optim_desc *d, const rlvr__param *p)
+{
+    return d->kind == RLVR_OPTIM_SGD || (p->matrix && !p->table) ? d->kind : RLVR_OPTIM_ADAMW;
+}
+
+/* ---- numbers of 8 bits ---- */
+
+/* Dynamic quantisation (Dettmers 2016; Dettmers et al. 2022): 0, 1, and in each of seven decades from 1e-6 to 1 twice as many values
+   as in the one below, in the middles of equal parts of it; 1 in the lowest, 2 where there are no negative ones. 256 numbers share a
+   scale, their largest. A number becomes the nearest value: the search begins where its upper 16 bits say, almost always at the end. */
+enum { RLVR__Q8_BLOCK = 256 };
+typedef struct rlvr__q8 {
+    float value[256], middle[256];       /* in order of size; middle[c]: between c and c + 1, infinity behind the last */
+    unsigned char first[1 << 16];
+} rlvr__q8;
+
+static float rlvr__float_of_bits(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static void rlvr__q8_init(rlvr__q8 *q, bool negative)
+{
+    double decade = 1e-6;
+    int zero = negative ? 127 : 0, n = 1;
+    q->value[zero] = 0;
+    q->value[255] = 1;
+    for (int i = 0; i < 7; i++, decade *= 10) {
+        int parts = (negative ? 1 : 2) << i;
+        for (int k = 0; k < parts; k++, n++) {
+            q->value[zero + n] = (float)(decade * (0.1 + 0.9 * (k + 0.5) / parts));
+            if (negative) q->value[zero - n] = -q->value[zero + n];
+        }
+    }
+    for (int c = 0; c < 255; c++) q->middle[c] = (float)(((double)q->value[c] + (double)q->value[c + 1]) * 0.5);
+    q->middle[255] = (float)INFINITY;
+    for (uint32_t key = 0; key < 1 << 16; key++) {      /* the least number with these upper bits */
+        float x = rlvr__float_of_bits(key << 16 | (key >> 15 ? 0xffff : 0));
+        int code = 0;
+        for (int step = 128; step; step /= 2)
+            if (x > q->middle[code + step - 1]) code += step;
+        q->first[key] = (unsigned char)code;
+    }
+}
+
+static void rlvr__q8_get(const rlvr__q8 *q, const unsigned char *code, float scale, float *x, int n)
+{
+    for (int i = 0; i < n; i++) x[i] = q->value[code[i]] * scale;
+}
+
+/* x (n <= 256) becomes codes; returns their scale. A number above 0 does not become 0 where none is negative: a second moment that
+   vanished beside a first one would make a step of m / eps. */
+static float rlvr__q8_put(const rlvr__q8 *q, const float *x, unsigned char *code, int n)
+{
+    float scale = 0;
+    bool positive = q->value[0] == 0;
+    for (int i = 0; i < n; i++) scale = RLVR__MAX(scale, fabsf(x[i]));
+    for (int i = 0; i < n; i++) {
+        float part = scale > 0 ? x[i] / scale : 0;
+        uint32_t bits;
+        memcpy(&bits, &part, sizeof bits);
+        int c = q->first[bits >> 16];
+        while (part > q->middle[c]) c++;
+        code[i] = (unsigned char)(c || !positive || !(x[i] > 0) ? c : 1);
+    }
+    return scale;
+}
+
+typedef struct rlvr__adamw8_job {
+    rlvr__adamw_args args;               /* without m and v */
+    rlvr_loop_fn kernel;
+    const rlvr__q8 *q;                   /* first moments', second moments' */
+    unsigned char *code[2];              /* (n) */
+    float *scale[2];                     /* (n / 256, rounded up) */
+    int64_t n;
+} rlvr__adamw8_job;
+
+static void rlvr__adamw8_task(void *arg, int64_t begin, int64_t end, int thread)
+{
+    const rlvr__adamw8_job *j = (const rlvr__adamw8_job *)arg;
+    float moment[2][RLVR__Q8_BLOCK];
+    for (int64_t b = begin; b < end; b++) {
+        int64_t at = b * RLVR__Q8_BLOCK;
+        int n = (int)RLVR__MIN(j->n - at, (int64_t)RLVR__Q8_BLOCK);
+        rlvr__adamw_args a = j->args;
+        a.w += at;
+        a.g += at;
+        a.m = moment[0];
+        a.v = moment[1];
+        for (int i = 0; i < 2; i++) rlvr__q8_get(&j->q[i], j->code[i] + at, j->scale[i][b], moment[i], n);
+        j->kernel(&a, 0, n, thread);
+        for (int i = 0; i < 2; i++) j->scale[i][b] = rlvr__q8_put(&j->q[i], moment[i], j->code[i] + at, n);
+    }
+}
+
+/* ---- Muon ---- */
+
+/* rlvr__muon_matrix()'s room: X (r, c) and the same packed; X X^T (r, r), the same packed, its square; gemm_dx's. */
+static int64_t rlvr__muon_floats(int64_t rows, int64_t cols)
+{
+    int64_t r = RLVR__MIN(rows, cols), c = RLVR__MAX(rows, cols);
+    return r * c + rlvr__packed_floats(r, c) + 2 * r * r + rlvr__packed_floats(r, r) + rlvr__packed_floats(c, RLVR__MIN(r, (int64_t)RLVR__CHAIN));
+}
+
+typedef struct rlvr__pack_job { const float *w; float *packed; int64_t N, K; } rlvr__pack_job;
+
+static void rlvr__pack_task(void *arg, int64_t begin, int64_t end, int thread)
+{
+    const rlvr__pack_job *j = (const rlvr__pack_job *)arg;
+    int64_t panel = RLVR__PANEL * j->K;
+    (void)thread;
+    for (int64_t p = begin; p < end; p++) rlvr__pack(j->w + p * panel, j->packed + p * panel, rlvr__panel_width(j->N, p), j->K);
+}
+
+static void rlvr__pack_parallel(rlvr_ctx *ctx, const float *w /* (N, K) */, float *packed, int64_t N, int64_t K)
+{
+    rlvr__pack_job j = {w, packed, N, K};
+    rlvr__parallel(ctx, rlvr__panels(N), 1, rlvr__pack_task, &j);
+}
+
+/* X (r, c), r <= c, becomes nearly the U V^T of its singular value decomposition: X / |X|, then five times a X + (b A + c A A) X with
+   A = X X^T, which carries singular values towards 1 and leaves them about there (Jordan et al. 2024). In floats; 20 r r c + 10 r r r
+   floating-point operations. */
+static void rlvr__orthogonalise(rlvr_ctx *ctx, float *x, int64_t r, int64_t c, float *room)
+{
+    float *packed = room, *gram = packed + rlvr__packed_floats(r, c), *square = gram + r * r, *packed_gram = square + r * r;
+    float *scratch = packed_gram + rlvr__packed_floats(r, r);
+    double norm = sqrt(rlvr__sum_squares(ctx, x, r * c));
+    rlvr__axpby(ctx, x, 0, x, (float)(1 / RLVR__MAX(norm, 1e-30)), r * c);
+    for (int step = 0; step < 5; step++) {
+        rlvr__pack_parallel(ctx, x, packed, r, c);
+        rlvr__gemm_fwd(ctx, gram, r, x, c, packed, r, r, c, false);
+        rlvr__pack_parallel(ctx, gram, packed_gram, r, r);
+        rlvr__gemm_fwd(ctx, square, r, gram, r, packed_gram, r, r, r, false);      /* gram is symmetric, to the bit */
+        rlvr__axpby(ctx, square, 2.0315f, gram, -4.7750f, r * r);
+        for (int64_t i = 0; i < r; i++) square[i * r + i] += 3.4445f;
+        rlvr__gemm_dx(ctx, x, c, square, r, packed, r, r, c, false, scratch);
+    }
+}
+
+/* One matrix of a parameter: rows [s->row, s->row + s->rows). */
+static void rlvr__muon_matrix(rlvr_ctx *ctx, rlvr__slice_args *s, float lr)
+{
+    int64_t r = RLVR__MIN(s->rows, s->K), c = RLVR__MAX(s->rows, s->K);
+    s->step = (float)((double)lr * 0.2 * sqrt((double)c));      /* the root mean square of AdamW's updates: Liu et al. 2025 */
+    rlvr__parallel(ctx, s->K, rlvr__grain(s->rows), rlvr__ops(ctx)->slice_get, s);
+    rlvr__orthogonalise(ctx, s->x, r, c, s->x + r * c);
+    rlvr__parallel(ctx, s->K, rlvr__grain(s->rows), rlvr__ops(ctx)->slice_step, s);
+}
+
+/* ---- what is kept beside a block of parameters ---- */
+
+/* Each parameter's part of an array begins where the one before it ends. The order of an adamw8 parameter's codes and scales: those of
+   its first moments, those of its second ones. Tables and room are not part of a checkpoint. */
+enum { RLVR__MOMENT1, RLVR__MOMENT2, RLVR__CODES, RLVR__SCALES, RLVR__AVERAGE, RLVR__SAVED, RLVR__TABLES = RLVR__SAVED, RLVR__ROOM, RLVR__KEPT };
+typedef struct rlvr__kept { int64_t n[RLVR__KEPT]; void *part[RLVR__KEPT]; } rlvr__kept;
+
+static size_t rlvr__kept_size(int part) { return part == RLVR__TABLES ? sizeof(rlvr__q8) : part == RLVR__CODES ? 1 : sizeof(float); }
+
+/* Adds what a parameter needs; without room: what lies in order. */
+static void rlvr__kept_add(const rlvr_optim_desc *d, const rlvr__param *p, int64_t *n)
+{
+    rlvr_optim_kind kind = rlvr__optim_of(d, p);
+    if (kind == RLVR_OPTIM_ADAMW8) {
+        n[RLVR__CODES] += 2 * p->floats;
+        n[RLVR__SCALES] += 2 * ((p->floats + RLVR__Q8_BLOCK - 1) / RLVR__Q8_BLOCK);
+    } else if (kind != RLVR_OPTIM_SGD || d->momentum != 0) n[RLVR__MOMENT1] += p->floats;
+    if (kind == RLVR_OPTIM_ADAMW) n[RLVR__MOMENT2] += p->floats;
+    if (d->ema_decay > 0) n[RLVR__AVERAGE] += p->floats;
+}
+
+/* Matrix number i of a parameter: its rows' number, and where they begin; 0: there is none. */
+static int64_t rlvr__param_matrix(const rlvr__param *p, int i, int64_t *row)
+{
+    *row = i ? p->cut[i - 1] : 0;
+    if (i > 2 || (i && !*row)) return 0;
+    return (i < 2 && p->cut[i] ? p->cut[i] : p->rows) - *row;
+}
+
+static void rlvr__kept_measure(const rlvr_optim_desc *d, const rlvr__param *params, int n_params, int64_t *n)
+{
+    memset(n, 0, sizeof(int64_t) * RLVR__KEPT);
+    for (int i = 0; i < n_params; i++) {
+        int64_t row, rows;
+        rlvr__kept_add(d, &params[i], n);
+        for (int k = 0; rlvr__optim_of(d, &params[i]) == RLVR_OPTIM_MUON && (rows = rlvr__param_matrix(&params[i], k, &row)) > 0; k++)
+            n[RLVR__ROOM] = RLVR__MAX(n[RLVR__ROOM], rlvr__muon_floats(rows, params[i].cols));
+    }
+    if (n[RLVR__CODES]) n[RLVR__TABLES] = 2;
+}
+
+/* Bytes that the optimizer takes for a block of parameters. */
+static int64_t rlvr__optim_bytes(const rlvr_optim_desc *d, const rlvr__param *params, int n_params)
+{
+    int64_t n[RLVR__KEPT], bytes = 0;
+    rlvr__kept_measure(d, params, n_params, n);
+    for (int i = 0; i < RLVR__KEPT; i++) bytes += n[i] * (int64_t)rlvr__kept_size(i);
+    return bytes;
+}
+
+static rlvr_result rlvr__kept_alloc(rlvr_ctx *ctx, const rlvr_optim_desc *d, const rlvr__param *params, int n_params, const float *weights, rlvr__kept *k)
+{
+    rlvr__kept_measure(d, params, n_params, k->n);
+    for (int i = 0; i < RLVR__KEPT; i++)
+        if (k->n[i] && !(k->part[i] = rlvr__alloc(ctx, (size_t)k->n[i], rlvr__kept_size(i)))) return RLVR_ERROR_MEMORY;
+    for (int i = 0; i < 2 && k->n[RLVR__TABLES]; i++) rlvr__q8_init((rlvr__q8 *)k->part[RLVR__TABLES] + i, i == 0);
+    float *average = (float *)k->part[RLVR__AVERAGE];
+    for (int i = 0; i < n_params && average; average += params[i++].floats)
+        memcpy(average, weights + params[i].offset, (size_t)params[i].floats * sizeof(float));
+    return RLVR_OK;
+}
+
+static void rlvr__kept_free(rlvr_ctx *ctx, rlvr__kept *k)
+{
+    for (int i = 0; i < RLVR__KEPT; i++) rlvr__free(ctx, k->part[i]);
+}
+
+static void rlvr__kept_swap(const rlvr__kept *k, const rlvr__param *params, int n_params, float *weights)
+{
+    float *average = (float *)k->part[RLVR__AVERAGE];
+    for (int i = 0; i < n_params; average += params[i++].floats)
+        for (int64_t f = 0; f < params[i].floats; f++) {
+            float *w = weights + params[i].offset + f, x = *w;
+            *w = average[f];
+            average[f] = x;
+        }
+}
+
+/* ---- an update ---- */
+
+typedef struct rlvr__rate { float lr, bias1, bias2, scale; } rlvr__rate;      /* bias: 1 - beta^t; scale: of gradients */
+
+static void rlvr__update_adamw8(rlvr_ctx *ctx, const rlvr__adamw_args *a, const rlvr__kept *k, const int64_t *at, int64_t n)
+{
+    rlvr__adamw8_job j;
+    int64_t blocks = (n + RLVR__Q8_BLOCK - 1) / RLVR__Q8_BLOCK;
+    j.args = *a;
+    j.kernel = rlvr__ops(ctx)->adamw;
+    j.q = (const rlvr__q8 *)k->part[RLVR__TABLES];
+    j.n = n;
+    for (int i = 0; i < 2; i++) {
+        j.code[i] = (unsigned char *)k->part[RLVR__CODES] + at[RLVR__CODES] + i * n;
+        j.scale[i] = (float *)k->part[RLVR__SCALES] + at[RLVR__SCALES] + i * blocks;
+    }
+    rlvr__parallel(ctx, blocks, 32, rlvr__adamw8_task, &j);
+}
+
+static void rlvr__update_muon(rlvr_ctx *ctx, const rlvr_optim_desc *d, const rlvr__rate *u, const rlvr__param *p, float *w, const float *g, float *m, float *room)
+{
+    rlvr__slice_args s = {w, room, m, d->nesterov == RLVR_NESTEROV_ON ? g : NULL, p->cols, 0, 0, d->momentum, u->scale,
+                          (float)(1.0 - (double)u->lr * (double)d->weight_decay), 0};
+    rlvr__axpby(ctx, m, d->momentum, g, u->scale, p->floats);
+    for (int i = 0; (s.rows = rlvr__param_matrix(p, i, &s.row)) > 0; i++) rlvr__muon_matrix(ctx, &s, u->lr);
+}
+
+/* m NULL: there is no momentum. */
+static void rlvr__update_sgd(rlvr_ctx *ctx, const rlvr_optim_desc *d, const rlvr__rate *u, const rlvr__param *p, float *w, const float *g, float *m)
+{
+    float keep = p->matrix ? (float)(1.0 - (double)u->lr * (double)d->weight_decay) : 1.0f;
+    if (m) rlvr__axpby(ctx, m, d->momentum, g, u->scale, p->floats);
+    if (!m || d->nesterov == RLVR_NESTEROV_ON) rlvr__axpby(ctx, w, keep, g, -u->lr * u->scale, p->floats);
+    if (m && d->nesterov == RLVR_NESTEROV_ON) rlvr__axpby(ctx, w, 1, m, -u->lr * d->momentum, p->floats);
+    else if (m) rlvr__axpby(ctx, w, keep, m, -u->lr, p->floats);
+}
+
+/* Moves a block's weights against their gradients. */
+static void rlvr__optim_update(rlvr_ctx *ctx, const rlvr_optim_desc *d, const rlvr__rate *u, const rlvr__param *params, int n_params, float *weights,
+                               const float *grads, rlvr__kept *k)
+{
+    int64_t at[RLVR__KEPT] = {0};
+    for (int i = 0; i < n_params; rlvr__kept_add(d, &params[i++], at)) {
+        const rlvr__param *p = &params[i];
+        rlvr_optim_kind kind = rlvr__optim_of(d, p);
+        const float *g = grads + p->offset;
+        float *w = weights + p->offset, *m = k->n[RLVR__MOMENT1] ? (float *)k->part[RLVR__MOMENT1] + at[RLVR__MOMENT1] : NULL;
+        float *v = k->n[RLVR__MOMENT2] ? (float *)k->part[RLVR__MOMENT2] + at[RLVR__MOMENT2] : NULL, lr = u->lr;
+        if (d->kind == RLVR_OPTIM_MUON && kind != d->kind) lr = (float)((double)lr * (double)d->adamw_lr / (double)d->lr);
+        rlvr__adamw_args a = rlvr__adamw_prepare(w, g, m, v, lr, d->beta1, d->beta2, d->eps, p->matrix ? d->weight_decay : 0.0f, u->bias1, u->bias2, u->scale);
+        if (kind == RLVR_OPTIM_ADAMW) rlvr__parallel(ctx, p->floats, 65536, rlvr__ops(ctx)->adamw, &a);
+        else if (kind == RLVR_OPTIM_ADAMW8) rlvr__update_adamw8(ctx, &a, k, at, p->floats);
+        else if (kind == RLVR_OPTIM_MUON) rlvr__update_muon(ctx, d, u, p, w, g, m, (float *)k->part[RLVR__ROOM]);
+        else rlvr__update_sgd(ctx, d, u, p, w, g, m);
+        if (d->ema_decay > 0) rlvr__lerp(ctx, (float *)k->part[RLVR__AVERAGE] + at[RLVR__AVERAGE], w, (float)(1.0 - (double)d->ema_decay), p->floats);
+    }
 }
 /* ============================================================================================
    18b. HEADS AND VALUES                                                              >>values
@@ -22676,21 +23139,28 @@ enum { RLVR__VALUE_ROWS = 256, RLVR__VALUE_CHUNK = 16 };
 
 static float *rlvr__head_bias(const rlvr_head *h, float *block) { return block + h->params[1].offset; }
 
+/* A head's weights and bias on a model of width D; returns their floats. */
+static int64_t rlvr__head_params(int64_t D, rlvr__param *params)
+{
+    int64_t at = 0;
+    memset(params, 0, 2 * sizeof *params);
+    for (int i = 0; i < 2; i++) {
+        params[i].rows = i ? 1 : D;
+        params[i].cols = 1;
+        params[i].floats = (params[i].rows + 15) / 16 * 16;
+        params[i].offset = at;
+        at += params[i].floats;
+    }
+    return at;
+}
+
 static rlvr_head *rlvr__head_alloc(rlvr_model *m)
 {
     rlvr_head *h = RLVR__NEW(m->ctx, rlvr_head, 1);
     if (!h) return NULL;
-    int64_t D = m->info.d_model, rows[2] = {D, 1};
     h->ctx = m->ctx;
     h->m = m;
-    for (int i = 0; i < 2; i++) {
-        rlvr__param *p = &h->params[i];
-        p->rows = rows[i];
-        p->cols = 1;
-        p->floats = (rows[i] + 15) / 16 * 16;
-        p->offset = h->n_floats;
-        h->n_floats += p->floats;
-    }
+    h->n_floats = rlvr__head_params(m->info.d_model, h->params);
     h->weights = RLVR__NEW(m->ctx, float, h->n_floats);
     h->grads = RLVR__NEW(m->ctx, float, h->n_floats);
     if (h->weights && h->grads) return h;
@@ -23335,7 +23805,7 @@ typedef struct rlvr__forest {
 typedef struct rlvr__trained {
     const char *name;                              /* of its tensors in a checkpoint */
     float *weights, *grads;                        /* (n_floats) their owner's */
-    float *moment1, *moment2;                      /* (n_floats) AdamW */
+    rlvr__kept kept;                               /* the optimizer's */
     const rlvr__param *params;  int n_params;
     int64_t n_floats;
     float lr_scale;                                /* times the learning rate */
@@ -23382,6 +23852,7 @@ struct rlvr_trainer {
     float *pair_score;  int64_t cap_pair_score;    /* of rlvr_train_pairs() */
     /* everything that a checkpoint holds besides weights and moments */
     int64_t step, updates, num_tokens, n_skipped, cursor, n_held_out;
+    bool averaged;                                 /* the model holds the average, the average's place the weights */
     int64_t log_bytes[2];                          /* lengths of metrics.jsonl and completions.jsonl at the last step's end */
     FILE *log[2];
 };
@@ -23598,7 +24069,7 @@ static void rlvr__zero_gradients(rlvr_trainer *t)
     for (int b = 0; b < t->n_trained; b++) rlvr__zero(t->ctx, t->trained[b].grads, t->trained[b].n_floats);
 }
 
-/* Lets the optimizer move a block too; its gradients and moments are zero. */
+/* Lets the optimizer move a block too; its gradients are zero. */
 static rlvr_result rlvr__train_block(rlvr_trainer *t, const char *name, float *weights, float *grads, const rlvr__param *params, int n_params,
                                      int64_t n_floats)
 {
@@ -23610,10 +24081,25 @@ static rlvr_result rlvr__train_block(rlvr_trainer *t, const char *name, float *w
     b->n_params = n_params;
     b->n_floats = n_floats;
     b->lr_scale = 1;
-    b->moment1 = RLVR__NEW(t->ctx, float, n_floats);
-    b->moment2 = RLVR__NEW(t->ctx, float, n_floats);
     t->n_trained++;
-    return b->moment1 && b->moment2 ? RLVR_OK : RLVR_ERROR_MEMORY;
+    return rlvr__kept_alloc(t->ctx, &t->desc.optim, params, n_params, weights, &b->kept);
+}
+
+rlvr_result rlvr_trainer_swap_average(rlvr_trainer *t)
+{
+    if (!(t->desc.optim.ema_decay > 0))
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_swap_average: there is no average; open the trainer with optim.ema_decay");
+    for (int b = 0; b < t->n_trained; b++)
+        rlvr__kept_swap(&t->trained[b].kept, t->trained[b].params, t->trained[b].n_params, t->trained[b].weights);
+    t->averaged = !t->averaged;
+    return RLVR_OK;
+}
+
+/* Training, gradients and checkpoints want the weights in their place. */
+static rlvr_result rlvr__weights_there(rlvr_trainer *t, const char *what)
+{
+    if (!t->averaged) return RLVR_OK;
+    return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the model holds the average of its weights; call rlvr_trainer_swap_average() again before", what);
 }
 
 /* Clips and applies what lies in the gradients. A gradient that is not finite moves nothing. */
@@ -23641,15 +24127,11 @@ static void rlvr__apply(rlvr_trainer *t, rlvr_metrics *metrics)
         bias1[g] = (float)(1.0 - pow((double)o->beta1, n));
         bias2[g] = (float)(1.0 - pow((double)o->beta2, n));
     }
-    for (int k = 0; k < t->n_trained; k++)
-        for (int i = 0; i < t->trained[k].n_params; i++) {
-            const rlvr__trained *b = &t->trained[k];
-            const rlvr__param *p = &b->params[i];
-            if (still[b->group]) continue;
-            rlvr__adamw(t->ctx, b->weights + p->offset, b->grads + p->offset, b->moment1 + p->offset, b->moment2 + p->offset, p->floats,
-                        (float)metrics->learning_rate * b->lr_scale, o->beta1, o->beta2, o->eps, p->matrix ? o->weight_decay : 0.0f,
-                        bias1[b->group], bias2[b->group], scale[b->group]);
-        }
+    for (int k = 0; k < t->n_trained; k++) {
+        rlvr__trained *b = &t->trained[k];
+        rlvr__rate u = {(float)metrics->learning_rate * b->lr_scale, bias1[b->group], bias2[b->group], scale[b->group]};
+        if (!still[b->group]) rlvr__optim_update(t->ctx, o, &u, b->params, b->n_params, b->weights, b->grads, &b->kept);
+    }
 }
 
 /* ---- the five verbs ---- */
@@ -24120,6 +24602,7 @@ rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
     int64_t asked = 0;
     double start = rlvr__now();
     if (!t->batch) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_step: the trainer was opened without tasks and task_fn");
+    if (rlvr__weights_there(t, "rlvr_train_step") != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     if (rlvr_trainer_done(t)) return rlvr__fail(t->ctx, RLVR_STOPPED, "rlvr_train_step: %lld tokens, plan.token_budget is spent", (long long)t->num_tokens);
     rlvr_result r = rlvr__plan_rollouts(t, &sums, &asked, m);
     double graded = rlvr__now();
@@ -24177,6 +24660,7 @@ static int rlvr__forest_sequences(rlvr_trainer *t, const int *tokens, const int 
 static rlvr_result rlvr__check_sequences(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq)
 {
     int64_t longest = RLVR__MIN((int64_t)t->m->info.n_ctx, rlvr__train_store(t)->n_slots) + 1;
+    if (rlvr__weights_there(t, "training on tokens") != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     for (int s = 0; s < n_seq; s++) {
         if (offset[s + 1] < offset[s] || offset[s + 1] - offset[s] > longest)
             return rlvr__fail(t->ctx, RLVR_ERROR_CONTEXT, "sequence %d has %d tokens; one pass takes 0 .. %lld (micro_tokens, n_ctx)", s,
@@ -24246,11 +24730,6 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
     if (d->minibatches == 0) d->minibatches = 1;
     if (d->max_prompt_tokens == 0) d->max_prompt_tokens = 256;
     if (d->loss.max_tokens == 0) d->loss.max_tokens = d->sampling.max_tokens;
-    if (d->optim.lr == 0) d->optim.lr = 1e-5f;
-    if (d->optim.beta1 == 0) d->optim.beta1 = 0.9f;
-    if (d->optim.beta2 == 0) d->optim.beta2 = 0.999f;
-    if (d->optim.eps == 0) d->optim.eps = 1e-8f;
-    if (d->optim.max_grad_norm == 0) d->optim.max_grad_norm = 1.0f;
     if (d->memory_limit == 0) d->memory_limit = rlvr__free_memory() / 10 * 9;
     if (d->memory_limit <= 0) d->memory_limit = INT64_MAX;
     if (rlvr__sampling_check(ctx, &d->sampling) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
@@ -24260,9 +24739,6 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
         {"max_prompt_tokens", (double)d->max_prompt_tokens, 1, 1 << 24}, {"micro_tokens", (double)d->micro_tokens, 0, 1 << 28},
         {"advantage.kind", (double)d->advantage.kind, 0, RLVR_ADVANTAGE_COUNT - 1},
         {"loss.clip_eps_low", (double)d->loss.clip_eps_low, 0, 1}, {"loss.clip_eps_high", (double)d->loss.clip_eps_high, 0, 1e6}, {"loss.kl_coef", (double)d->loss.kl_coef, 0, 1e6},
-        {"optim.lr", (double)d->optim.lr, 0, 1e3}, {"optim.beta1", (double)d->optim.beta1, 0, 0.999999}, {"optim.beta2", (double)d->optim.beta2, 0, 0.9999999},
-        {"optim.eps", (double)d->optim.eps, 1e-30, 1}, {"optim.weight_decay", (double)d->optim.weight_decay, 0, 1e3},
-        {"optim.schedule", (double)d->optim.schedule, 0, RLVR_LR_LINEAR}, {"optim.warmup_steps", (double)d->optim.warmup_steps, 0, INT_MAX},
         {"save_every", (double)d->save_every, 0, INT_MAX}, {"gate", (double)d->gate, 0, RLVR_GATE_COUNT - 1}};
     for (size_t i = 0; i < sizeof field / sizeof *field; i++)
         if (!(field[i].value >= field[i].low && field[i].value <= field[i].high))
@@ -24279,9 +24755,7 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
     if (d->tasks && rlvr_tasks_count(d->tasks) == 0) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.tasks: the list is empty");
     if ((d->tasks || d->task_fn) && rlvr__reward_desc_check(ctx, "rlvr_trainer_desc", &d->reward) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     if (d->tasks && rlvr_reward_check(ctx, &d->reward, d->tasks) != RLVR_OK) return RLVR_ERROR_FORMAT;
-    if (d->optim.schedule != RLVR_LR_CONSTANT && d->optim.total_steps <= d->optim.warmup_steps)
-        return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.optim.total_steps: the schedule needs more than %d", d->optim.warmup_steps);
-    return RLVR_OK;
+    return rlvr__optim_check(ctx, &d->optim);
 }
 
 enum { RLVR__TRAIN_HEAD_ROWS = 256, RLVR__TRAIN_ROWS = 2048 };
@@ -24319,7 +24793,7 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
     rlvr__grads_init(&g, m, p->one_forward ? z->decode_slots : z->train_slots, z->head_rows, z->max_context, p->one_forward, true);
     p->weights = floats + (int64_t)m->info.n_ctx * m->info.head_dim * (int64_t)sizeof(float);
     p->gradients = floats;
-    p->optimizer = 2 * floats;
+    p->optimizer = rlvr__optim_bytes(&t->desc.optim, m->params, m->n_p);
     p->reference = rlvr__needs_reference(&t->desc) ? floats : 0;
     p->kv_cache = kv;
     p->activations = act;
@@ -24374,7 +24848,7 @@ static rlvr_result rlvr__plan(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory *p)
 
 static void rlvr__plan_refused(rlvr_trainer *t, const rlvr_memory *p)
 {
-    rlvr__fail(t->ctx, RLVR_ERROR_MEMORY, "the trainer needs %.2f GB (weights %.2f, gradients %.2f, AdamW %.2f, reference %.2f, KV cache %.2f, "
+    rlvr__fail(t->ctx, RLVR_ERROR_MEMORY, "the trainer needs %.2f GB (weights %.2f, gradients %.2f, optimizer %.2f, reference %.2f, KV cache %.2f, "
                "activations %.2f, scratch %.2f), memory_limit is %.2f GB; lower prompts_per_step, group_size or max_tokens",
                (double)p->total * 1e-9, (double)p->weights * 1e-9, (double)p->gradients * 1e-9, (double)p->optimizer * 1e-9,
                (double)p->reference * 1e-9, (double)p->kv_cache * 1e-9, (double)p->activations * 1e-9,
@@ -24558,10 +25032,7 @@ void rlvr_trainer_close(rlvr_trainer *t)
     rlvr_tasks_free(t->asked);
     rlvr_task_set_free(t->held_out);
     rlvr__values_free(t);
-    for (int b = 0; b < t->n_trained; b++) {
-        rlvr__free(ctx, t->trained[b].moment1);
-        rlvr__free(ctx, t->trained[b].moment2);
-    }
+    for (int b = 0; b < t->n_trained; b++) rlvr__kept_free(ctx, &t->trained[b].kept);
     void *arrays[] = {t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
                       t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->keep, t->kept,
                       t->task_index, t->pass_rate, t->drawn, t->token_weight, t->token_logprob,
@@ -24700,11 +25171,13 @@ static rlvr_result rlvr__log_step(rlvr_trainer *t, const rlvr_metrics *m)
 
 /* ---- checkpoints ---- */
 
-/* A safetensors file: of each trained block the weights and both moments as they lie in memory, the reference, and `state`:
-   these numbers, in this order. All else that a step depends on is in the descriptor or computed from step and cursor. */
-enum { RLVR__STATE_VERSION = 2, RLVR__STATE_SHAPE = 10, RLVR__STATE = 64, RLVR__STATE_BLOCKS = 3 * RLVR__TRAINED + 8 };
+/* A safetensors file: of each trained block the weights and what the optimizer keeps as they lie in memory, the reference, and
+   `state`: these numbers, in this order, and from place 60 on which optimizer it was. All else that a step depends on is in the
+   descriptor or computed from step and cursor. */
+enum { RLVR__STATE_VERSION = 2, RLVR__STATE_SHAPE = 10, RLVR__STATE_OPTIM = 60, RLVR__STATE = 64,
+       RLVR__STATE_BLOCKS = (1 + RLVR__SAVED) * RLVR__TRAINED + 8 };
 
-typedef struct rlvr__state_block { char name[40]; float *data; int64_t n; } rlvr__state_block;
+typedef struct rlvr__state_block { char name[40]; void *data; int64_t n; rlvr__dtype dtype; } rlvr__state_block;      /* F32 is 0 */
 
 static void rlvr__state_shape(const rlvr_trainer *t, int64_t *s)      /* what must be the same in the run that resumes */
 {
@@ -24723,15 +25196,20 @@ static int64_t *rlvr__state_field(rlvr_trainer *t, int i)
 
 static int rlvr__state_blocks(rlvr_trainer *t, rlvr__state_block *block)
 {
-    static const char *const part[] = {"weights", "moment1", "moment2"};
+    static const char *const part[RLVR__SAVED] = {"moment1", "moment2", "codes", "scales", "average"};
     int n = 0;
+    memset(block, 0, RLVR__STATE_BLOCKS * sizeof *block);
     for (int b = 0; b < t->n_trained; b++) {
         const rlvr__trained *x = &t->trained[b];
-        float *data[] = {x->weights, x->moment1, x->moment2};
-        for (int i = 0; i < 3; i++, n++) {
+        snprintf(block[n].name, sizeof block[n].name, "%s.weights", x->name);
+        block[n].data = x->weights;
+        block[n++].n = x->n_floats;
+        for (int i = 0; i < RLVR__SAVED; i++) {
+            if (!x->kept.n[i]) continue;
             snprintf(block[n].name, sizeof block[n].name, "%s.%s", x->name, part[i]);
-            block[n].data = data[i];
-            block[n].n = x->n_floats;
+            block[n].data = x->kept.part[i];
+            block[n].dtype = i == RLVR__CODES ? RLVR__DTYPE_I8 : RLVR__DTYPE_F32;
+            block[n++].n = x->kept.n[i];
         }
     }
     if (t->reference) {
@@ -24747,8 +25225,33 @@ static int rlvr__state_blocks(rlvr_trainer *t, rlvr__state_block *block)
     return n;
 }
 
+static void rlvr__state_optim(const rlvr_trainer *t, int64_t *s)
+{
+    const rlvr_optim_desc *o = &t->desc.optim;
+    s[RLVR__STATE_OPTIM] = o->kind;
+    s[RLVR__STATE_OPTIM + 1] = o->momentum != 0;
+    s[RLVR__STATE_OPTIM + 2] = o->ema_decay > 0;
+}
+
+/* Is the checkpoint's optimizer the trainer's? */
+static rlvr_result rlvr__state_optim_check(rlvr_trainer *t, const int64_t *state, const char *path)
+{
+    static const char *const field[] = {"kind", "momentum", "ema_decay"};
+    int64_t mine[RLVR__STATE];
+    rlvr__state_optim(t, mine);
+    for (int i = 0; i < 3; i++) {
+        int64_t there = state[RLVR__STATE_OPTIM + i], here = mine[RLVR__STATE_OPTIM + i];
+        const char *name = there >= 0 && there < RLVR_OPTIM_COUNT ? rlvr__optim_names[there] : "unknown";
+        if (there == here) continue;
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: rlvr_trainer_desc.optim.%s is %s, that of the checkpoint's run %s; resume with the same",
+                          path, field[i], i ? here ? "above 0" : "0" : rlvr__optim_names[here], i ? there ? "above 0" : "0" : name);
+    }
+    return RLVR_OK;
+}
+
 rlvr_result rlvr_trainer_save(rlvr_trainer *t, const char *path)
 {
+    if (rlvr__weights_there(t, "rlvr_trainer_save") != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     rlvr__state_block block[RLVR__STATE_BLOCKS];
     int64_t state[RLVR__STATE] = {0}, *field;
     int n = rlvr__state_blocks(t, block);
@@ -24756,10 +25259,11 @@ rlvr_result rlvr_trainer_save(rlvr_trainer *t, const char *path)
     rlvr__writer w;
     memset(list, 0, sizeof list);
     rlvr__state_shape(t, state);
+    rlvr__state_optim(t, state);
     for (int i = 0; (field = rlvr__state_field(t, i)) != NULL; i++) state[RLVR__STATE_SHAPE + i] = *field;
     for (int i = 0; i <= n; i++) {
         list[i].name = i ? block[i - 1].name : "state";
-        list[i].dtype = i ? RLVR__DTYPE_F32 : RLVR__DTYPE_I64;
+        list[i].dtype = i ? block[i - 1].dtype : RLVR__DTYPE_I64;
         list[i].n_dims = 1;
         list[i].dims[0] = i ? block[i - 1].n : (int64_t)RLVR__STATE;
     }
@@ -24767,7 +25271,7 @@ rlvr_result rlvr_trainer_save(rlvr_trainer *t, const char *path)
     if (r != RLVR_OK) return r;
     r = rlvr__safetensors_begin(&w, list, n + 1, NULL);
     rlvr__write(&w, state, sizeof state);
-    for (int i = 0; i < n && !w.failed; i++) rlvr__write(&w, block[i].data, (size_t)block[i].n * sizeof(float));
+    for (int i = 0; i < n && !w.failed; i++) rlvr__write(&w, block[i].data, (size_t)(block[i].n * rlvr__dtype_get(block[i].dtype)->bytes));
     rlvr_result closed = rlvr__writer_close(&w);
     return r == RLVR_OK ? closed : r;
 }
@@ -24784,13 +25288,15 @@ static rlvr_result rlvr__checkpoint_read(rlvr_trainer *t, const rlvr__tensors *f
     rlvr__state_shape(t, shape);
     if (memcmp(state, shape, sizeof shape))
         return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the checkpoint is of another model, seed or version; resume with those of its run", path);
+    if (rlvr__state_optim_check(t, state, path) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     for (int i = 0; i < n; i++) {
         part[i] = rlvr__tensor_find(file, block[i].name);
-        if (!part[i] || part[i]->dtype != RLVR__DTYPE_F32 || part[i]->n != block[i].n)
+        if (!part[i] || part[i]->dtype != block[i].dtype || part[i]->n != block[i].n)
             return rlvr__fail(t->ctx, RLVR_ERROR_FORMAT, "%s: tensor %s is missing or has another size; resume with the descriptor of its run", path,
                               block[i].name);
     }
-    for (int i = 0; i < n; i++) memcpy(block[i].data, part[i]->data, (size_t)block[i].n * sizeof(float));
+    for (int i = 0; i < n; i++) memcpy(block[i].data, part[i]->data, (size_t)(block[i].n * rlvr__dtype_get(block[i].dtype)->bytes));
+    t->averaged = false;
     for (int i = 0; (field = rlvr__state_field(t, i)) != NULL; i++) *field = state[RLVR__STATE_SHAPE + i];
     return RLVR_OK;
 }
@@ -25032,6 +25538,7 @@ rlvr_result rlvr_train_preferences(rlvr_trainer *t, const rlvr_preference *p, in
     memset(m, 0, sizeof *m);
     if (!d->kind) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_preferences: the trainer was opened without rlvr_trainer_desc.preference.kind");
     if (n < 1 || n > INT_MAX / 8) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_preferences: n is %d; it must be above 0", n);
+    if (rlvr__weights_there(t, "rlvr_train_preferences") != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     if (!rlvr__given_reserve(t, 4 * (int64_t)n)) return RLVR_ERROR_MEMORY;
     int count = rlvr__given_of(t, p, n, single), all;
     if (count < 0) return RLVR_ERROR_ARGUMENT;
@@ -25145,6 +25652,7 @@ rlvr_result rlvr_train_best(rlvr_trainer *t, rlvr_rollouts *r, const rlvr_best_d
     memset(m, 0, sizeof *m);
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
+    if (rlvr__weights_there(t, "rlvr_train_best") != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     if (d.per_prompt < -1) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_best_desc.per_prompt: %d; it is -1 (all), 0 (one) or a number", d.per_prompt);
     if (!rlvr__given_reserve(t, rlvr_rollouts_count(r) + size)) return RLVR_ERROR_MEMORY;
     unsigned char *taken = t->given_label;
@@ -25356,11 +25864,12 @@ static rlvr_result rlvr__values_check(rlvr_trainer *t)
 static void rlvr__values_plan(rlvr_trainer *t, const rlvr__sizes *z, int64_t rows, rlvr_memory *p)
 {
     const rlvr_value_desc *v = &t->desc.value;
-    int64_t f = (int64_t)sizeof(float), head = ((v->critic ? v->critic : t->m)->info.d_model + 31) * f;
+    rlvr__param params[2];
+    int64_t f = (int64_t)sizeof(float), head = rlvr__head_params((v->critic ? v->critic : t->m)->info.d_model, params) * f;
     if (!v->on) return;
     p->weights += head;
     p->gradients += head;
-    p->optimizer += 2 * head;
+    p->optimizer += rlvr__optim_bytes(&t->desc.optim, params, 2);
     p->scratch += (5 * z->tokens + RLVR__MAX(z->tokens, rows)) * f;
     if (v->process && z->sampling) p->scratch += 4 * z->max_context * f + rlvr__head_bytes(v->process->m, z->max_context);
     if (!v->critic) return;
@@ -25370,7 +25879,7 @@ static void rlvr__values_plan(rlvr_trainer *t, const rlvr__sizes *z, int64_t row
     rlvr__grads_init(&g, v->critic, rows, z->head_rows, z->max_context, false, true);
     p->weights += v->critic->n_floats * f + (int64_t)v->critic->info.n_ctx * v->critic->info.head_dim * f;
     p->gradients += v->critic->n_floats * f;
-    p->optimizer += 2 * v->critic->n_floats * f;
+    p->optimizer += rlvr__optim_bytes(&t->desc.optim, v->critic->params, v->critic->n_p);
     p->kv_cache += s.bytes_kv;
     p->activations += s.bytes_activations;
     p->scratch += s.bytes_scratch + g.bytes;

@@ -142,7 +142,7 @@ MAYBE_UNUSED static rlvr_result print_head(const char *path, rlvr_model *m, cons
     rlvr_memory p;
     rlvr_result r = rlvr_memory_plan(m, d, &p);
     if (r != RLVR_OK) return r;
-    struct { const char *name; int64_t bytes; } part[] = {{"weights", p.weights}, {"gradients", p.gradients}, {"AdamW", p.optimizer},
+    struct { const char *name; int64_t bytes; } part[] = {{"weights", p.weights}, {"gradients", p.gradients}, {"optimizer", p.optimizer},
         {"reference", p.reference}, {"KV cache", p.kv_cache}, {"activations", p.activations}, {"scratch", p.scratch}};
     bool large = p.total >= 100000000;
     double unit = large ? 1e9 : 1e6;

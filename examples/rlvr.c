@@ -160,15 +160,21 @@ static const option train_options[] = {
     {"log_completions", OPT_COUNT, AT(trainer.log_completions), "8", "rollouts of each step in completions.jsonl; -1: all"},
 };
 static const option optim_options[] = {
+    {"optim", OPT_CHOICE, AT(trainer.optim.kind), "", "adamw|adamw8|muon|sgd"},
     {"lr", OPT_FLOAT, AT(trainer.optim.lr), "1e-5", "learning rate"},
+    {"adamw_lr", OPT_FLOAT, AT(trainer.optim.adamw_lr), "lr", "with muon: of embeddings, norms and heads, which go by AdamW"},
     {"beta1", OPT_FLOAT, AT(trainer.optim.beta1), "0.9", "AdamW"},
     {"beta2", OPT_FLOAT, AT(trainer.optim.beta2), "0.999", "AdamW"},
     {"eps", OPT_FLOAT, AT(trainer.optim.eps), "1e-8", "AdamW"},
+    {"momentum", OPT_FLOAT, AT(trainer.optim.momentum), "muon 0.95, sgd 0", "of muon and sgd"},
+    {"nesterov", OPT_CHOICE, AT(trainer.optim.nesterov), "", "default|on|off"},
     {"weight_decay", OPT_FLOAT, AT(trainer.optim.weight_decay), "0", "on matrices"},
     {"max_grad_norm", OPT_FLOAT, AT(trainer.optim.max_grad_norm), "1", "clip the gradient to this norm; below 0: do not"},
+    {"ema_decay", OPT_FLOAT, AT(trainer.optim.ema_decay), "0", "of the weights' average, which is saved beside the model as average/; 0: none"},
     {"warmup_steps", OPT_INT, AT(trainer.optim.warmup_steps), "0", "updates until the learning rate is whole"},
     {"total_steps", OPT_INT, AT(trainer.optim.total_steps), "all updates", "updates in the schedule"},
-    {"schedule", OPT_CHOICE, AT(trainer.optim.schedule), "", "constant|cosine|linear"},
+    {"decay_steps", OPT_INT, AT(trainer.optim.decay_steps), "a tenth", "of wsd and wsd_sqrt: updates at the end in which it falls"},
+    {"schedule", OPT_CHOICE, AT(trainer.optim.schedule), "", "constant|cosine|linear|wsd|wsd_sqrt"},
     {"lr_min", OPT_FLOAT, AT(trainer.optim.lr_min), "0", "learning rate at the end of the schedule"},
 };
 static const option prefer_options[] = {
@@ -756,6 +762,16 @@ static rlvr_result eval(rlvr_ctx *ctx, args *a)
 
 /* ---- train ---- */
 
+/* The model and, with --ema_decay, its average. */
+static rlvr_result save_trained(rlvr_trainer *t, rlvr_model *m, const rlvr_trainer_desc *d, const char *out)
+{
+    rlvr_result r = rlvr_model_save(m, in_folder(out, "model"));
+    if (r != RLVR_OK || d->optim.ema_decay == 0) return r;
+    r = rlvr_trainer_swap_average(t);
+    if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(out, "average"));
+    return r == RLVR_OK ? rlvr_trainer_swap_average(t) : r;
+}
+
 static rlvr_result run_training(rlvr_ctx *ctx, args *a)
 {
     rlvr_trainer_desc *d = &a->trainer;
@@ -779,7 +795,7 @@ static rlvr_result run_training(rlvr_ctx *ctx, args *a)
     rlvr_trainer *t = rlvr_trainer_open(m, d);
     r = t ? train(t, a->steps, a->out, resume) : RLVR_ERROR_ARGUMENT;
     if (r == RLVR_OK && d->save_every && rlvr_trainer_steps(t) % d->save_every) r = rlvr_trainer_save(t, in_folder(a->out, "checkpoint"));
-    if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(a->out, "model"));
+    if (r == RLVR_OK) r = save_trained(t, m, d, a->out);
     if (r == RLVR_OK && d->value.critic) r = rlvr_model_save(d->value.critic, in_folder(a->out, "critic"));
     if (r == RLVR_OK && d->value.on) r = rlvr_head_save(rlvr_trainer_head(t), in_folder(a->out, d->value.critic ? "critic/head.safetensors" : "model/head.safetensors"));
     if (r == RLVR_OK) printf("saved      %s/model (a folder that transformers loads; --model takes it)\n", a->out);
@@ -827,7 +843,7 @@ static rlvr_result prefer(rlvr_ctx *ctx, args *a)
     }
     if (r == RLVR_OK && (interrupted || (d->save_every && rlvr_trainer_steps(t) % d->save_every))) r = rlvr_trainer_save(t, in_folder(a->out, "checkpoint"));
     if (r == RLVR_OK && interrupted) { printf("stopped    after step %lld; go on with --resume %s\n", (long long)rlvr_trainer_steps(t), a->out); return RLVR_STOPPED; }
-    if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(a->out, "model"));
+    if (r == RLVR_OK) r = save_trained(t, m, d, a->out);
     if (r == RLVR_OK) printf("saved      %s/model (a folder that transformers loads; --model takes it)\n", a->out);
     return r;
 }
