@@ -561,7 +561,8 @@ RLVR_API rlvr_result rlvr_process_scores(rlvr_head *h, rlvr_rollouts *r, rlvr_pr
     X(RLVR_LOSS_GSPO,       "gspo")         /* clip with s = exp(mean_t log r) for r: Zheng et al. 2025 */        \
     X(RLVR_LOSS_GSPO_TOKEN, "gspo_token")   /* the value of s, the gradient of each token's own r */              \
     X(RLVR_LOSS_CISPO,      "cispo")        /* [clip(r)] A logprob, nothing through []: MiniMax 2025 */           \
-    X(RLVR_LOSS_SAPO,       "sapo")         /* 4/tau sigmoid(tau (r - 1)) A: Qwen 2025 */
+    X(RLVR_LOSS_SAPO,       "sapo")         /* 4/tau sigmoid(tau (r - 1)) A: Qwen 2025 */                         \
+    X(RLVR_LOSS_GMPO,       "gmpo")         /* exp(mean_t of log r, clipped by token at log(1 - low), log(1 + high)) A: Zhao et al. 2025 */
 
 typedef enum rlvr_loss_kind {
 #define RLVR__X(kind, name) kind,
@@ -588,12 +589,16 @@ typedef enum rlvr_correction {
     RLVR_IS_NONE, RLVR_IS_TOKEN_TRUNCATE, RLVR_IS_TOKEN_MASK, RLVR_IS_SEQUENCE_TRUNCATE, RLVR_IS_SEQUENCE_MASK, RLVR_IS_COUNT
 } rlvr_correction;
 
-/* A surrogate of your own: its value (to be minimised) and its slope in logprob. */
-typedef struct rlvr_token { double logprob, old_logprob, ratio, advantage; } rlvr_token;
+/* A surrogate or a regulariser of your own: its value (to be minimised) and its slope in logprob. ref_logprob: 0 without reference. */
+typedef struct rlvr_token { double logprob, old_logprob, ratio, advantage, ref_logprob; } rlvr_token;
 typedef void (*rlvr_token_loss_fn)(void *user, const rlvr_token *t, double *value, double *slope);
+/* An aggregation of your own: the weight of one token, the index-th of the n under the mask in its sequence. The totals are those of
+   the whole batch, so that micro-batches add up to it. */
+typedef struct rlvr_token_place { int64_t index, n, n_seq_total, n_tokens_total; } rlvr_token_place;
+typedef double (*rlvr_aggregation_fn)(void *user, const rlvr_token_place *p);
 
 typedef struct rlvr_loss_desc {
-    float clip_eps_low, clip_eps_high;   /* 0: 0.2, the same as low; cispo: 1 and 4 */
+    float clip_eps_low, clip_eps_high;   /* 0: 0.2, the same as low; cispo: 1 and 4; gmpo: 1 - exp(-0.4) and exp(0.4) - 1 */
     rlvr_aggregation aggregation;
     rlvr_kl kl;
     float kl_coef;                       /* 0: no reference model */
@@ -611,6 +616,8 @@ typedef struct rlvr_loss_desc {
     float demo_gamma;                    /* demonstrations: p / (p + gamma) for r (LUFFY, Yan et al. 2025); 0: 0.1 */
     float kl_cov_coef;                   /* on `selected` tokens: times |logprob - old_logprob| (KL-Cov, Cui et al. 2025); else, where
                                             it is 0, those tokens have no surrogate gradient (Clip-Cov) */
+    rlvr_aggregation_fn aggregation_fn;  void *aggregation_user;      /* aggregation is then not read */
+    rlvr_token_loss_fn regulariser;  void *regulariser_user;    /* instead of kl's estimator, times kl_coef, which must not be 0 */
 } rlvr_loss_desc;
 
 /* Sequence s has tokens offset[s] .. offset[s+1]-1 of n = offset[n_seq]. NULL where it is said what that means. */
@@ -646,6 +653,19 @@ RLVR_API rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, const rlvr_loss_b
                                       rlvr_loss_stats *stats);
 /* What is wrong with the fields of d (b NULL: with those alone); NULL: nothing. Static text. */
 RLVR_API const char *rlvr_loss_problem(const rlvr_loss_desc *d, const rlvr_loss_batch *b);
+typedef struct rlvr_gradient_report {
+    double worst;                        /* error of one slope, relative to the slope or to 1/1000 of the largest, whichever is larger */
+    int    token;                        /* where that is; -1: no token has been compared */
+    bool   entropy;                      /* it is the slope in the token's entropy */
+    double slope, difference;            /* there: what the loss says, what its values' differences say */
+    int    n_compared, n_kinks;          /* slopes; tokens at a kink of the loss, which no difference can judge */
+} rlvr_gradient_report;
+/* Compares the slopes of a loss, ours or with functions of yours, with central differences of its value in double. b NULL: a
+   random batch of n_seq sequences by seed. What our losses hold constant (the weights of cispo, gspo_token's s, clipped tokens of
+   Clip-Cov, stale_kl's choice) is held here too; where a function of yours holds something constant its error is the difference that
+   makes. RLVR_OK also where slopes are wrong: the report says so. Otherwise as rlvr_policy_loss(). */
+RLVR_API rlvr_result rlvr_gradient_check(rlvr_ctx *ctx, const rlvr_loss_desc *d, const rlvr_loss_batch *b, int n_seq, uint64_t seed,
+                                         rlvr_gradient_report *report);
 RLVR_API const char *rlvr_loss_name(rlvr_loss_kind kind);                /* NULL: there is none */
 /* Marks in selected (n) the `share` of the masked tokens with the largest covariance (logprob - mean)(A - mean) (Cui et al.
    2025). Returns how many. token_advantage (n), mask (n) or NULL; scratch (2 n) is overwritten. */
@@ -21894,6 +21914,7 @@ typedef struct rlvr__token_loss {
 typedef struct rlvr__loss {
     const rlvr_loss_desc *d;
     const rlvr_loss_batch *b;
+    const float *held;               /* (n) logprobs where what has no gradient is taken; the batch's own but in a gradient check */
     double low, high, policy, penalty, kl, entropy, nll, correction;
     int64_t n_seq, n_tokens, n_right, n_low, n_high;      /* of the whole batch; clipped in this call */
 } rlvr__loss;
@@ -21916,9 +21937,10 @@ static void rlvr__clip_loss(const rlvr__loss *l, rlvr__token_loss *t, double r, 
     t->slope = t->clipped || A == 0 ? 0 : -A * r;
 }
 
-static void rlvr__cispo_loss(const rlvr__loss *l, rlvr__token_loss *t, double logprob, double A)
+/* ratio: of the weight, which has no gradient. */
+static void rlvr__cispo_loss(const rlvr__loss *l, rlvr__token_loss *t, double logprob, double ratio, double A)
 {
-    double held = RLVR__MIN(RLVR__MAX(t->ratio, 1 - l->low), 1 + l->high);
+    double held = RLVR__MIN(RLVR__MAX(ratio, 1 - l->low), 1 + l->high);
     t->clipped = t->ratio > 1 + l->high ? 1 : t->ratio < 1 - l->low ? -1 : 0;
     t->slope = A == 0 ? 0 : -A * held;
     t->surrogate = A == 0 ? 0 : t->slope * logprob;
@@ -21933,8 +21955,15 @@ static void rlvr__sapo_loss(const rlvr__loss *l, rlvr__token_loss *t, double A)
     t->slope = A == 0 ? 0 : -A * 4 * gate * (1 - gate) * t->ratio;
 }
 
-/* s: the sequence's ratio (gspo). */
-static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob, double old, double s, double A, bool demo)
+/* The side on which gmpo clips a token's log ratio x, as rlvr__token_loss.clipped. */
+static int rlvr__gmpo_side(const rlvr__loss *l, double x, double A)
+{
+    return A > 0 && x > log1p(l->high) ? 1 : A < 0 && l->low < 1 && x < log1p(-l->low) ? -1 : 0;
+}
+
+/* s: the sequence's ratio (gspo, gmpo); held: the token's logprob where it has no gradient. */
+static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob, double old, double ref, double held, double s, double A,
+                                            bool demo)
 {
     rlvr__token_loss t;
     memset(&t, 0, sizeof t);
@@ -21946,7 +21975,7 @@ static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob,
         return t;
     }
     if (l->d->fn) {
-        rlvr_token token = {logprob, old, t.ratio, A};
+        rlvr_token token = {logprob, old, t.ratio, A, ref};
         l->d->fn(l->d->user, &token, &t.surrogate, &t.slope);
         return t;
     }
@@ -21955,8 +21984,13 @@ static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob,
         t.slope = A == 0 ? 0 : -A;
         t.surrogate = A == 0 ? 0 : -A * logprob;
         break;
-    case RLVR_LOSS_GSPO: case RLVR_LOSS_GSPO_TOKEN: rlvr__clip_loss(l, &t, s, A); break;
-    case RLVR_LOSS_CISPO: rlvr__cispo_loss(l, &t, logprob, A); break;
+    case RLVR_LOSS_GSPO: rlvr__clip_loss(l, &t, s, A); break;
+    case RLVR_LOSS_GSPO_TOKEN: rlvr__clip_loss(l, &t, s * exp(logprob - held), A); break;      /* s: by held */
+    case RLVR_LOSS_GMPO:
+        t.clipped = rlvr__gmpo_side(l, logprob - old, A);
+        t.surrogate = t.slope = A == 0 ? 0 : -A * s;
+        break;
+    case RLVR_LOSS_CISPO: rlvr__cispo_loss(l, &t, logprob, exp(held - old), A); break;
     case RLVR_LOSS_SAPO: rlvr__sapo_loss(l, &t, A); break;
     default: rlvr__clip_loss(l, &t, t.ratio, A);
     }
@@ -21974,16 +22008,39 @@ static int64_t rlvr__count_masked(const unsigned char *mask, int from, int to)
 /* What a whole sequence decides: its ratio, its correction, whether it is stale. */
 typedef struct rlvr__sequence {
     int from, to;
-    int64_t tokens;
-    double weight, ratio, correction;
+    int64_t tokens, at;              /* under the mask: all of them, those before the token at hand */
+    double weight, ratio, held_ratio, correction;      /* held_ratio: by rlvr__loss.held */
     bool demo, right, stale;
 } rlvr__sequence;
+
+/* The weight of the sequence's next token. */
+static double rlvr__weight_of(const rlvr__loss *l, rlvr__sequence *s)
+{
+    rlvr_token_place p = {s->at++, s->tokens, l->n_seq, l->n_tokens};
+    return l->d->aggregation_fn ? l->d->aggregation_fn(l->d->aggregation_user, &p) : s->weight;
+}
+
+/* Mean of log r over a sequence's tokens under the mask; as_gmpo: each clipped by its side. */
+static double rlvr__mean_log_ratio(const rlvr__loss *l, int seq, const float *now, bool as_gmpo)
+{
+    const rlvr_loss_batch *b = l->b;
+    double sum = 0, tokens = 0;
+    for (int i = b->offset[seq]; i < b->offset[seq + 1]; i++) {
+        double x = (double)now[i] - (double)b->old_logprob[i];
+        if (b->mask && !b->mask[i]) continue;
+        int side = as_gmpo ? rlvr__gmpo_side(l, x, (double)b->advantage[seq]) : 0;
+        sum += side > 0 ? log1p(l->high) : side < 0 ? log1p(-l->low) : x;
+        tokens++;
+    }
+    return tokens > 0 ? sum / tokens : 0;
+}
 
 static rlvr__sequence rlvr__sequence_of(const rlvr__loss *l, int seq)
 {
     const rlvr_loss_batch *b = l->b;
     rlvr__sequence s;
-    double log_ratio = 0, off = 0, cap = l->d->is_cap == 0 ? 2 : (double)l->d->is_cap;
+    double off = 0, cap = l->d->is_cap == 0 ? 2 : (double)l->d->is_cap;
+    bool gmpo = !l->d->fn && l->d->kind == RLVR_LOSS_GMPO;
     memset(&s, 0, sizeof s);
     s.from = b->offset[seq];
     s.to = b->offset[seq + 1];
@@ -21994,13 +22051,12 @@ static rlvr__sequence rlvr__sequence_of(const rlvr__loss *l, int seq)
     if (l->d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM) s.weight = 1.0 / ((double)l->n_seq * (double)l->d->max_tokens);
     s.demo = b->demo && b->demo[seq];
     s.right = b->right && b->right[seq];
-    for (int i = s.from; i < s.to; i++) {
-        if (b->mask && !b->mask[i]) continue;
-        log_ratio += (double)b->logprob[i] - (double)b->old_logprob[i];
-        if (l->d->correction != RLVR_IS_NONE) off += (double)b->old_logprob[i] - (double)b->behaviour_logprob[i];
-    }
-    s.ratio = s.tokens ? exp(log_ratio / (double)s.tokens) : 1;
-    s.stale = l->d->stale_kl > 0 && s.tokens && b->advantage && b->advantage[seq] < 0 && -log_ratio / (double)s.tokens > (double)l->d->stale_kl;
+    for (int i = s.from; l->d->correction != RLVR_IS_NONE && i < s.to; i++)
+        if (!b->mask || b->mask[i]) off += (double)b->old_logprob[i] - (double)b->behaviour_logprob[i];
+    double moved = rlvr__mean_log_ratio(l, seq, l->held, false);
+    s.ratio = s.held_ratio = exp(gmpo ? rlvr__mean_log_ratio(l, seq, l->held, true) : moved);
+    if (l->held != b->logprob) s.ratio = exp(rlvr__mean_log_ratio(l, seq, b->logprob, gmpo));
+    s.stale = l->d->stale_kl > 0 && s.tokens && b->advantage && b->advantage[seq] < 0 && -moved > (double)l->d->stale_kl;
     s.correction = exp(off);
     if (l->d->correction == RLVR_IS_SEQUENCE_TRUNCATE) s.correction = RLVR__MIN(s.correction, cap);
     else if (l->d->correction != RLVR_IS_SEQUENCE_MASK || s.correction > cap) s.correction = l->d->correction == RLVR_IS_SEQUENCE_MASK ? 0 : 1;
@@ -22016,53 +22072,64 @@ static double rlvr__correction_of(const rlvr__loss *l, const rlvr__sequence *s, 
     return w <= cap ? w : l->d->correction == RLVR_IS_TOKEN_TRUNCATE ? cap : 0;
 }
 
+static void rlvr__regulariser_of(const rlvr__loss *l, rlvr__token_loss *t, double now, double old, double ref, double A)
+{
+    rlvr_token token = {now, old, exp(now - old), A, ref};
+    if (l->d->regulariser) l->d->regulariser(l->d->regulariser_user, &token, &t->kl, &t->kl_slope);
+    else t->kl = rlvr__kl_of(l->d->kl, now - ref, &t->kl_slope);
+}
+
 /* One sequence's tokens. False: something in them is not finite. */
 static bool rlvr__loss_of_sequence(rlvr__loss *l, int seq, float *dlogprob, float *dentropy, rlvr_loss_stats *stats)
 {
     const rlvr_loss_batch *b = l->b;
     const rlvr_loss_desc *d = l->d;
     rlvr__sequence s = rlvr__sequence_of(l, seq);
-    bool together = d->kind == RLVR_LOSS_GSPO && !d->fn && !s.demo;      /* the ratio's slope is every token's */
+    bool together = (d->kind == RLVR_LOSS_GSPO || d->kind == RLVR_LOSS_GMPO) && !d->fn && !s.demo;      /* the ratio's slope is every token's */
     double shared = 0;
     stats->n_stale += s.stale;
     for (int i = s.from; i < s.to; i++) {
         if (b->mask && !b->mask[i]) continue;
         double now = (double)b->logprob[i], old = (double)b->old_logprob[i], ref = d->kl_coef != 0 ? (double)b->ref_logprob[i] : 0;
         double A = (double)(b->token_advantage ? b->token_advantage[i] : b->advantage[seq]), grad = 0;
-        rlvr__token_loss t = rlvr__loss_of_token(l, now, old, s.ratio, A, s.demo);
-        double w = s.demo ? 1 : rlvr__correction_of(l, &s, i), push = s.stale ? 0 : w * t.slope;
-        bool selected = b->selected && b->selected[i];
-        if (d->kl_coef != 0) t.kl = rlvr__kl_of(d->kl, now - ref, &t.kl_slope);
-        if (selected && d->kl_cov_coef == 0) push = 0;
-        if (together) shared += push;
+        bool selected = b->selected && b->selected[i], still = selected && d->kl_cov_coef == 0;
+        double held = (double)l->held[i];
+        rlvr__token_loss t = rlvr__loss_of_token(l, still ? held : now, old, ref, held, still || d->kind == RLVR_LOSS_GSPO_TOKEN ? s.held_ratio : s.ratio,
+                                                 A, s.demo);
+        double w = s.demo ? 1 : rlvr__correction_of(l, &s, i), push = s.stale || still ? 0 : w * t.slope, weight = rlvr__weight_of(l, &s);
+        if (d->kl_coef != 0) rlvr__regulariser_of(l, &t, now, old, ref, A);
+        if (together) shared += weight * push;
         else grad = push;
         if (selected && d->kl_cov_coef != 0) {
-            l->policy += s.weight * (double)d->kl_cov_coef * fabs(now - old);
+            l->policy += weight * (double)d->kl_cov_coef * fabs(now - old);
             grad += (double)d->kl_cov_coef * (now > old ? 1 : now < old ? -1 : 0);
         }
-        grad = s.weight * (grad + (double)d->kl_coef * t.kl_slope);
+        grad = weight * (grad + (double)d->kl_coef * t.kl_slope);
         if (s.right && d->nll_coef != 0) { grad -= (double)d->nll_coef / (double)l->n_right; l->nll -= now / (double)l->n_right; }
         dlogprob[i] = (float)grad;
-        if (dentropy) dentropy[i] = (float)(-(double)d->entropy_coef * s.weight);
+        if (dentropy) dentropy[i] = (float)(-(double)d->entropy_coef * weight);
         if (!rlvr__finite(now) || !rlvr__finite(old) || !rlvr__finite(ref) || !rlvr__finite(A) || !rlvr__finite(w)) return false;
         if (!rlvr__finite(t.surrogate) || !rlvr__finite(t.kl) || !rlvr__finite(grad) || !rlvr__finite(shared)) return false;
-        if (!s.stale) l->policy += s.weight * w * t.surrogate;
-        l->penalty += s.weight * t.kl;
+        if (!s.stale) l->policy += weight * w * t.surrogate;
+        l->penalty += weight * t.kl;
         l->kl += t.kl;
-        if (b->entropy) l->entropy += s.weight * (double)b->entropy[i];
+        if (b->entropy) l->entropy += weight * (double)b->entropy[i];
         l->correction += w;
         l->n_low += t.clipped < 0;
         l->n_high += t.clipped > 0;
         stats->ratio_max = RLVR__MAX(stats->ratio_max, t.ratio);
     }
-    for (int i = s.from; together && i < s.to; i++)
-        if (!b->mask || b->mask[i]) dlogprob[i] += (float)(s.weight * shared / (double)s.tokens);
+    for (int i = s.from; together && i < s.to; i++) {
+        if (b->mask && !b->mask[i]) continue;
+        if (d->kind == RLVR_LOSS_GMPO && rlvr__gmpo_side(l, (double)b->logprob[i] - (double)b->old_logprob[i], (double)b->advantage[seq])) continue;
+        dlogprob[i] += (float)(shared / (double)s.tokens);
+    }
     return true;
 }
 
 const char *rlvr_loss_problem(const rlvr_loss_desc *d, const rlvr_loss_batch *b)
 {
-    bool gspo = !d->fn && (d->kind == RLVR_LOSS_GSPO || d->kind == RLVR_LOSS_GSPO_TOKEN);
+    bool gspo = !d->fn && (d->kind == RLVR_LOSS_GSPO || d->kind == RLVR_LOSS_GSPO_TOKEN), gmpo = !d->fn && d->kind == RLVR_LOSS_GMPO;
     bool clips = !d->fn && (d->kind == RLVR_LOSS_CLIP || gspo);
     if ((unsigned)d->kind >= RLVR_LOSS_KIND_COUNT) return "kind is no loss";
     if ((unsigned)d->aggregation >= RLVR_AGG_COUNT) return "aggregation is none there is";
@@ -22070,18 +22137,21 @@ const char *rlvr_loss_problem(const rlvr_loss_desc *d, const rlvr_loss_batch *b)
     if ((unsigned)d->correction >= RLVR_IS_COUNT) return "correction is none there is";
     if (!(d->clip_eps_low >= 0) || !(d->clip_eps_high >= 0)) return "clip_eps_low and clip_eps_high must be above 0";
     if (!rlvr__finite((double)d->kl_coef)) return "kl_coef is not finite";
+    if (d->regulariser && d->kl_coef == 0) return "regulariser is a function of yours and kl_coef, its weight, is 0";
+    if (!rlvr__finite((double)d->kl_cov_coef) || d->kl_cov_coef < 0) return "kl_cov_coef cannot be below 0";
     if (!rlvr__finite((double)d->entropy_coef) || !rlvr__finite((double)d->nll_coef)) return "entropy_coef and nll_coef must be finite";
     if (d->dual_clip != 0 && !clips) return "dual_clip goes with clip and gspo";
     if (d->dual_clip != 0 && !(d->dual_clip > 1)) return "dual_clip must be above 1";
     if (!(d->is_cap >= 0) || !(d->stale_kl >= 0) || !(d->demo_gamma >= 0)) return "is_cap, stale_kl and demo_gamma cannot be below 0";
     if (!(d->sapo_tau_positive >= 0) || !(d->sapo_tau_negative >= 0)) return "a temperature of sapo cannot be below 0";
     if (!b) return NULL;
-    if (d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM && d->max_tokens < 1) return "seq_mean_token_sum_norm needs max_tokens";
+    if (!d->aggregation_fn && d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM && d->max_tokens < 1) return "seq_mean_token_sum_norm needs max_tokens";
     if (b->n_seq < 0) return "n_seq is below 0";
     if (d->kl_coef != 0 && !b->ref_logprob) return "kl_coef needs ref_logprob";
     if (d->correction != RLVR_IS_NONE && !b->behaviour_logprob) return "correction needs behaviour_logprob";
     if (!b->advantage && !b->token_advantage) return "neither advantage nor token_advantage is there";
     if (gspo && d->kind == RLVR_LOSS_GSPO && b->token_advantage) return "gspo has one advantage a sequence; gspo_token takes token_advantage";
+    if (gmpo && b->token_advantage) return "gmpo has one advantage a sequence and takes no token_advantage";
     if (d->stale_kl > 0 && !b->advantage) return "stale_kl needs advantage";
     for (int s = 0; s < b->n_seq; s++)
         if (b->offset[s] < 0 || b->offset[s + 1] < b->offset[s]) return "offset must not fall";
@@ -22101,12 +22171,14 @@ const char *rlvr_loss_name(rlvr_loss_kind kind)
 /* The mask is the only source of every denominator: a token outside it is not looked at, a sequence without a token inside
    it is not counted. Each token's gradient depends on its own sequence and the totals alone, so that micro-batches with the
    whole batch's totals give the same bits as one call, and their losses add up to its loss. Fractions and means in stats are
-   over this call's tokens; kl is measured where kl_coef is not 0. Only elements offset[0] .. offset[n_seq]-1 are written. */
-rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, const rlvr_loss_batch *b, float *dlogprob, float *dentropy, rlvr_loss_stats *stats)
+   over this call's tokens; kl is measured where kl_coef is not 0. Only elements offset[0] .. offset[n_seq]-1 are written. held:
+   as in rlvr__loss. */
+static rlvr_result rlvr__policy_loss(const rlvr_loss_desc *d, const rlvr_loss_batch *b, const float *held, float *dlogprob, float *dentropy,
+                                     rlvr_loss_stats *stats)
 {
     rlvr_loss_stats local, *out = stats ? stats : &local;
     rlvr__loss l;
-    bool cispo = !d->fn && d->kind == RLVR_LOSS_CISPO;
+    bool cispo = !d->fn && d->kind == RLVR_LOSS_CISPO, gmpo = !d->fn && d->kind == RLVR_LOSS_GMPO;
     memset(&l, 0, sizeof l);
     memset(out, 0, sizeof *out);
     if (b->n_seq < 1 || rlvr_loss_problem(d, b)) {
@@ -22117,8 +22189,9 @@ rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, const rlvr_loss_batch *b, 
     }
     l.d = d;
     l.b = b;
-    l.low = d->clip_eps_low == 0 ? cispo ? 1 : (double)0.2f : (double)d->clip_eps_low;
-    l.high = d->clip_eps_high == 0 ? cispo ? 4 : l.low : (double)d->clip_eps_high;
+    l.held = held;
+    l.low = d->clip_eps_low != 0 ? (double)d->clip_eps_low : cispo ? 1 : gmpo ? -expm1(-0.4) : (double)0.2f;
+    l.high = d->clip_eps_high != 0 ? (double)d->clip_eps_high : cispo ? 4 : gmpo ? expm1(0.4) : l.low;
     for (int s = 0; s < b->n_seq; s++) {
         int64_t tokens = rlvr__count_masked(b->mask, b->offset[s], b->offset[s + 1]);
         l.n_tokens += tokens;
@@ -22148,6 +22221,11 @@ rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, const rlvr_loss_batch *b, 
     out->clip_high = (double)l.n_high / (double)n_tokens;
     out->correction = l.correction / (double)n_tokens;
     return RLVR_OK;
+}
+
+rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, const rlvr_loss_batch *b, float *dlogprob, float *dentropy, rlvr_loss_stats *stats)
+{
+    return rlvr__policy_loss(d, b, b->logprob, dlogprob, dentropy, stats);
 }
 
 static int rlvr__by_size(const void *a, const void *b)      /* the largest first */
@@ -22200,6 +22278,155 @@ float rlvr_adapt_kl(float coef, double kl, double target, double n, double horiz
 float rlvr_adapt_entropy(float coef, double entropy, double target, float delta)
 {
     return RLVR__MAX(0.0f, entropy < target ? coef + delta : coef - delta);
+}
+
+/* ---- gradient check ---- */
+
+enum { RLVR__CHECK_STEPS = 8 };      /* 2^-5 .. 2^-12 */
+
+typedef struct rlvr__check {
+    const rlvr_loss_desc *d;
+    rlvr_loss_batch b;               /* logprob and entropy are the copies below */
+    const float *held;               /* (n) */
+    float *logprob, *entropy, *dlogprob, *dentropy, *unused;    /* (n) */
+    int first, n;                    /* tokens first .. n-1 */
+} rlvr__check;
+
+static double rlvr__check_value(rlvr__check *c)
+{
+    rlvr_loss_stats stats;
+    return rlvr__policy_loss(c->d, &c->b, c->held, c->unused, NULL, &stats) == RLVR_OK ? stats.loss : NAN;
+}
+
+/* The slope of the loss in x[i] by its values: central differences with h and h / 2 leave an error of h^4, and h is halved until
+   two such estimates agree. False: none do, or the slopes to the left and to the right stay apart: a kink. */
+static bool rlvr__check_slope(rlvr__check *c, float *x, int i, double scale, double *slope)
+{
+    const float keep = x[i];
+    double central[RLVR__CHECK_STEPS], apart[RLVR__CHECK_STEPS], here = rlvr__check_value(c), before = NAN;
+    for (int k = 0; k < RLVR__CHECK_STEPS; k++) {
+        float h = (float)ldexp(1, -5 - k);
+        x[i] = keep + h;
+        double up = rlvr__check_value(c), dx_up = (double)x[i] - (double)keep;
+        x[i] = keep - h;
+        double down = rlvr__check_value(c), dx_down = (double)keep - (double)x[i];
+        x[i] = keep;
+        central[k] = (up - down) / (dx_up + dx_down);
+        apart[k] = fabs((up - here) / dx_up - (here - down) / dx_down);
+        if (!k) continue;
+        *slope = (4 * central[k] - central[k - 1]) / 3;
+        if (fabs(*slope - before) <= 1e-7 * RLVR__MAX(scale, fabs(*slope)) && apart[k] <= 0.6 * apart[k - 1] + 1e-7 * scale) return true;
+        before = *slope;
+    }
+    return false;
+}
+
+static rlvr_result rlvr__check_run(rlvr__check *c, rlvr_gradient_report *r)
+{
+    double largest = 0;
+    memset(r, 0, sizeof *r);
+    r->token = -1;
+    rlvr_result result = rlvr__policy_loss(c->d, &c->b, c->held, c->dlogprob, c->dentropy, NULL);
+    if (result != RLVR_OK) return result;
+    for (int i = c->first; i < c->n; i++) largest = RLVR__MAX(largest, fabs((double)c->dlogprob[i]));
+    for (int part = 0; part < (c->b.entropy ? 2 : 1); part++)
+        for (int i = c->first; i < c->n; i++) {
+            double slope = (double)(part ? c->dentropy : c->dlogprob)[i], want;
+            if (!rlvr__check_slope(c, part ? c->entropy : c->logprob, i, largest, &want)) { r->n_kinks++; continue; }
+            double error = fabs(slope - want), size = RLVR__MAX(fabs(want), 1e-3 * largest);
+            error = error == 0 ? 0 : error / RLVR__MAX(size, 1e-12);
+            r->n_compared++;
+            if (r->token >= 0 && !(error > r->worst)) continue;
+            r->worst = error;
+            r->token = i;
+            r->entropy = part == 1;
+            r->slope = slope;
+            r->difference = want;
+        }
+    return RLVR_OK;
+}
+
+/* Sequences of 1 to 8 tokens; ratios on both sides of every clip, some exactly 1; every third token of a sequence's own mask is out. */
+static void rlvr__check_random(const rlvr_loss_desc *d, int n_seq, uint64_t seed, int *offset, float *x, unsigned char *byte)
+{
+    int at = 0, n = 8 * n_seq;
+    float *logprob = x, *old = x + n, *ref = x + 2 * n, *behaviour = x + 3 * n, *entropy = x + 4 * n, *advantage = x + 5 * n;
+    unsigned char *mask = byte, *selected = byte + n, *right = byte + 2 * n;
+    for (int s = 0; s < n_seq; s++) {
+        int length = 1 + (int)(8 * rlvr_uniform(seed, (uint32_t)s, 0, 0, 0));
+        offset[s] = at;
+        advantage[s] = s == 1 ? 0 : (s % 2 ? -1 : 1) * (0.2f + 2 * rlvr_uniform(seed, (uint32_t)s, 1, 0, 0));
+        right[s] = s % 2 == 0;
+        for (int k = 0; k < length; k++, at++) {
+            float u[5];
+            for (int j = 0; j < 5; j++) u[j] = rlvr_uniform(seed, (uint32_t)s, 2, (uint32_t)k, (uint32_t)j);
+            old[at] = -0.9f - 4 * u[0];
+            logprob[at] = old[at] + (k % 4 == 3 ? 0 : 1.2f * (u[1] - 0.5f));
+            ref[at] = logprob[at] + 2 * u[2] - 1;
+            behaviour[at] = d->correction ? old[at] + 2 * u[3] - 1 : old[at];
+            entropy[at] = 3 * u[4];
+            mask[at] = (s + k) % 3 != 2 || length < 3;
+            selected[at] = (s + 2 * k) % 5 == 0;
+        }
+    }
+    offset[n_seq] = at;
+}
+
+rlvr_result rlvr_gradient_check(rlvr_ctx *ctx, const rlvr_loss_desc *d, const rlvr_loss_batch *b, int n_seq, uint64_t seed, rlvr_gradient_report *report)
+{
+    rlvr__check c;
+    rlvr_loss_batch made;
+    rlvr_result r = RLVR_OK;
+    int *offset = NULL, n = b ? b->n_seq > 0 ? b->offset[b->n_seq] : 0 : 8 * n_seq;
+    memset(&made, 0, sizeof made);
+    memset(report, 0, sizeof *report);
+    report->token = -1;
+    if (!b && (n_seq < 1 || n_seq > 100000)) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_gradient_check: n_seq is %d; give 1 .. 100000", n_seq);
+    if (b && rlvr_loss_problem(d, b)) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_gradient_check: %s", rlvr_loss_problem(d, b));
+    float *x = RLVR__NEW(ctx, float, 11 * (size_t)n + 1);
+    unsigned char *byte = RLVR__NEW(ctx, unsigned char, 3 * (size_t)n + 1);
+    if (!b) offset = RLVR__NEW(ctx, int, n_seq + 1);
+    if (!x || !byte || (!b && !offset)) r = RLVR_ERROR_MEMORY;
+    if (r == RLVR_OK && !b) {
+        rlvr__check_random(d, n_seq, seed, offset, x, byte);
+        made.n_seq = n_seq;
+        made.offset = offset;
+        made.logprob = x;
+        made.old_logprob = x + n;
+        made.ref_logprob = x + 2 * n;
+        made.behaviour_logprob = x + 3 * n;
+        made.entropy = x + 4 * n;
+        made.advantage = x + 5 * n;
+        made.mask = byte;
+        made.selected = byte + n;
+        made.right = byte + 2 * n;
+        b = &made;
+        n = offset[n_seq];
+        if (rlvr_loss_problem(d, b)) r = rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_gradient_check: %s", rlvr_loss_problem(d, b));
+    }
+    if (r == RLVR_OK && b->n_seq > 0) {
+        float *own = x + 6 * (b == &made ? 8 * n_seq : n);
+        memset(&c, 0, sizeof c);
+        c.d = d;
+        c.b = *b;
+        c.held = b->logprob;
+        c.first = b->offset[0];
+        c.n = n;
+        c.logprob = own;
+        c.entropy = own + n;
+        c.dlogprob = own + 2 * n;
+        c.dentropy = own + 3 * n;
+        c.unused = own + 4 * n;
+        memcpy(c.logprob, b->logprob, (size_t)n * sizeof(float));
+        if (b->entropy) memcpy(c.entropy, b->entropy, (size_t)n * sizeof(float));
+        c.b.logprob = c.logprob;
+        c.b.entropy = b->entropy ? c.entropy : NULL;
+        r = rlvr__check_run(&c, report);
+    }
+    rlvr__free(ctx, x);
+    rlvr__free(ctx, byte);
+    rlvr__free(ctx, offset);
+    return r;
 }
 
 /* ============================================================================================
