@@ -60,7 +60,8 @@
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses >>preferences  18 Optimizer >>optimizer         18b Heads, values >>values
     18c Reward models >>reward-model  18d Process rewards >>process    19 Trainer >>trainer
-    19.1 sampling plans >>plans, 19.2 a step >>step, 19b training on preferences >>preference-training, 19c values in the trainer >>values-train
+    19.1 sampling plans >>plans, 19.2 a step >>step, 19b training on preferences >>preference-training, 19c values in the trainer >>values-train,
+    19d algorithms and regularisers in the trainer >>algorithms
     20 Evaluation >>eval >>test-time >>contamination >>evaluate        21 Reports >>reports
     Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math (>>arith
     >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape,
@@ -562,7 +563,8 @@ RLVR_API rlvr_result rlvr_process_scores(rlvr_head *h, rlvr_rollouts *r, rlvr_pr
     X(RLVR_LOSS_GSPO,       "gspo")         /* clip with s = exp(mean_t log r) for r: Zheng et al. 2025 */        \
     X(RLVR_LOSS_GSPO_TOKEN, "gspo_token")   /* the value of s, the gradient of each token's own r */              \
     X(RLVR_LOSS_CISPO,      "cispo")        /* [clip(r)] A logprob, nothing through []: MiniMax 2025 */           \
-    X(RLVR_LOSS_SAPO,       "sapo")         /* 4/tau sigmoid(tau (r - 1)) A: Qwen 2025 */
+    X(RLVR_LOSS_SAPO,       "sapo")         /* 4/tau sigmoid(tau (r - 1)) A: Qwen 2025 */                         \
+    X(RLVR_LOSS_GMPO,       "gmpo")         /* exp(mean_t of log r, clipped by token at log(1 - low), log(1 + high)) A: Zhao et al. 2025 */
 
 typedef enum rlvr_loss_kind {
 #define RLVR__X(kind, name) kind,
@@ -589,12 +591,16 @@ typedef enum rlvr_correction {
     RLVR_IS_NONE, RLVR_IS_TOKEN_TRUNCATE, RLVR_IS_TOKEN_MASK, RLVR_IS_SEQUENCE_TRUNCATE, RLVR_IS_SEQUENCE_MASK, RLVR_IS_COUNT
 } rlvr_correction;
 
-/* A surrogate of your own: its value (to be minimised) and its slope in logprob. */
-typedef struct rlvr_token { double logprob, old_logprob, ratio, advantage; } rlvr_token;
+/* A surrogate or a regulariser of your own: its value (to be minimised) and its slope in logprob. ref_logprob: 0 without reference. */
+typedef struct rlvr_token { double logprob, old_logprob, ratio, advantage, ref_logprob; } rlvr_token;
 typedef void (*rlvr_token_loss_fn)(void *user, const rlvr_token *t, double *value, double *slope);
+/* An aggregation of your own: the weight of one token, the index-th of the n under the mask in its sequence. The totals are those of
+   the whole batch, so that micro-batches add up to it. */
+typedef struct rlvr_token_place { int64_t index, n, n_seq_total, n_tokens_total; } rlvr_token_place;
+typedef double (*rlvr_aggregation_fn)(void *user, const rlvr_token_place *p);
 
 typedef struct rlvr_loss_desc {
-    float clip_eps_low, clip_eps_high;   /* 0: 0.2, the same as low; cispo: 1 and 4 */
+    float clip_eps_low, clip_eps_high;   /* 0: 0.2, the same as low; cispo: 1 and 4; gmpo: 1 - exp(-0.4) and exp(0.4) - 1 */
     rlvr_aggregation aggregation;
     rlvr_kl kl;
     float kl_coef;                       /* 0: no reference model */
@@ -612,6 +618,8 @@ typedef struct rlvr_loss_desc {
     float demo_gamma;                    /* demonstrations: p / (p + gamma) for r (LUFFY, Yan et al. 2025); 0: 0.1 */
     float kl_cov_coef;                   /* on `selected` tokens: times |logprob - old_logprob| (KL-Cov, Cui et al. 2025); else, where
                                             it is 0, those tokens have no surrogate gradient (Clip-Cov) */
+    rlvr_aggregation_fn aggregation_fn;  void *aggregation_user;      /* aggregation is then not read */
+    rlvr_token_loss_fn regulariser;  void *regulariser_user;    /* instead of kl's estimator, times kl_coef, which must not be 0 */
 } rlvr_loss_desc;
 
 /* Sequence s has tokens offset[s] .. offset[s+1]-1 of n = offset[n_seq]. NULL where it is said what that means. */
@@ -647,6 +655,19 @@ RLVR_API rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, const rlvr_loss_b
                                       rlvr_loss_stats *stats);
 /* What is wrong with the fields of d (b NULL: with those alone); NULL: nothing. Static text. */
 RLVR_API const char *rlvr_loss_problem(const rlvr_loss_desc *d, const rlvr_loss_batch *b);
+typedef struct rlvr_gradient_report {
+    double worst;                        /* error of one slope, relative to the slope or to 1/1000 of the largest, whichever is larger */
+    int    token;                        /* where that is; -1: no token has been compared */
+    bool   entropy;                      /* it is the slope in the token's entropy */
+    double slope, difference;            /* there: what the loss says, what its values' differences say */
+    int    n_compared, n_kinks;          /* slopes; tokens at a kink of the loss, which no difference can judge */
+} rlvr_gradient_report;
+/* Compares the slopes of a loss, ours or with functions of yours, with central differences of its value in double. b NULL: a
+   random batch of n_seq sequences by seed. What our losses hold constant (the weights of cispo, gspo_token's s, clipped tokens of
+   Clip-Cov, stale_kl's choice) is held here too; where a function of yours holds something constant its error is the difference that
+   makes. RLVR_OK also where slopes are wrong: the report says so. Otherwise as rlvr_policy_loss(). */
+RLVR_API rlvr_result rlvr_gradient_check(rlvr_ctx *ctx, const rlvr_loss_desc *d, const rlvr_loss_batch *b, int n_seq, uint64_t seed,
+                                         rlvr_gradient_report *report);
 RLVR_API const char *rlvr_loss_name(rlvr_loss_kind kind);                /* NULL: there is none */
 /* Marks in selected (n) the `share` of the masked tokens with the largest covariance (logprob - mean)(A - mean) (Cui et al.
    2025). Returns how many. token_advantage (n), mask (n) or NULL; scratch (2 n) is overwritten. */
@@ -822,6 +843,10 @@ typedef struct rlvr_metrics {        /* names follow TRL's */
     int64_t n_held_out;              /* generated tasks passed over so far, because they are held out */
     rlvr_preference_stats preference;    /* rlvr_train_preferences() */
     int     n_selected;              /* rlvr_train_best(): rollouts that were learned */
+    double  kl_coef, entropy_coef;   /* of this step: kl_reward, or loss.kl_coef without it; loss.entropy_coef */
+    double  greedy_reward;           /* reward/greedy: mean of remax' greedy completions, whose cost is in all figures of cost */
+    int     n_greedy;                /* of them; 0: there are none */
+    int     n_cov_selected;          /* tokens, by regulariser.cov_share */
     int64_t n_values;                /* tokens that have a value; 0: there is no value function */
     double  value_loss, value_clip, explained_variance;         /* value/loss, value/clip_ratio, value/explained_variance */
 } rlvr_metrics;
@@ -851,10 +876,22 @@ typedef struct rlvr_value_desc {
     rlvr_process_form process_form;  /* min, sum or difference */
     float process_coef;              /* 0: 1 */
     const char *process_delimiter;   /* of steps; NULL: a line's end */
-    float kl_reward;                 /* each token's reward is lessened by this times loss.kl's estimator; 0: no KL in the reward */
     bool  raw_advantages;            /* not whitened over the batch's tokens */
     int   warmup_steps;              /* the policy stands still in this many first steps, while head and critic learn */
 } rlvr_value_desc;
+/* What holds the policy near its reference and keeps it from settling, besides the terms of the loss. All zero: nothing. Adaptive
+   coefficients begin with what their field says and are part of a checkpoint, as is the reference. */
+typedef struct rlvr_regulariser_desc {
+    float kl_reward;                 /* KL in the reward: with a value function each token's reward, otherwise a rollout's by the sum
+                                        over its tokens before its group is compared, is lessened by this times loss.kl's estimator */
+    float kl_target, kl_horizon;     /* rlvr_adapt_kl() of kl_reward, or of loss.kl_coef: towards this mean divergence of a token, the
+                                        horizon in rollouts; 0: fixed, 10000 */
+    float entropy_target, entropy_delta;     /* rlvr_adapt_entropy() of loss.entropy_coef, which may begin with 0; 0: fixed, 1e-3 */
+    int   ref_refresh;               /* steps after which the reference follows the policy, again and again; 0: never */
+    float ref_mix;                   /* by this share of the way (TR-DPO's alpha, Gorbatovski et al. 2024); 0: all of it */
+    float cov_share;                 /* this share of a step's tokens is `selected` by their covariance before the first update:
+                                        KL-Cov where loss.kl_cov_coef is given, else Clip-Cov; 0: none */
+} rlvr_regulariser_desc;
 /* Which rollouts a step trains on, section 19.1. All zero: those of the next prompts_per_step tasks. */
 typedef struct rlvr_plan_desc {
     /* dynamic sampling (DAPO, Yu et al. 2025): groups whose rewards are all equal give their places to the next tasks, in at most
@@ -888,6 +925,7 @@ typedef struct rlvr_trainer_desc {
     rlvr_optim_desc optim;
     rlvr_preference_desc preference; /* of rlvr_train_preferences(); kind none: it is not called. prompts_per_step of them at once */
     rlvr_value_desc value;
+    rlvr_regulariser_desc regulariser;
     rlvr_plan_desc plan;
     int   epochs;                    /* passes over each batch of rollouts; 0: 1 */
     int   minibatches;               /* updates in each pass; 0: 1 */
@@ -903,6 +941,44 @@ typedef struct rlvr_trainer_desc {
                                         generated one is passed over and counted (1000 in a row are an error). NULL: none */
     rlvr_gate gate;
 } rlvr_trainer_desc;
+
+/* Presets: the field's algorithms by name, as advantage x ratio and clip x aggregation x regulariser, section 19d. */
+#define RLVR_ALGORITHMS(X)                                                                         \
+    X(RLVR_GRPO,         "grpo",         "Shao et al. 2024")                                       \
+    X(RLVR_DR_GRPO,      "dr_grpo",      "Liu et al. 2025")                                        \
+    X(RLVR_RLOO,         "rloo",         "Ahmadian et al. 2024")                                   \
+    X(RLVR_REINFORCE,    "reinforce",    "Williams 1992")                                          \
+    X(RLVR_REINFORCE_PP, "reinforce_pp", "Hu et al. 2025")                                         \
+    X(RLVR_REINFORCE_PP_BASELINE, "reinforce_pp_baseline", "Hu et al. 2025")                       \
+    X(RLVR_REMAX,        "remax",        "Li et al. 2023")                                         \
+    X(RLVR_MAXRL,        "maxrl",        "Tajwar et al. 2026")                                     \
+    X(RLVR_OPO,          "opo",          "Hao et al. 2025")                                        \
+    X(RLVR_GPG,          "gpg",          "Chu et al. 2025")                                        \
+    X(RLVR_GDPO,         "gdpo",         "Liu et al. 2026")                                        \
+    X(RLVR_PASS_AT_K,    "pass_at_k",    "Chen et al. 2025")                                       \
+    X(RLVR_DAPO,         "dapo",         "Yu et al. 2025")                                         \
+    X(RLVR_GSPO,         "gspo",         "Zheng et al. 2025")                                      \
+    X(RLVR_GSPO_TOKEN,   "gspo_token",   "Zheng et al. 2025")                                      \
+    X(RLVR_GMPO,         "gmpo",         "Zhao et al. 2025")                                       \
+    X(RLVR_CISPO,        "cispo",        "MiniMax 2025")                                           \
+    X(RLVR_SAPO,         "sapo",         "Qwen 2025")                                              \
+    X(RLVR_PPO,          "ppo",          "Schulman et al. 2017")                                   \
+    X(RLVR_VAPO,         "vapo",         "Yue et al. 2025")                                        \
+    X(RLVR_KL_COV,       "kl_cov",       "Cui et al. 2025")                                        \
+    X(RLVR_CLIP_COV,     "clip_cov",     "Cui et al. 2025")
+
+typedef enum rlvr_algorithm {
+#define RLVR__X(algorithm, name, paper) algorithm,
+    RLVR_ALGORITHMS(RLVR__X)
+#undef RLVR__X
+    RLVR_ALGORITHM_COUNT
+} rlvr_algorithm;
+/* Sets what the algorithm chooses: all of advantage, loss, value and regulariser, minibatches, and of plan what concerns refills and
+   over-long rollouts (dapo's overlong_cache is a fifth of sampling.max_tokens as it stands). Every field may be changed afterwards.
+   RLVR_ERROR_ARGUMENT: there is no such algorithm. */
+RLVR_API rlvr_result rlvr_preset(rlvr_algorithm algorithm, rlvr_trainer_desc *d);
+RLVR_API const char *rlvr_algorithm_name(rlvr_algorithm algorithm, const char **paper);      /* NULL: there is none; paper may be NULL */
+RLVR_API rlvr_algorithm rlvr_algorithm_find(const char *name);           /* RLVR_ALGORITHM_COUNT: there is none such */
 
 typedef struct rlvr_memory {         /* bytes */
     int64_t weights, gradients, optimizer, reference, kv_cache, activations, scratch, total, limit;
@@ -21967,18 +22043,21 @@ rlvr_result rlvr_advantage_of(const rlvr_advantage_desc *d, const rlvr_advantage
 
 static bool rlvr__has_reward(const rlvr_rollout *o) { return o->graded == RLVR_OK && rlvr__finite((double)o->reward); }
 
+/* What a trainer adds to its rollouts: (n) what is taken from each reward, NULL: nothing; the others as in rlvr_advantage_batch. */
+typedef struct rlvr__adv_more { const float *penalty, *greedy, *part, *part_weight; int n_parts; } rlvr__adv_more;
+
 /* A group has signal if an advantage in it is not 0. */
-int rlvr_advantages(rlvr_rollouts *r, const rlvr_advantage_desc *d)
+static int rlvr__advantages_with(rlvr_rollouts *r, const rlvr_advantage_desc *d, const rlvr__adv_more *more)
 {
     int size = rlvr_rollouts_group_size(r), n = rlvr_rollouts_count(r), n_signal = 0;
     float *reward = RLVR__NEW(r->ctx, float, 2 * (size_t)n);
     bool *valid = RLVR__NEW(r->ctx, bool, n);
     int *length = RLVR__NEW(r->ctx, int, n);
-    rlvr_advantage_batch b = {n / size, size, reward, valid, length, NULL, NULL, NULL, 0};
+    rlvr_advantage_batch b = {n / size, size, reward, valid, length, more->greedy, more->part, more->part_weight, more->n_parts};
     rlvr_result result = reward && valid && length ? RLVR_OK : RLVR_ERROR_MEMORY;
     for (int i = 0; result == RLVR_OK && i < n; i++) {
         const rlvr_rollout *o = rlvr_rollouts_get(r, i);
-        reward[i] = o->reward;
+        reward[i] = more->penalty ? o->reward - more->penalty[i] : o->reward;
         valid[i] = rlvr__has_reward(o);
         length[i] = o->n_tokens;
     }
@@ -21998,6 +22077,12 @@ int rlvr_advantages(rlvr_rollouts *r, const rlvr_advantage_desc *d)
     rlvr__free(r->ctx, valid);
     rlvr__free(r->ctx, length);
     return result == RLVR_OK ? n_signal : -1;
+}
+
+int rlvr_advantages(rlvr_rollouts *r, const rlvr_advantage_desc *d)
+{
+    rlvr__adv_more none = {NULL, NULL, NULL, NULL, 0};
+    return rlvr__advantages_with(r, d, &none);
 }
 
 void rlvr_gae(const rlvr_gae_desc *d, const float *reward, const float *value, int n, float last_value, float *advantage, float *returns)
@@ -22037,6 +22122,7 @@ typedef struct rlvr__token_loss {
 typedef struct rlvr__loss {
     const rlvr_loss_desc *d;
     const rlvr_loss_batch *b;
+    const float *held;               /* (n) logprobs where what has no gradient is taken; the batch's own but in a gradient check */
     double low, high, policy, penalty, kl, entropy, nll, correction;
     int64_t n_seq, n_tokens, n_right, n_low, n_high;      /* of the whole batch; clipped in this call */
 } rlvr__loss;
@@ -22059,9 +22145,10 @@ static void rlvr__clip_loss(const rlvr__loss *l, rlvr__token_loss *t, double r, 
     t->slope = t->clipped || A == 0 ? 0 : -A * r;
 }
 
-static void rlvr__cispo_loss(const rlvr__loss *l, rlvr__token_loss *t, double logprob, double A)
+/* ratio: of the weight, which has no gradient. */
+static void rlvr__cispo_loss(const rlvr__loss *l, rlvr__token_loss *t, double logprob, double ratio, double A)
 {
-    double held = RLVR__MIN(RLVR__MAX(t->ratio, 1 - l->low), 1 + l->high);
+    double held = RLVR__MIN(RLVR__MAX(ratio, 1 - l->low), 1 + l->high);
     t->clipped = t->ratio > 1 + l->high ? 1 : t->ratio < 1 - l->low ? -1 : 0;
     t->slope = A == 0 ? 0 : -A * held;
     t->surrogate = A == 0 ? 0 : t->slope * logprob;
@@ -22076,8 +22163,15 @@ static void rlvr__sapo_loss(const rlvr__loss *l, rlvr__token_loss *t, double A)
     t->slope = A == 0 ? 0 : -A * 4 * gate * (1 - gate) * t->ratio;
 }
 
-/* s: the sequence's ratio (gspo). */
-static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob, double old, double s, double A, bool demo)
+/* The side on which gmpo clips a token's log ratio x, as rlvr__token_loss.clipped. */
+static int rlvr__gmpo_side(const rlvr__loss *l, double x, double A)
+{
+    return A > 0 && x > log1p(l->high) ? 1 : A < 0 && l->low < 1 && x < log1p(-l->low) ? -1 : 0;
+}
+
+/* s: the sequence's ratio (gspo, gmpo); held: the token's logprob where it has no gradient. */
+static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob, double old, double ref, double held, double s, double A,
+                                            bool demo)
 {
     rlvr__token_loss t;
     memset(&t, 0, sizeof t);
@@ -22089,7 +22183,7 @@ static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob,
         return t;
     }
     if (l->d->fn) {
-        rlvr_token token = {logprob, old, t.ratio, A};
+        rlvr_token token = {logprob, old, t.ratio, A, ref};
         l->d->fn(l->d->user, &token, &t.surrogate, &t.slope);
         return t;
     }
@@ -22098,8 +22192,13 @@ static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob,
         t.slope = A == 0 ? 0 : -A;
         t.surrogate = A == 0 ? 0 : -A * logprob;
         break;
-    case RLVR_LOSS_GSPO: case RLVR_LOSS_GSPO_TOKEN: rlvr__clip_loss(l, &t, s, A); break;
-    case RLVR_LOSS_CISPO: rlvr__cispo_loss(l, &t, logprob, A); break;
+    case RLVR_LOSS_GSPO: rlvr__clip_loss(l, &t, s, A); break;
+    case RLVR_LOSS_GSPO_TOKEN: rlvr__clip_loss(l, &t, s * exp(logprob - held), A); break;      /* s: by held */
+    case RLVR_LOSS_GMPO:
+        t.clipped = rlvr__gmpo_side(l, logprob - old, A);
+        t.surrogate = t.slope = A == 0 ? 0 : -A * s;
+        break;
+    case RLVR_LOSS_CISPO: rlvr__cispo_loss(l, &t, logprob, exp(held - old), A); break;
     case RLVR_LOSS_SAPO: rlvr__sapo_loss(l, &t, A); break;
     default: rlvr__clip_loss(l, &t, t.ratio, A);
     }
@@ -22117,16 +22216,39 @@ static int64_t rlvr__count_masked(const unsigned char *mask, int from, int to)
 /* What a whole sequence decides: its ratio, its correction, whether it is stale. */
 typedef struct rlvr__sequence {
     int from, to;
-    int64_t tokens;
-    double weight, ratio, correction;
+    int64_t tokens, at;              /* under the mask: all of them, those before the token at hand */
+    double weight, ratio, held_ratio, correction;      /* held_ratio: by rlvr__loss.held */
     bool demo, right, stale;
 } rlvr__sequence;
+
+/* The weight of the sequence's next token. */
+static double rlvr__weight_of(const rlvr__loss *l, rlvr__sequence *s)
+{
+    rlvr_token_place p = {s->at++, s->tokens, l->n_seq, l->n_tokens};
+    return l->d->aggregation_fn ? l->d->aggregation_fn(l->d->aggregation_user, &p) : s->weight;
+}
+
+/* Mean of log r over a sequence's tokens under the mask; as_gmpo: each clipped by its side. */
+static double rlvr__mean_log_ratio(const rlvr__loss *l, int seq, const float *now, bool as_gmpo)
+{
+    const rlvr_loss_batch *b = l->b;
+    double sum = 0, tokens = 0;
+    for (int i = b->offset[seq]; i < b->offset[seq + 1]; i++) {
+        double x = (double)now[i] - (double)b->old_logprob[i];
+        if (b->mask && !b->mask[i]) continue;
+        int side = as_gmpo ? rlvr__gmpo_side(l, x, (double)b->advantage[seq]) : 0;
+        sum += side > 0 ? log1p(l->high) : side < 0 ? log1p(-l->low) : x;
+        tokens++;
+    }
+    return tokens > 0 ? sum / tokens : 0;
+}
 
 static rlvr__sequence rlvr__sequence_of(const rlvr__loss *l, int seq)
 {
     const rlvr_loss_batch *b = l->b;
     rlvr__sequence s;
-    double log_ratio = 0, off = 0, cap = l->d->is_cap == 0 ? 2 : (double)l->d->is_cap;
+    double off = 0, cap = l->d->is_cap == 0 ? 2 : (double)l->d->is_cap;
+    bool gmpo = !l->d->fn && l->d->kind == RLVR_LOSS_GMPO;
     memset(&s, 0, sizeof s);
     s.from = b->offset[seq];
     s.to = b->offset[seq + 1];
@@ -22137,13 +22259,12 @@ static rlvr__sequence rlvr__sequence_of(const rlvr__loss *l, int seq)
     if (l->d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM) s.weight = 1.0 / ((double)l->n_seq * (double)l->d->max_tokens);
     s.demo = b->demo && b->demo[seq];
     s.right = b->right && b->right[seq];
-    for (int i = s.from; i < s.to; i++) {
-        if (b->mask && !b->mask[i]) continue;
-        log_ratio += (double)b->logprob[i] - (double)b->old_logprob[i];
-        if (l->d->correction != RLVR_IS_NONE) off += (double)b->old_logprob[i] - (double)b->behaviour_logprob[i];
-    }
-    s.ratio = s.tokens ? exp(log_ratio / (double)s.tokens) : 1;
-    s.stale = l->d->stale_kl > 0 && s.tokens && b->advantage && b->advantage[seq] < 0 && -log_ratio / (double)s.tokens > (double)l->d->stale_kl;
+    for (int i = s.from; l->d->correction != RLVR_IS_NONE && i < s.to; i++)
+        if (!b->mask || b->mask[i]) off += (double)b->old_logprob[i] - (double)b->behaviour_logprob[i];
+    double moved = rlvr__mean_log_ratio(l, seq, l->held, false);
+    s.ratio = s.held_ratio = exp(gmpo ? rlvr__mean_log_ratio(l, seq, l->held, true) : moved);
+    if (l->held != b->logprob) s.ratio = exp(rlvr__mean_log_ratio(l, seq, b->logprob, gmpo));
+    s.stale = l->d->stale_kl > 0 && s.tokens && b->advantage && b->advantage[seq] < 0 && -moved > (double)l->d->stale_kl;
     s.correction = exp(off);
     if (l->d->correction == RLVR_IS_SEQUENCE_TRUNCATE) s.correction = RLVR__MIN(s.correction, cap);
     else if (l->d->correction != RLVR_IS_SEQUENCE_MASK || s.correction > cap) s.correction = l->d->correction == RLVR_IS_SEQUENCE_MASK ? 0 : 1;
@@ -22159,53 +22280,64 @@ static double rlvr__correction_of(const rlvr__loss *l, const rlvr__sequence *s, 
     return w <= cap ? w : l->d->correction == RLVR_IS_TOKEN_TRUNCATE ? cap : 0;
 }
 
+static void rlvr__regulariser_of(const rlvr__loss *l, rlvr__token_loss *t, double now, double old, double ref, double A)
+{
+    rlvr_token token = {now, old, exp(now - old), A, ref};
+    if (l->d->regulariser) l->d->regulariser(l->d->regulariser_user, &token, &t->kl, &t->kl_slope);
+    else t->kl = rlvr__kl_of(l->d->kl, now - ref, &t->kl_slope);
+}
+
 /* One sequence's tokens. False: something in them is not finite. */
 static bool rlvr__loss_of_sequence(rlvr__loss *l, int seq, float *dlogprob, float *dentropy, rlvr_loss_stats *stats)
 {
     const rlvr_loss_batch *b = l->b;
     const rlvr_loss_desc *d = l->d;
     rlvr__sequence s = rlvr__sequence_of(l, seq);
-    bool together = d->kind == RLVR_LOSS_GSPO && !d->fn && !s.demo;      /* the ratio's slope is every token's */
+    bool together = (d->kind == RLVR_LOSS_GSPO || d->kind == RLVR_LOSS_GMPO) && !d->fn && !s.demo;      /* the ratio's slope is every token's */
     double shared = 0;
     stats->n_stale += s.stale;
     for (int i = s.from; i < s.to; i++) {
         if (b->mask && !b->mask[i]) continue;
         double now = (double)b->logprob[i], old = (double)b->old_logprob[i], ref = d->kl_coef != 0 ? (double)b->ref_logprob[i] : 0;
         double A = (double)(b->token_advantage ? b->token_advantage[i] : b->advantage[seq]), grad = 0;
-        rlvr__token_loss t = rlvr__loss_of_token(l, now, old, s.ratio, A, s.demo);
-        double w = s.demo ? 1 : rlvr__correction_of(l, &s, i), push = s.stale ? 0 : w * t.slope;
-        bool selected = b->selected && b->selected[i];
-        if (d->kl_coef != 0) t.kl = rlvr__kl_of(d->kl, now - ref, &t.kl_slope);
-        if (selected && d->kl_cov_coef == 0) push = 0;
-        if (together) shared += push;
+        bool selected = b->selected && b->selected[i], still = selected && d->kl_cov_coef == 0;
+        double held = (double)l->held[i];
+        rlvr__token_loss t = rlvr__loss_of_token(l, still ? held : now, old, ref, held, still || d->kind == RLVR_LOSS_GSPO_TOKEN ? s.held_ratio : s.ratio,
+                                                 A, s.demo);
+        double w = s.demo ? 1 : rlvr__correction_of(l, &s, i), push = s.stale || still ? 0 : w * t.slope, weight = rlvr__weight_of(l, &s);
+        if (d->kl_coef != 0) rlvr__regulariser_of(l, &t, now, old, ref, A);
+        if (together) shared += weight * push;
         else grad = push;
         if (selected && d->kl_cov_coef != 0) {
-            l->policy += s.weight * (double)d->kl_cov_coef * fabs(now - old);
+            l->policy += weight * (double)d->kl_cov_coef * fabs(now - old);
             grad += (double)d->kl_cov_coef * (now > old ? 1 : now < old ? -1 : 0);
         }
-        grad = s.weight * (grad + (double)d->kl_coef * t.kl_slope);
+        grad = weight * (grad + (double)d->kl_coef * t.kl_slope);
         if (s.right && d->nll_coef != 0) { grad -= (double)d->nll_coef / (double)l->n_right; l->nll -= now / (double)l->n_right; }
         dlogprob[i] = (float)grad;
-        if (dentropy) dentropy[i] = (float)(-(double)d->entropy_coef * s.weight);
+        if (dentropy) dentropy[i] = (float)(-(double)d->entropy_coef * weight);
         if (!rlvr__finite(now) || !rlvr__finite(old) || !rlvr__finite(ref) || !rlvr__finite(A) || !rlvr__finite(w)) return false;
         if (!rlvr__finite(t.surrogate) || !rlvr__finite(t.kl) || !rlvr__finite(grad) || !rlvr__finite(shared)) return false;
-        if (!s.stale) l->policy += s.weight * w * t.surrogate;
-        l->penalty += s.weight * t.kl;
+        if (!s.stale) l->policy += weight * w * t.surrogate;
+        l->penalty += weight * t.kl;
         l->kl += t.kl;
-        if (b->entropy) l->entropy += s.weight * (double)b->entropy[i];
+        if (b->entropy) l->entropy += weight * (double)b->entropy[i];
         l->correction += w;
         l->n_low += t.clipped < 0;
         l->n_high += t.clipped > 0;
         stats->ratio_max = RLVR__MAX(stats->ratio_max, t.ratio);
     }
-    for (int i = s.from; together && i < s.to; i++)
-        if (!b->mask || b->mask[i]) dlogprob[i] += (float)(s.weight * shared / (double)s.tokens);
+    for (int i = s.from; together && i < s.to; i++) {
+        if (b->mask && !b->mask[i]) continue;
+        if (d->kind == RLVR_LOSS_GMPO && rlvr__gmpo_side(l, (double)b->logprob[i] - (double)b->old_logprob[i], (double)b->advantage[seq])) continue;
+        dlogprob[i] += (float)(shared / (double)s.tokens);
+    }
     return true;
 }
 
 const char *rlvr_loss_problem(const rlvr_loss_desc *d, const rlvr_loss_batch *b)
 {
-    bool gspo = !d->fn && (d->kind == RLVR_LOSS_GSPO || d->kind == RLVR_LOSS_GSPO_TOKEN);
+    bool gspo = !d->fn && (d->kind == RLVR_LOSS_GSPO || d->kind == RLVR_LOSS_GSPO_TOKEN), gmpo = !d->fn && d->kind == RLVR_LOSS_GMPO;
     bool clips = !d->fn && (d->kind == RLVR_LOSS_CLIP || gspo);
     if ((unsigned)d->kind >= RLVR_LOSS_KIND_COUNT) return "kind is no loss";
     if ((unsigned)d->aggregation >= RLVR_AGG_COUNT) return "aggregation is none there is";
@@ -22213,18 +22345,21 @@ const char *rlvr_loss_problem(const rlvr_loss_desc *d, const rlvr_loss_batch *b)
     if ((unsigned)d->correction >= RLVR_IS_COUNT) return "correction is none there is";
     if (!(d->clip_eps_low >= 0) || !(d->clip_eps_high >= 0)) return "clip_eps_low and clip_eps_high must be above 0";
     if (!rlvr__finite((double)d->kl_coef)) return "kl_coef is not finite";
+    if (d->regulariser && d->kl_coef == 0) return "regulariser is a function of yours and kl_coef, its weight, is 0";
+    if (!rlvr__finite((double)d->kl_cov_coef) || d->kl_cov_coef < 0) return "kl_cov_coef cannot be below 0";
     if (!rlvr__finite((double)d->entropy_coef) || !rlvr__finite((double)d->nll_coef)) return "entropy_coef and nll_coef must be finite";
     if (d->dual_clip != 0 && !clips) return "dual_clip goes with clip and gspo";
     if (d->dual_clip != 0 && !(d->dual_clip > 1)) return "dual_clip must be above 1";
     if (!(d->is_cap >= 0) || !(d->stale_kl >= 0) || !(d->demo_gamma >= 0)) return "is_cap, stale_kl and demo_gamma cannot be below 0";
     if (!(d->sapo_tau_positive >= 0) || !(d->sapo_tau_negative >= 0)) return "a temperature of sapo cannot be below 0";
     if (!b) return NULL;
-    if (d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM && d->max_tokens < 1) return "seq_mean_token_sum_norm needs max_tokens";
+    if (!d->aggregation_fn && d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM && d->max_tokens < 1) return "seq_mean_token_sum_norm needs max_tokens";
     if (b->n_seq < 0) return "n_seq is below 0";
     if (d->kl_coef != 0 && !b->ref_logprob) return "kl_coef needs ref_logprob";
     if (d->correction != RLVR_IS_NONE && !b->behaviour_logprob) return "correction needs behaviour_logprob";
     if (!b->advantage && !b->token_advantage) return "neither advantage nor token_advantage is there";
     if (gspo && d->kind == RLVR_LOSS_GSPO && b->token_advantage) return "gspo has one advantage a sequence; gspo_token takes token_advantage";
+    if (gmpo && b->token_advantage) return "gmpo has one advantage a sequence and takes no token_advantage";
     if (d->stale_kl > 0 && !b->advantage) return "stale_kl needs advantage";
     for (int s = 0; s < b->n_seq; s++)
         if (b->offset[s] < 0 || b->offset[s + 1] < b->offset[s]) return "offset must not fall";
@@ -22244,12 +22379,14 @@ const char *rlvr_loss_name(rlvr_loss_kind kind)
 /* The mask is the only source of every denominator: a token outside it is not looked at, a sequence without a token inside
    it is not counted. Each token's gradient depends on its own sequence and the totals alone, so that micro-batches with the
    whole batch's totals give the same bits as one call, and their losses add up to its loss. Fractions and means in stats are
-   over this call's tokens; kl is measured where kl_coef is not 0. Only elements offset[0] .. offset[n_seq]-1 are written. */
-rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, const rlvr_loss_batch *b, float *dlogprob, float *dentropy, rlvr_loss_stats *stats)
+   over this call's tokens; kl is measured where kl_coef is not 0. Only elements offset[0] .. offset[n_seq]-1 are written. held:
+   as in rlvr__loss. */
+static rlvr_result rlvr__policy_loss(const rlvr_loss_desc *d, const rlvr_loss_batch *b, const float *held, float *dlogprob, float *dentropy,
+                                     rlvr_loss_stats *stats)
 {
     rlvr_loss_stats local, *out = stats ? stats : &local;
     rlvr__loss l;
-    bool cispo = !d->fn && d->kind == RLVR_LOSS_CISPO;
+    bool cispo = !d->fn && d->kind == RLVR_LOSS_CISPO, gmpo = !d->fn && d->kind == RLVR_LOSS_GMPO;
     memset(&l, 0, sizeof l);
     memset(out, 0, sizeof *out);
     if (b->n_seq < 1 || rlvr_loss_problem(d, b)) {
@@ -22260,8 +22397,9 @@ rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, const rlvr_loss_batch *b, 
     }
     l.d = d;
     l.b = b;
-    l.low = d->clip_eps_low == 0 ? cispo ? 1 : (double)0.2f : (double)d->clip_eps_low;
-    l.high = d->clip_eps_high == 0 ? cispo ? 4 : l.low : (double)d->clip_eps_high;
+    l.held = held;
+    l.low = d->clip_eps_low != 0 ? (double)d->clip_eps_low : cispo ? 1 : gmpo ? -expm1(-0.4) : (double)0.2f;
+    l.high = d->clip_eps_high != 0 ? (double)d->clip_eps_high : cispo ? 4 : gmpo ? expm1(0.4) : l.low;
     for (int s = 0; s < b->n_seq; s++) {
         int64_t tokens = rlvr__count_masked(b->mask, b->offset[s], b->offset[s + 1]);
         l.n_tokens += tokens;
@@ -22291,6 +22429,11 @@ rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, const rlvr_loss_batch *b, 
     out->clip_high = (double)l.n_high / (double)n_tokens;
     out->correction = l.correction / (double)n_tokens;
     return RLVR_OK;
+}
+
+rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, const rlvr_loss_batch *b, float *dlogprob, float *dentropy, rlvr_loss_stats *stats)
+{
+    return rlvr__policy_loss(d, b, b->logprob, dlogprob, dentropy, stats);
 }
 
 static int rlvr__by_size(const void *a, const void *b)      /* the largest first */
@@ -22343,6 +22486,155 @@ float rlvr_adapt_kl(float coef, double kl, double target, double n, double horiz
 float rlvr_adapt_entropy(float coef, double entropy, double target, float delta)
 {
     return RLVR__MAX(0.0f, entropy < target ? coef + delta : coef - delta);
+}
+
+/* ---- gradient check ---- */
+
+enum { RLVR__CHECK_STEPS = 8 };      /* 2^-5 .. 2^-12 */
+
+typedef struct rlvr__check {
+    const rlvr_loss_desc *d;
+    rlvr_loss_batch b;               /* logprob and entropy are the copies below */
+    const float *held;               /* (n) */
+    float *logprob, *entropy, *dlogprob, *dentropy, *unused;    /* (n) */
+    int first, n;                    /* tokens first .. n-1 */
+} rlvr__check;
+
+static double rlvr__check_value(rlvr__check *c)
+{
+    rlvr_loss_stats stats;
+    return rlvr__policy_loss(c->d, &c->b, c->held, c->unused, NULL, &stats) == RLVR_OK ? stats.loss : NAN;
+}
+
+/* The slope of the loss in x[i] by its values: central differences with h and h / 2 leave an error of h^4, and h is halved until
+   two such estimates agree. False: none do, or the slopes to the left and to the right stay apart: a kink. */
+static bool rlvr__check_slope(rlvr__check *c, float *x, int i, double scale, double *slope)
+{
+    const float keep = x[i];
+    double central[RLVR__CHECK_STEPS], apart[RLVR__CHECK_STEPS], here = rlvr__check_value(c), before = NAN;
+    for (int k = 0; k < RLVR__CHECK_STEPS; k++) {
+        float h = (float)ldexp(1, -5 - k);
+        x[i] = keep + h;
+        double up = rlvr__check_value(c), dx_up = (double)x[i] - (double)keep;
+        x[i] = keep - h;
+        double down = rlvr__check_value(c), dx_down = (double)keep - (double)x[i];
+        x[i] = keep;
+        central[k] = (up - down) / (dx_up + dx_down);
+        apart[k] = fabs((up - here) / dx_up - (here - down) / dx_down);
+        if (!k) continue;
+        *slope = (4 * central[k] - central[k - 1]) / 3;
+        if (fabs(*slope - before) <= 1e-7 * RLVR__MAX(scale, fabs(*slope)) && apart[k] <= 0.6 * apart[k - 1] + 1e-7 * scale) return true;
+        before = *slope;
+    }
+    return false;
+}
+
+static rlvr_result rlvr__check_run(rlvr__check *c, rlvr_gradient_report *r)
+{
+    double largest = 0;
+    memset(r, 0, sizeof *r);
+    r->token = -1;
+    rlvr_result result = rlvr__policy_loss(c->d, &c->b, c->held, c->dlogprob, c->dentropy, NULL);
+    if (result != RLVR_OK) return result;
+    for (int i = c->first; i < c->n; i++) largest = RLVR__MAX(largest, fabs((double)c->dlogprob[i]));
+    for (int part = 0; part < (c->b.entropy ? 2 : 1); part++)
+        for (int i = c->first; i < c->n; i++) {
+            double slope = (double)(part ? c->dentropy : c->dlogprob)[i], want;
+            if (!rlvr__check_slope(c, part ? c->entropy : c->logprob, i, largest, &want)) { r->n_kinks++; continue; }
+            double error = fabs(slope - want), size = RLVR__MAX(fabs(want), 1e-3 * largest);
+            error = error == 0 ? 0 : error / RLVR__MAX(size, 1e-12);
+            r->n_compared++;
+            if (r->token >= 0 && !(error > r->worst)) continue;
+            r->worst = error;
+            r->token = i;
+            r->entropy = part == 1;
+            r->slope = slope;
+            r->difference = want;
+        }
+    return RLVR_OK;
+}
+
+/* Sequences of 1 to 8 tokens; ratios on both sides of every clip, some exactly 1; every third token of a sequence's own mask is out. */
+static void rlvr__check_random(const rlvr_loss_desc *d, int n_seq, uint64_t seed, int *offset, float *x, unsigned char *byte)
+{
+    int at = 0, n = 8 * n_seq;
+    float *logprob = x, *old = x + n, *ref = x + 2 * n, *behaviour = x + 3 * n, *entropy = x + 4 * n, *advantage = x + 5 * n;
+    unsigned char *mask = byte, *selected = byte + n, *right = byte + 2 * n;
+    for (int s = 0; s < n_seq; s++) {
+        int length = 1 + (int)(8 * rlvr_uniform(seed, (uint32_t)s, 0, 0, 0));
+        offset[s] = at;
+        advantage[s] = s == 1 ? 0 : (s % 2 ? -1 : 1) * (0.2f + 2 * rlvr_uniform(seed, (uint32_t)s, 1, 0, 0));
+        right[s] = s % 2 == 0;
+        for (int k = 0; k < length; k++, at++) {
+            float u[5];
+            for (int j = 0; j < 5; j++) u[j] = rlvr_uniform(seed, (uint32_t)s, 2, (uint32_t)k, (uint32_t)j);
+            old[at] = -0.9f - 4 * u[0];
+            logprob[at] = old[at] + (k % 4 == 3 ? 0 : 1.2f * (u[1] - 0.5f));
+            ref[at] = logprob[at] + 2 * u[2] - 1;
+            behaviour[at] = d->correction ? old[at] + 2 * u[3] - 1 : old[at];
+            entropy[at] = 3 * u[4];
+            mask[at] = (s + k) % 3 != 2 || length < 3;
+            selected[at] = (s + 2 * k) % 5 == 0;
+        }
+    }
+    offset[n_seq] = at;
+}
+
+rlvr_result rlvr_gradient_check(rlvr_ctx *ctx, const rlvr_loss_desc *d, const rlvr_loss_batch *b, int n_seq, uint64_t seed, rlvr_gradient_report *report)
+{
+    rlvr__check c;
+    rlvr_loss_batch made;
+    rlvr_result r = RLVR_OK;
+    int *offset = NULL, n = b ? b->n_seq > 0 ? b->offset[b->n_seq] : 0 : 8 * n_seq;
+    memset(&made, 0, sizeof made);
+    memset(report, 0, sizeof *report);
+    report->token = -1;
+    if (!b && (n_seq < 1 || n_seq > 100000)) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_gradient_check: n_seq is %d; give 1 .. 100000", n_seq);
+    if (b && rlvr_loss_problem(d, b)) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_gradient_check: %s", rlvr_loss_problem(d, b));
+    float *x = RLVR__NEW(ctx, float, 11 * (size_t)n + 1);
+    unsigned char *byte = RLVR__NEW(ctx, unsigned char, 3 * (size_t)n + 1);
+    if (!b) offset = RLVR__NEW(ctx, int, n_seq + 1);
+    if (!x || !byte || (!b && !offset)) r = RLVR_ERROR_MEMORY;
+    if (r == RLVR_OK && !b) {
+        rlvr__check_random(d, n_seq, seed, offset, x, byte);
+        made.n_seq = n_seq;
+        made.offset = offset;
+        made.logprob = x;
+        made.old_logprob = x + n;
+        made.ref_logprob = x + 2 * n;
+        made.behaviour_logprob = x + 3 * n;
+        made.entropy = x + 4 * n;
+        made.advantage = x + 5 * n;
+        made.mask = byte;
+        made.selected = byte + n;
+        made.right = byte + 2 * n;
+        b = &made;
+        n = offset[n_seq];
+        if (rlvr_loss_problem(d, b)) r = rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_gradient_check: %s", rlvr_loss_problem(d, b));
+    }
+    if (r == RLVR_OK && b->n_seq > 0) {
+        float *own = x + 6 * (b == &made ? 8 * n_seq : n);
+        memset(&c, 0, sizeof c);
+        c.d = d;
+        c.b = *b;
+        c.held = b->logprob;
+        c.first = b->offset[0];
+        c.n = n;
+        c.logprob = own;
+        c.entropy = own + n;
+        c.dlogprob = own + 2 * n;
+        c.dentropy = own + 3 * n;
+        c.unused = own + 4 * n;
+        memcpy(c.logprob, b->logprob, (size_t)n * sizeof(float));
+        if (b->entropy) memcpy(c.entropy, b->entropy, (size_t)n * sizeof(float));
+        c.b.logprob = c.logprob;
+        c.b.entropy = b->entropy ? c.entropy : NULL;
+        r = rlvr__check_run(&c, report);
+    }
+    rlvr__free(ctx, x);
+    rlvr__free(ctx, byte);
+    rlvr__free(ctx, offset);
+    return r;
 }
 
 /* ============================================================================================
@@ -23443,7 +23735,7 @@ typedef struct rlvr__values {
     /* flat, over all completion tokens of a step */
     float *value, *old_value, *returns, *advantage, *dvalue;
     const float *pull;               /* dvalue while a backward pass is to take the values' gradient along, else NULL */
-    double kl, explained_variance;   /* of the step */
+    double explained_variance;       /* of the step */
     int64_t n_values, n_still[2];    /* tokens; updates in which a group of blocks stood still, by group */
     bool held, moves;                /* the policy stands still; something in this step has a gradient */
     int ready[2];                    /* groups whose activations are in the critic's store */
@@ -23814,6 +24106,18 @@ typedef struct rlvr__trained {
 
 enum { RLVR__TRAINED = 4 };                        /* most blocks */
 
+typedef struct rlvr__algorithm_state {             /* section 19d; NULL where the algorithm does not need it */
+    bool measuring;                                /* a pass over all graded rollouts, with or without signal */
+    float *penalty;                                /* (rollouts) divergence in the reward, times its coefficient */
+    double kl;                                     /* its estimator's mean over the step's tokens */
+    rlvr_rollouts *greedy;  float *greedy_reward;  /* of remax; (prompts_per_step) */
+    float *part;                                   /* (RLVR_MAX_PARTS + 1, rollouts) of gdpo */
+    float part_weight[RLVR_MAX_PARTS + 1];
+    bool gate[RLVR_MAX_PARTS];  int n_parts;
+    float *token_advantage, *covariance;           /* (tokens), (2, tokens) */
+    unsigned char *selected;                       /* (tokens) */
+} rlvr__algorithm_state;
+
 struct rlvr_trainer {
     rlvr_ctx *ctx;
     rlvr_model *m;
@@ -23833,6 +24137,7 @@ struct rlvr_trainer {
     rlvr__forest forest;
     rlvr__trained trained[RLVR__TRAINED];  int n_trained;
     rlvr__values values;                           /* section 18b */
+    rlvr__algorithm_state algorithm;
     float *reference;                              /* (n_floats) weights at the start; NULL without KL */
     rlvr__dist *dist;                              /* (head_rows) */
     /* flat arrays over all completion tokens of a step */
@@ -23920,6 +24225,7 @@ static bool rlvr__takes_part(const rlvr_trainer *t, int i)
 {
     const rlvr_rollout *o = &t->rollouts->items[i];
     const rlvr_loss_desc *d = &t->desc.loss;
+    if (t->algorithm.measuring) return o->graded == RLVR_OK;
     return rlvr__in_loss(t, i) && (t->values.head || o->advantage != 0 || d->kl_coef != 0 || d->entropy_coef != 0 ||
                                    (d->nll_coef != 0 && rlvr__is_right(o)));
 }
@@ -24038,6 +24344,16 @@ static void rlvr__forest_logprobs(rlvr_trainer *t, const rlvr__policy *policy, f
     rlvr__head h = rlvr__forest_head(&t->forest);
     rlvr__head_logprobs(rlvr__train_store(t), &h, policy, t->dist, t->target_value, NULL);
     for (int64_t i = 0; i < t->forest.n_targets; i++) out[t->forest.source[i]] = t->target_value[i];
+}
+
+/* The reference's log-probabilities of the pack at hand. The store then holds the reference's activations. */
+static void rlvr__forest_reference(rlvr_trainer *t)
+{
+    float *policy_weights = t->m->weights;
+    t->m->weights = t->reference;
+    rlvr__forest_forward(t);
+    rlvr__forest_logprobs(t, &t->rollouts->policy, t->ref_logprob);
+    t->m->weights = policy_weights;
 }
 
 /* Adds the gradient of a loss whose derivatives by each token's log-probability and entropy are dlogprob and dentropy (flat;
@@ -24208,7 +24524,6 @@ static void rlvr__flatten(rlvr_trainer *t)
         const rlvr_rollout *o = &r->items[i];
         int at = t->offset[i];
         t->offset[i + 1] = at + o->n_tokens;
-        t->advantage[i] = o->advantage;
         memcpy(t->old_logprob + at, o->logprobs, (size_t)o->n_tokens * sizeof(float));
         memcpy(t->entropy + at, o->entropy, (size_t)o->n_tokens * sizeof(float));
         memset(t->mask + at, rlvr__in_loss(t, i), (size_t)o->n_tokens);
@@ -24253,13 +24568,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         end = whole ? last : rlvr__micro_end(t, from, last);
         rlvr__forest_groups(t, from, end, decoded && whole);
         if (!t->forest.n_targets) continue;
-        if (t->reference && t->desc.loss.kl_coef != 0) {
-            float *policy_weights = t->m->weights;
-            t->m->weights = t->reference;
-            rlvr__forest_forward(t);
-            rlvr__forest_logprobs(t, &r->policy, t->ref_logprob);
-            t->m->weights = policy_weights;
-        }
+        if (t->desc.loss.kl_coef != 0 && t->desc.regulariser.kl_reward == 0) rlvr__forest_reference(t);
         if (!decoded || !whole) rlvr__forest_forward(t);
         if (!decoded) rlvr__forest_logprobs(t, &r->policy, t->logprob);
         rlvr_loss_stats stats;
@@ -24278,6 +24587,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         batch.right = t->right + from * G;
         batch.n_right_total = n_right;
         batch.token_advantage = t->values.advantage;      /* NULL without a value function */
+        batch.selected = t->algorithm.selected;
         rlvr_result result = rlvr_policy_loss(&t->desc.loss, &batch, t->dlogprob, dentropy, &stats);
         if (result == RLVR_OK && t->values.head) result = rlvr__values_loss(t, from, end, n_tokens, decoded, metrics);
         if (result != RLVR_OK) {
@@ -24303,11 +24613,13 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
     return RLVR_OK;
 }
 
+static void rlvr__algorithm_select(rlvr_trainer *t, rlvr_metrics *metrics);
+
 static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics *metrics)
 {
     int n = t->rollouts->n_tasks, parts = t->desc.minibatches;
     double updates = 0;
-    rlvr__flatten(t);
+    for (int i = 0; i < t->rollouts->n; i++) t->advantage[i] = t->rollouts->items[i].advantage;
     bool pull = t->desc.loss.kl_coef != 0 || t->desc.loss.entropy_coef != 0;      /* a gradient without any advantage */
     bool part = false;
     for (int i = 0; i < t->rollouts->n; i++) {
@@ -24325,6 +24637,7 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
         t->n_skipped++;
         return RLVR_OK;
     }
+    if (t->algorithm.selected) rlvr__algorithm_select(t, metrics);
     for (int epoch = 0; epoch < t->desc.epochs; epoch++)
         for (int part = 0; part < parts; part++) {
             rlvr_result r = rlvr__update(t, n * part / parts, n * (part + 1) / parts, epoch == 0 && part == 0, metrics, &updates);
@@ -24336,7 +24649,7 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     metrics->clip_high /= updates;
     metrics->value_loss /= updates;
     metrics->value_clip /= updates;
-    if (t->desc.value.kl_reward != 0) metrics->kl = t->values.kl;
+    if (t->desc.regulariser.kl_reward != 0) metrics->kl = t->algorithm.kl;
     t->values.held = false;
     return RLVR_OK;
 }
@@ -24497,14 +24810,19 @@ static void rlvr__plan_rates(rlvr_trainer *t, int first)
     }
 }
 
-static void rlvr__plan_punish(rlvr_trainer *t, int first)
+static float rlvr__plan_punishment(const rlvr_trainer *t, const rlvr_rollout *o)
 {
     const rlvr_plan_desc *p = &t->desc.plan;
+    return (p->overlong_weight == 0 ? 1 : p->overlong_weight) * rlvr_overlong(o->n_tokens, t->desc.sampling.max_tokens, p->overlong_cache);
+}
+
+static void rlvr__plan_punish(rlvr_trainer *t, int first)
+{
     rlvr_rollouts *r = t->rollouts;
-    for (int i = first * r->group_size; p->overlong_cache && i < r->n; i++) {
+    for (int i = first * r->group_size; t->desc.plan.overlong_cache && i < r->n; i++) {
         rlvr_rollout *o = &r->items[i];
         if (o->graded != RLVR_OK) continue;
-        o->punishment = (p->overlong_weight == 0 ? 1 : p->overlong_weight) * rlvr_overlong(o->n_tokens, t->desc.sampling.max_tokens, p->overlong_cache);
+        o->punishment = rlvr__plan_punishment(t, o);
         o->reward += o->punishment;
     }
 }
@@ -24592,6 +24910,9 @@ static rlvr_result rlvr__plan_rollouts(rlvr_trainer *t, rlvr__sampled *sums, int
    ============================================================================================ */
 
 static rlvr_result rlvr__log_step(rlvr_trainer *t, const rlvr_metrics *m);
+static rlvr_result rlvr__algorithm_before(rlvr_trainer *t, rlvr__sampled *sums, rlvr_metrics *m);
+static int rlvr__algorithm_advantages(rlvr_trainer *t);
+static void rlvr__algorithm_after(rlvr_trainer *t, rlvr_metrics *m);
 
 rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
 {
@@ -24605,9 +24926,11 @@ rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
     if (rlvr__weights_there(t, "rlvr_train_step") != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     if (rlvr_trainer_done(t)) return rlvr__fail(t->ctx, RLVR_STOPPED, "rlvr_train_step: %lld tokens, plan.token_budget is spent", (long long)t->num_tokens);
     rlvr_result r = rlvr__plan_rollouts(t, &sums, &asked, m);
-    double graded = rlvr__now();
     if (r != RLVR_OK) return r;
-    int n_signal = rlvr_advantages(t->rollouts, &t->desc.advantage);
+    rlvr__flatten(t);
+    if ((r = rlvr__algorithm_before(t, &sums, m)) != RLVR_OK) return r;
+    double graded = start + m->sample_time + m->grade_time;
+    int n_signal = rlvr__algorithm_advantages(t);
     if (n_signal < 0) return RLVR_ERROR_ARGUMENT;
     rlvr__measure(t, &sums, n_signal, m);
     r = rlvr__step_learn(t, n_signal, m);
@@ -24616,6 +24939,7 @@ rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
     t->cursor += asked + t->passed_over;
     m->n_held_out = t->n_held_out += t->passed_over;
     m->step = ++t->step;
+    rlvr__algorithm_after(t, m);
     m->num_tokens = t->num_tokens;
     m->n_skipped = t->n_skipped;
     if (m->skipped) m->learning_rate = (double)rlvr_learning_rate(&t->desc.optim, t->updates);
@@ -24746,7 +25070,6 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
                               field[i].low, field[i].high);
     const char *problem = rlvr_loss_problem(&d->loss, NULL);
     if (!problem && d->loss.correction != RLVR_IS_NONE) problem = "correction is for rollouts of another policy; the trainer's are its own";
-    if (!problem && d->advantage.kind == RLVR_ADV_REMAX && !d->advantage.fn) problem = "advantage remax needs greedy completions, which the trainer does not make";
     if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.loss: %s", problem);
     problem = d->preference.kind ? rlvr_preference_problem(&d->preference, NULL) : NULL;
     if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.preference: %s", problem);
@@ -24766,7 +25089,7 @@ typedef struct rlvr__sizes {
     int64_t decode_slots, decode_rows, train_slots, train_rows, max_context, head_rows, rollouts, tokens, group_rows, judge_bytes;
 } rlvr__sizes;
 
-static bool rlvr__steps_need_reference(const rlvr_trainer_desc *d) { return d->loss.kl_coef != 0 || (d->value.on && d->value.kl_reward != 0); }
+static bool rlvr__steps_need_reference(const rlvr_trainer_desc *d) { return d->loss.kl_coef != 0 || d->regulariser.kl_reward != 0; }
 static bool rlvr__needs_reference(const rlvr_trainer_desc *d)
 {
     return rlvr__steps_need_reference(d) || (rlvr__prefer_needs_reference(&d->preference) && !d->preference.precomputed_ref);
@@ -24775,6 +25098,10 @@ static rlvr_result rlvr__values_check(rlvr_trainer *t);
 static void rlvr__values_plan(rlvr_trainer *t, const rlvr__sizes *z, int64_t rows, rlvr_memory *p);
 static rlvr_result rlvr__values_alloc(rlvr_trainer *t, const rlvr__sizes *z, int64_t rows);
 static void rlvr__values_free(rlvr_trainer *t);
+static rlvr_result rlvr__algorithm_check(rlvr_trainer *t);
+static void rlvr__algorithm_plan(rlvr_trainer *t, const rlvr__sizes *z, rlvr_memory *p);
+static rlvr_result rlvr__algorithm_alloc(rlvr_trainer *t, const rlvr__sizes *z);
+static void rlvr__algorithm_free(rlvr_trainer *t);
 
 static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory *p)
 {
@@ -24801,6 +25128,7 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
     if (t->desc.held_out) p->scratch += rlvr_tasks_count(t->desc.held_out) * 32 + 65536;
     if (t->desc.preference.kind) p->scratch += 4 * (int64_t)t->desc.prompts_per_step * 96 + 4 * z->train_slots;
     rlvr__values_plan(t, z, p->one_forward ? z->decode_slots : z->train_slots, p);
+    rlvr__algorithm_plan(t, z, p);
     if (t->desc.plan.curriculum > 0) p->scratch += rlvr_tasks_count(t->desc.tasks) * 5;
     p->total = p->weights + p->gradients + p->optimizer + p->reference + p->kv_cache + p->activations + p->scratch;
     p->limit = t->desc.memory_limit;
@@ -24865,6 +25193,7 @@ rlvr_result rlvr_memory_plan(rlvr_model *m, const rlvr_trainer_desc *d, rlvr_mem
     t.desc = *d;
     rlvr_result r = rlvr__trainer_defaults(m->ctx, &t.desc);
     if (r == RLVR_OK) r = rlvr__values_check(&t);
+    if (r == RLVR_OK) r = rlvr__algorithm_check(&t);
     if (r != RLVR_OK) return r;
     r = rlvr__plan(&t, &sizes, plan);
     if (r != RLVR_OK) rlvr__plan_refused(&t, plan);
@@ -24910,7 +25239,7 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     if (r != RLVR_OK) return r;
     if (!m->grads) m->grads = RLVR__NEW(ctx, float, m->n_floats);
     if (!m->grads || rlvr__train_block(t, "model", m->weights, m->grads, m->params, m->n_p, m->n_floats) != RLVR_OK) return RLVR_ERROR_MEMORY;
-    if (rlvr__values_alloc(t, z, rows) != RLVR_OK) return RLVR_ERROR_MEMORY;
+    if (rlvr__values_alloc(t, z, rows) != RLVR_OK || rlvr__algorithm_alloc(t, z) != RLVR_OK) return RLVR_ERROR_MEMORY;
     t->dist = RLVR__NEW(ctx, rlvr__dist, z->head_rows);
     t->target_value = RLVR__NEW(ctx, float, targets);
     t->target_logprob = RLVR__NEW(ctx, float, targets);
@@ -25006,6 +25335,7 @@ rlvr_trainer *rlvr_trainer_open(rlvr_model *m, const rlvr_trainer_desc *desc)
     t->desc = *desc;
     rlvr_result r = rlvr__trainer_defaults(ctx, &t->desc);
     if (r == RLVR_OK) r = rlvr__values_check(t);
+    if (r == RLVR_OK) r = rlvr__algorithm_check(t);
     if (r == RLVR_OK) {
         r = rlvr__plan(t, &sizes, &t->plan);
         if (r != RLVR_OK) rlvr__plan_refused(t, &t->plan);
@@ -25032,6 +25362,7 @@ void rlvr_trainer_close(rlvr_trainer *t)
     rlvr_tasks_free(t->asked);
     rlvr_task_set_free(t->held_out);
     rlvr__values_free(t);
+    rlvr__algorithm_free(t);
     for (int b = 0; b < t->n_trained; b++) rlvr__kept_free(ctx, &t->trained[b].kept);
     void *arrays[] = {t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
                       t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->keep, t->kept,
@@ -25091,7 +25422,8 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
         {"completions/mean_length", m->completion_mean_length}, {"completions/min_length", m->completion_min_length},
         {"completions/max_length", m->completion_max_length}, {"completions/clipped_ratio", m->truncated}, {"entropy", m->entropy},
         {"kl", m->kl}, {"clip_ratio/low_mean", m->clip_low}, {"clip_ratio/high_mean", m->clip_high},
-        {"clip_ratio/region_mean", m->clip_low + m->clip_high}, {"sample_time", m->sample_time}, {"grade_time", m->grade_time}};
+        {"clip_ratio/region_mean", m->clip_low + m->clip_high}, {"sample_time", m->sample_time}, {"grade_time", m->grade_time},
+        {"kl_coef", m->kl_coef}, {"entropy_coef", m->entropy_coef}};
     size_t n = rollouts ? sizeof field / sizeof *field : 6;      /* the rest is of rollouts */
     rlvr__buf_addf(b, "{\"step\":%lld,\"num_tokens\":%lld", (long long)m->step, (long long)m->num_tokens);
     for (size_t i = 0; i < n; i++) {
@@ -25118,6 +25450,11 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
         rlvr__buf_addf(b, ",\"%s\":", of_value[i].name);
         rlvr__json_put_digits(b, of_value[i].value, 9);
     }
+    if (m->n_greedy) {
+        rlvr__buf_addf(b, ",\"reward/greedy\":");
+        rlvr__json_put_digits(b, m->greedy_reward, 9);
+    }
+    if (m->n_cov_selected) rlvr__buf_addf(b, ",\"cov/n_selected\":%d", m->n_cov_selected);
     if (m->judge_tokens) rlvr__buf_addf(b, ",\"judge/num_tokens\":%lld", (long long)m->judge_tokens);
     if (m->n_held_out) rlvr__buf_addf(b, ",\"held_out\":%lld", (long long)m->n_held_out);
     rlvr__buf_addf(b, "}\n");
@@ -25194,6 +25531,8 @@ static int64_t *rlvr__state_field(rlvr_trainer *t, int i)
     return i < (int)(sizeof field / sizeof *field) ? field[i] : NULL;
 }
 
+static float *rlvr__kl_coef(rlvr_trainer *t);
+
 static int rlvr__state_blocks(rlvr_trainer *t, rlvr__state_block *block)
 {
     static const char *const part[RLVR__SAVED] = {"moment1", "moment2", "codes", "scales", "average"};
@@ -25221,6 +25560,14 @@ static int rlvr__state_blocks(rlvr_trainer *t, rlvr__state_block *block)
         snprintf(block[n].name, sizeof block[n].name, "pass_rate");
         block[n].data = t->pass_rate;
         block[n++].n = rlvr_tasks_count(t->desc.tasks);
+    }
+    struct { const char *name; float target, *coef; } adaptive[] = {
+        {"kl_coef", t->desc.regulariser.kl_target, rlvr__kl_coef(t)}, {"entropy_coef", t->desc.regulariser.entropy_target, &t->desc.loss.entropy_coef}};
+    for (int i = 0; i < 2; i++) {
+        if (adaptive[i].target == 0) continue;
+        snprintf(block[n].name, sizeof block[n].name, "%s", adaptive[i].name);
+        block[n].data = adaptive[i].coef;
+        block[n++].n = 1;
     }
     return n;
 }
@@ -25838,7 +26185,6 @@ static rlvr_result rlvr__values_check(rlvr_trainer *t)
     if (!(v->lr > 0) || !(v->lr <= 1e3f)) problem = "lr is not within 0 .. 1000";
     else if (!(v->coef > 0) || !(v->coef <= 1e6f)) problem = "coef is not within 0 .. 1e6";
     else if (!(fabs((double)v->clip) <= 1e6)) problem = "clip is not finite";
-    else if (!(v->kl_reward >= 0) || !(v->kl_reward <= 1e6f)) problem = "kl_reward is not within 0 .. 1e6";
     else if (v->warmup_steps < 0) problem = "warmup_steps is below 0";
     else if (!(v->gae.gamma >= 0 && v->gae.gamma <= 1)) problem = "gae.gamma is not within 0 .. 1";
     else if (!(v->gae.lambda >= 0 && v->gae.lambda <= 1) || !(v->gae.lambda_value >= 0 && v->gae.lambda_value <= 1)) problem = "a lambda of gae is not within 0 .. 1";
@@ -25857,6 +26203,10 @@ static rlvr_result rlvr__values_check(rlvr_trainer *t)
         problem = "on: advantages are those of GAE; leave advantage.kind and advantage.fn alone, or switch values off";
     else if ((d->tasks || d->task_fn) && d->loss.kind == RLVR_LOSS_GSPO && !d->loss.fn)
         problem = "on: gspo has one advantage a sequence, GAE gives one a token; gspo_token takes those";
+    else if ((d->tasks || d->task_fn) && d->loss.kind == RLVR_LOSS_GMPO && !d->loss.fn)
+        problem = "on: gmpo has one advantage a sequence, GAE gives one a token";
+    else if (d->advantage.positive_scale != 0 || d->advantage.negative_scale != 0)
+        problem = "on: advantage.positive_scale and negative_scale scale what an estimator says, not GAE's advantages";
     return problem ? rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.value: %s", problem) : RLVR_OK;
 }
 
@@ -25972,8 +26322,7 @@ static void rlvr__forest_value_backward(rlvr_trainer *t, const float *dvalue, bo
 
 /* ---- PPO ---- */
 
-/* Old values of all rollouts under the weights that sampled, and their divergence from the reference where the reward is lessened
-   by it. decoding's activations serve where they were kept. */
+/* Old values of all rollouts under the weights that sampled. decoding's activations serve where they were kept. */
 static void rlvr__values_before(rlvr_trainer *t)
 {
     rlvr_rollouts *r = t->rollouts;
@@ -25982,13 +26331,6 @@ static void rlvr__values_before(rlvr_trainer *t)
         end = whole ? r->n_tasks : rlvr__micro_end(t, from, r->n_tasks);
         rlvr__forest_groups(t, from, end, whole);
         if (!t->forest.n_targets) continue;
-        if (t->desc.value.kl_reward != 0) {
-            float *policy_weights = t->m->weights;
-            t->m->weights = t->reference;
-            rlvr__forest_forward(t);
-            rlvr__forest_logprobs(t, &r->policy, t->ref_logprob);
-            t->m->weights = policy_weights;
-        }
         if (t->values.critic) rlvr__forest_forward_in(&t->values.store, &t->forest);
         t->values.ready[0] = from;
         t->values.ready[1] = end;
@@ -26016,7 +26358,7 @@ static bool rlvr__values_step(rlvr_trainer *t)
     rlvr__values *v = &t->values;
     const rlvr_value_desc *d = &t->desc.value;
     int n = t->offset[r->n];
-    double kl = 0;
+    float kl_reward = t->desc.regulariser.kl_reward;
     v->moves = false;
     v->held = t->step < d->warmup_steps;
     v->n_values = rlvr__count_masked(t->mask, 0, n);
@@ -26026,14 +26368,12 @@ static bool rlvr__values_step(rlvr_trainer *t)
         int at = t->offset[i], length = t->offset[i + 1] - at;
         float *reward = v->dvalue + at;      /* its place until there is a gradient */
         if (r->items[i].graded != RLVR_OK) continue;
-        if (d->kl_reward != 0) rlvr_kl_reward(t->desc.loss.kl, d->kl_reward, t->old_logprob + at, t->ref_logprob + at, length, reward);
-        for (int k = 0; k < length; k++) kl -= (double)reward[k];
+        if (kl_reward != 0) rlvr_kl_reward(t->desc.loss.kl, kl_reward, t->old_logprob + at, t->ref_logprob + at, length, reward);
         reward[length - 1] += r->items[i].reward;
         if (d->process && !rlvr__values_process(t, &r->items[i], reward)) return false;
         rlvr_gae(&d->gae, reward, v->old_value + at, length, 0, v->advantage + at, v->returns + at);
         for (int k = at; k < at + length; k++) v->moves = v->moves || v->advantage[k] != 0 || v->returns[k] != v->old_value[k];
     }
-    v->kl = d->kl_reward != 0 && v->n_values ? kl / (double)v->n_values / (double)d->kl_reward : 0;
     v->explained_variance = rlvr_explained_variance(v->old_value, v->returns, t->mask, n);
     if (!d->raw_advantages) rlvr_whiten(v->advantage, t->mask, n);
     memcpy(v->value, v->old_value, (size_t)n * sizeof(float));
@@ -26266,6 +26606,384 @@ rlvr_result rlvr_train_process(rlvr_trainer *t, const int *tokens, const int *of
     if (!wanted) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_process: no step has a label");
     rlvr__labels l = {label, stats ? stats : &mine};
     return rlvr__train_scored(t, tokens, offset, n_seq, rlvr__fit_process, &l, m);
+}
+/* ============================================================================================
+   19d. ALGORITHMS                                                                >>algorithms
+   ============================================================================================ */
+
+/* An algorithm is four choices: advantage, ratio and clip, aggregation, regulariser. This section has the presets that make them by
+   name, says which choices do not go together, and holds what of them is a trainer's own: divergence in the reward, greedy
+   baselines, the parts of a composed reward, selection by covariance, and coefficients and a reference that move. */
+
+/* ---- presets. To add one: its row in RLVR_ALGORITHMS and its row here ---- */
+
+typedef struct rlvr__preset_row {
+    rlvr_algorithm algorithm;
+    rlvr_advantage advantage;
+    rlvr_loss_kind loss;
+    rlvr_aggregation aggregation;
+    float clip_eps_low, clip_eps_high;
+    void (*more)(rlvr_trainer_desc *d);            /* what else it sets */
+} rlvr__preset_row;
+
+static void rlvr__preset_grpo(rlvr_trainer_desc *d) { d->loss.kl_coef = 0.04f; }
+
+static void rlvr__preset_dapo(rlvr_trainer_desc *d)
+{
+    d->plan.max_refills = 9;
+    d->plan.overlong_cache = (d->sampling.max_tokens ? d->sampling.max_tokens : 256) / 5;
+}
+
+static void rlvr__preset_four(rlvr_trainer_desc *d) { d->minibatches = 4; }      /* gspo's clip is for its four updates a step */
+static void rlvr__preset_ppo(rlvr_trainer_desc *d) { d->value.on = true; }
+
+static void rlvr__preset_vapo(rlvr_trainer_desc *d)
+{
+    d->value.on = true;
+    d->value.warmup_steps = 50;
+    d->value.gae.length_alpha = 0.05f;
+    d->loss.nll_coef = 0.1f;
+}
+
+/* Tokens have moved only after the first update: of one alone KL-Cov would say nothing. */
+static void rlvr__preset_kl_cov(rlvr_trainer_desc *d)
+{
+    d->minibatches = 2;
+    d->regulariser.cov_share = 0.002f;
+    d->loss.kl_cov_coef = 1;
+}
+
+static void rlvr__preset_clip_cov(rlvr_trainer_desc *d) { d->regulariser.cov_share = 0.0002f; }
+
+static const rlvr__preset_row rlvr__presets[] = {
+    {RLVR_GRPO, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0.2f, 0.2f, rlvr__preset_grpo},
+    {RLVR_DR_GRPO, RLVR_ADV_DR_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM, 0.2f, 0.2f, NULL},
+    {RLVR_RLOO, RLVR_ADV_RLOO, RLVR_LOSS_REINFORCE, RLVR_AGG_SEQ_MEAN_TOKEN_SUM, 0, 0, NULL},
+    {RLVR_REINFORCE, RLVR_ADV_REINFORCE, RLVR_LOSS_REINFORCE, RLVR_AGG_SEQ_MEAN_TOKEN_SUM, 0, 0, NULL},
+    {RLVR_REINFORCE_PP, RLVR_ADV_REINFORCE_PP, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, NULL},
+    {RLVR_REINFORCE_PP_BASELINE, RLVR_ADV_REINFORCE_PP_BASELINE, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, NULL},
+    {RLVR_REMAX, RLVR_ADV_REMAX, RLVR_LOSS_REINFORCE, RLVR_AGG_SEQ_MEAN_TOKEN_SUM, 0, 0, NULL},
+    {RLVR_MAXRL, RLVR_ADV_MAXRL, RLVR_LOSS_REINFORCE, RLVR_AGG_SEQ_MEAN_TOKEN_SUM, 0, 0, NULL},
+    {RLVR_OPO, RLVR_ADV_OPO, RLVR_LOSS_REINFORCE, RLVR_AGG_SEQ_MEAN_TOKEN_SUM, 0, 0, NULL},
+    {RLVR_GPG, RLVR_ADV_DR_GRPO, RLVR_LOSS_REINFORCE, RLVR_AGG_TOKEN_MEAN, 0, 0, NULL},
+    {RLVR_GDPO, RLVR_ADV_GDPO, RLVR_LOSS_CLIP, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0.2f, 0.2f, NULL},
+    {RLVR_PASS_AT_K, RLVR_ADV_PASS_AT_K, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, NULL},
+    {RLVR_DAPO, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.28f, rlvr__preset_dapo},
+    {RLVR_GSPO, RLVR_ADV_GRPO, RLVR_LOSS_GSPO, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 3e-4f, 4e-4f, rlvr__preset_four},
+    {RLVR_GSPO_TOKEN, RLVR_ADV_GRPO, RLVR_LOSS_GSPO_TOKEN, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 3e-4f, 4e-4f, rlvr__preset_four},
+    {RLVR_GMPO, RLVR_ADV_GRPO, RLVR_LOSS_GMPO, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, NULL},
+    {RLVR_CISPO, RLVR_ADV_GRPO, RLVR_LOSS_CISPO, RLVR_AGG_TOKEN_MEAN, 0, 0, NULL},
+    {RLVR_SAPO, RLVR_ADV_GRPO, RLVR_LOSS_SAPO, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, NULL},
+    {RLVR_PPO, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, rlvr__preset_ppo},
+    {RLVR_VAPO, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.28f, rlvr__preset_vapo},
+    {RLVR_KL_COV, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, rlvr__preset_kl_cov},
+    {RLVR_CLIP_COV, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, rlvr__preset_clip_cov},
+};
+
+rlvr_result rlvr_preset(rlvr_algorithm algorithm, rlvr_trainer_desc *d)
+{
+    for (size_t i = 0; i < sizeof rlvr__presets / sizeof *rlvr__presets; i++) {
+        const rlvr__preset_row *row = &rlvr__presets[i];
+        if (row->algorithm != algorithm) continue;
+        memset(&d->advantage, 0, sizeof d->advantage);
+        memset(&d->loss, 0, sizeof d->loss);
+        memset(&d->value, 0, sizeof d->value);
+        memset(&d->regulariser, 0, sizeof d->regulariser);
+        d->minibatches = d->plan.max_refills = d->plan.min_groups = d->plan.overlong_cache = 0;
+        d->plan.overlong_weight = 0;
+        d->plan.overlong_filter = false;
+        d->advantage.kind = row->advantage;
+        d->loss.kind = row->loss;
+        d->loss.aggregation = row->aggregation;
+        d->loss.clip_eps_low = row->clip_eps_low;
+        d->loss.clip_eps_high = row->clip_eps_high;
+        if (row->more) row->more(d);
+        return RLVR_OK;
+    }
+    return RLVR_ERROR_ARGUMENT;
+}
+
+const char *rlvr_algorithm_name(rlvr_algorithm algorithm, const char **paper)
+{
+    static const char *const name[][2] = {
+#define RLVR__X(algorithm, name, paper) {name, paper},
+        RLVR_ALGORITHMS(RLVR__X)
+#undef RLVR__X
+    };
+    if ((unsigned)algorithm >= RLVR_ALGORITHM_COUNT) return NULL;
+    if (paper) *paper = name[algorithm][1];
+    return name[algorithm][0];
+}
+
+rlvr_algorithm rlvr_algorithm_find(const char *name)
+{
+    int k = 0;
+    while (k < RLVR_ALGORITHM_COUNT && !(name && strcmp(rlvr_algorithm_name((rlvr_algorithm)k, NULL), name) == 0)) k++;
+    return (rlvr_algorithm)k;
+}
+
+/* ---- what does not go together ---- */
+
+/* The coefficient of the divergence that a step measures and that may be adaptive. */
+static float *rlvr__kl_coef(rlvr_trainer *t) { return t->desc.regulariser.kl_reward != 0 ? &t->desc.regulariser.kl_reward : &t->desc.loss.kl_coef; }
+
+static const char *rlvr__regulariser_problem(const rlvr_trainer_desc *d)
+{
+    const rlvr_regulariser_desc *g = &d->regulariser;
+    if (!(g->kl_reward >= 0 && g->kl_reward <= 1e6f)) return "kl_reward is not within 0 .. 1e6";
+    if (!(g->kl_target >= 0 && g->kl_target <= 1e6f)) return "kl_target is not within 0 .. 1e6";
+    if (!(g->kl_horizon == 0 || (g->kl_horizon >= 1 && g->kl_horizon <= 1e9f))) return "kl_horizon is not within 1 .. 1e9";
+    if (g->kl_horizon != 0 && g->kl_target == 0) return "kl_horizon needs kl_target, which the coefficient moves to";
+    if (g->kl_target != 0 && g->kl_reward == 0 && d->loss.kl_coef == 0) return "kl_target needs kl_reward or loss.kl_coef, the coefficient to begin with";
+    if (g->kl_target != 0 && g->kl_reward != 0 && d->loss.kl_coef != 0) return "kl_target moves one coefficient; give kl_reward or loss.kl_coef, not both";
+    if (!(g->entropy_target >= 0 && g->entropy_target <= 1e3f)) return "entropy_target is not within 0 .. 1000";
+    if (!(g->entropy_delta >= 0 && g->entropy_delta <= 1e3f)) return "entropy_delta is not within 0 .. 1000";
+    if (g->entropy_delta != 0 && g->entropy_target == 0) return "entropy_delta needs entropy_target";
+    if (g->entropy_target != 0 && d->loss.entropy_coef < 0) return "entropy_target needs a loss.entropy_coef of at least 0";
+    if (g->ref_refresh < 0) return "ref_refresh is below 0";
+    if (g->ref_refresh && !rlvr__needs_reference(d)) return "ref_refresh: there is no reference; give kl_reward or loss.kl_coef";
+    if (!(g->ref_mix >= 0 && g->ref_mix <= 1)) return "ref_mix is not within 0 .. 1";
+    if (g->ref_mix != 0 && !g->ref_refresh) return "ref_mix needs ref_refresh, the steps after which it is done";
+    if (!(g->cov_share >= 0 && g->cov_share <= 1)) return "cov_share is not within 0 .. 1";
+    if (d->loss.kl_cov_coef != 0 && g->cov_share == 0) return "loss.kl_cov_coef needs cov_share, the share of tokens that it is for";
+    return NULL;
+}
+
+/* What an estimator cannot work with, the reward aside. */
+static const char *rlvr__estimator_problem(const rlvr_trainer_desc *d)
+{
+    const rlvr_advantage_desc *a = &d->advantage;
+    bool in_group = a->kind != RLVR_ADV_REINFORCE && a->kind != RLVR_ADV_REINFORCE_PP && a->kind != RLVR_ADV_REMAX;
+    bool other_pull = d->loss.kl_coef != 0 || d->loss.entropy_coef != 0 || d->loss.nll_coef != 0 || d->regulariser.entropy_target != 0;
+    if (!(a->eps >= 0)) return "eps is below 0";
+    if (!rlvr__finite((double)a->positive_scale) || !rlvr__finite((double)a->negative_scale)) return "a scale is not finite";
+    if (a->positive_scale < 0 && a->negative_scale < 0) return "positive_scale and negative_scale are both below 0: nothing would be used";
+    if (a->fn || d->value.on) return NULL;
+    if (a->k != 0 && a->kind != RLVR_ADV_PASS_AT_K) return "k is pass_at_k's, and kind is another estimator";
+    if (a->k < 0 || a->k > d->group_size) return "k is not within 1 .. group_size";
+    if (in_group && d->group_size == 1 && !other_pull)
+        return "kind compares the rollouts of a group, and group_size is 1: no rollout could have an advantage";
+    if (in_group && d->sampling.greedy && !other_pull) return "kind compares the rollouts of a group, and sampling.greedy makes them all the same";
+    if (a->kind == RLVR_ADV_REMAX && d->sampling.greedy) return "remax compares with the greedy completion, and sampling.greedy makes every rollout that one";
+    if (a->kind == RLVR_ADV_GDPO && d->regulariser.kl_reward != 0)
+        return "gdpo normalises each reward by itself and has no place for regulariser.kl_reward; use loss.kl_coef";
+    return NULL;
+}
+
+/* The parts that gdpo normalises: those of a composed reward, which must then be the descriptor's own and add up plainly. */
+static rlvr_result rlvr__gdpo_check(rlvr_trainer *t)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    rlvr__part reward;
+    rlvr__compose_rule rule;
+    const char *problem = NULL;
+    rlvr_result r = rlvr__part_open(t->ctx, "rlvr_trainer_desc", &t->desc.reward, NULL, 0, &reward);
+    if (r != RLVR_OK) return r;
+    const rlvr__json *o = reward.options;
+    rlvr__compose_rule_read(rlvr__json_get(o, "combine"), rlvr__json_get(o, "clip"), rlvr__json_get(o, "normalize"), &rule);
+    a->n_parts = reward.n_parts;
+    for (int p = 0; p < reward.n_parts; p++) {
+        a->part_weight[p] = reward.parts[p].weight;
+        a->gate[p] = reward.parts[p].desc.gate;
+    }
+    a->part_weight[a->n_parts] = 1;      /* of the punishment for length */
+    if (!reward.desc.fn && reward.desc.kind == RLVR_REWARD_COMPOSE) {
+        if (!reward.n_parts) problem = "gdpo needs the parts of the reward in the descriptor or its options, not in each task";
+        else if (rule.product || rule.gdpo || rule.clip) problem = "gdpo adds up the parts' z-scores itself; leave combine, clip and normalize out of the reward's options";
+    }
+    rlvr__part_close(t->ctx, &reward);
+    return problem ? rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.advantage: %s", problem) : RLVR_OK;
+}
+
+static bool rlvr__uses(const rlvr_trainer_desc *d, rlvr_advantage kind) { return !d->advantage.fn && !d->value.on && d->advantage.kind == kind; }
+
+static rlvr_result rlvr__algorithm_check(rlvr_trainer *t)
+{
+    rlvr_trainer_desc *d = &t->desc;
+    bool samples = d->tasks || d->task_fn;
+    if (d->regulariser.kl_target != 0 && d->regulariser.kl_horizon == 0) d->regulariser.kl_horizon = 10000;
+    if (d->regulariser.entropy_target != 0 && d->regulariser.entropy_delta == 0) d->regulariser.entropy_delta = 1e-3f;
+    const char *problem = rlvr__regulariser_problem(d);
+    if (problem) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser: %s", problem);
+    if (samples && (problem = rlvr__estimator_problem(d)) != NULL) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.advantage: %s", problem);
+    return samples && rlvr__uses(d, RLVR_ADV_GDPO) ? rlvr__gdpo_check(t) : RLVR_OK;
+}
+
+/* ---- what it holds ---- */
+
+/* The cache of remax' greedy completions: all prompts at once, or as many as a batch takes. */
+static rlvr_result rlvr__greedy_store(rlvr_trainer *t, rlvr__store *s, bool count)
+{
+    int64_t prompt = RLVR__MIN(t->desc.max_prompt_tokens, t->m->info.n_ctx - 1), most = t->desc.sampling.max_tokens;
+    int64_t slots = prompt + RLVR__MIN(t->desc.prompts_per_step, t->desc.sampling.max_batch) * (prompt + most - 1);
+    return rlvr__store_init(s, t->m, slots, RLVR__MIN((int64_t)RLVR__PREFILL_ROWS, slots), prompt + most, RLVR__HEAD_ROWS, false, count);
+}
+
+static void rlvr__algorithm_plan(rlvr_trainer *t, const rlvr__sizes *z, rlvr_memory *p)
+{
+    const rlvr_trainer_desc *d = &t->desc;
+    int64_t f = (int64_t)sizeof(float), P = d->prompts_per_step;
+    rlvr__store s;
+    if (!z->sampling) return;
+    if (d->regulariser.kl_reward != 0) p->scratch += z->rollouts * f;
+    if (rlvr__uses(d, RLVR_ADV_GDPO)) p->scratch += (RLVR_MAX_PARTS + 1) * z->rollouts * f;
+    if (d->regulariser.cov_share != 0) p->scratch += z->tokens * (3 * f + 1);
+    if (!rlvr__uses(d, RLVR_ADV_REMAX)) return;
+    rlvr__greedy_store(t, &s, true);
+    p->kv_cache += s.bytes_kv;
+    p->scratch += s.bytes_activations + s.bytes_scratch + P * (s.max_context * 8 + 768 + d->sampling.max_tokens * 24 + f);
+}
+
+static rlvr_result rlvr__algorithm_alloc(rlvr_trainer *t, const rlvr__sizes *z)
+{
+    const rlvr_trainer_desc *d = &t->desc;
+    rlvr__algorithm_state *a = &t->algorithm;
+    int64_t P = d->prompts_per_step, prompt = RLVR__MIN(d->max_prompt_tokens, t->m->info.n_ctx - 1), most = d->sampling.max_tokens;
+    if (!z->sampling) return RLVR_OK;
+    if (d->regulariser.kl_reward != 0 && !(a->penalty = RLVR__NEW(t->ctx, float, z->rollouts))) return RLVR_ERROR_MEMORY;
+    if (rlvr__uses(d, RLVR_ADV_GDPO) && !(a->part = RLVR__NEW(t->ctx, float, (RLVR_MAX_PARTS + 1) * z->rollouts))) return RLVR_ERROR_MEMORY;
+    if (d->regulariser.cov_share != 0) {
+        a->token_advantage = RLVR__NEW(t->ctx, float, z->tokens);
+        a->covariance = RLVR__NEW(t->ctx, float, 2 * z->tokens);
+        a->selected = RLVR__NEW(t->ctx, unsigned char, z->tokens);
+        if (!a->token_advantage || !a->covariance || !a->selected) return RLVR_ERROR_MEMORY;
+    }
+    if (!rlvr__uses(d, RLVR_ADV_REMAX)) return RLVR_OK;
+    a->greedy = rlvr__rollouts_new(t->m);
+    a->greedy_reward = RLVR__NEW(t->ctx, float, P);
+    if (!a->greedy || !a->greedy_reward) return RLVR_ERROR_MEMORY;
+    rlvr_result r = rlvr__greedy_store(t, &a->greedy->store, false);
+    if (r == RLVR_OK) r = rlvr__rollouts_reserve(a->greedy, P, 1, P * prompt, prompt + most, most);
+    return r == RLVR_OK && RLVR__RESERVE(a->greedy, prompt_tokens, cap_prompt, P * prompt) ? RLVR_OK : RLVR_ERROR_MEMORY;
+}
+
+static void rlvr__algorithm_free(rlvr_trainer *t)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    void *arrays[] = {a->penalty, a->greedy_reward, a->part, a->token_advantage, a->covariance, a->selected};
+    rlvr_rollouts_free(a->greedy);
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
+}
+
+/* ---- before the advantages ---- */
+
+/* The divergence of every graded rollout from the reference, under the weights that sampled. */
+static void rlvr__kl_before(rlvr_trainer *t)
+{
+    rlvr_rollouts *r = t->rollouts;
+    rlvr__algorithm_state *a = &t->algorithm;
+    double kl = 0, slope, tokens = 0, coef = (double)t->desc.regulariser.kl_reward;
+    a->measuring = true;
+    for (int from = 0, end; from < r->n_tasks; from = end) {
+        end = rlvr__micro_end(t, from, r->n_tasks);
+        rlvr__forest_groups(t, from, end, false);
+        if (t->forest.n_targets) rlvr__forest_reference(t);
+    }
+    a->measuring = false;
+    for (int i = 0; i < r->n; i++) {
+        double sum = 0;
+        for (int k = t->offset[i]; k < t->offset[i + 1] && r->items[i].graded == RLVR_OK; k++, tokens++)
+            sum += rlvr__kl_of(t->desc.loss.kl, (double)t->old_logprob[k] - (double)t->ref_logprob[k], &slope);
+        a->penalty[i] = (float)(coef * sum);
+        kl += sum;
+    }
+    a->kl = tokens > 0 ? kl / tokens : 0;
+}
+
+/* remax' baselines: one greedy completion of each prompt, graded as the rollouts are. One without a verdict leaves its group without
+   advantages. */
+static rlvr_result rlvr__greedy_before(rlvr_trainer *t, rlvr__sampled *sums, rlvr_metrics *m)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    rlvr_rollouts *r = a->greedy;
+    rlvr_sampling s = t->desc.sampling;
+    double start = rlvr__now(), sampled = start, sum = 0;
+    s.greedy = true;
+    rlvr_result result = rlvr__rollouts_layout(r, t->batch, 0, t->desc.prompts_per_step, 1, &s, t->desc.max_prompt_tokens);
+    if (result == RLVR_OK) result = rlvr__rollouts_run(r);
+    sampled = rlvr__now();
+    if (result == RLVR_OK) result = rlvr_grade_rollouts(r, &t->desc.reward);
+    if (result != RLVR_OK) return result;
+    for (int i = 0; i < r->n; i++) {
+        const rlvr_rollout *o = &r->items[i];
+        a->greedy_reward[i] = o->graded == RLVR_OK ? o->reward + rlvr__plan_punishment(t, o) : NAN;
+        if (o->graded == RLVR_OK) { sum += (double)a->greedy_reward[i]; m->n_greedy++; }
+        t->num_tokens += o->n_prompt + o->n_tokens;
+    }
+    m->greedy_reward = m->n_greedy ? sum / m->n_greedy : 0;
+    sums->judge_tokens += r->judge_tokens;
+    m->sample_time += sampled - start;
+    m->grade_time += rlvr__now() - sampled;
+    return RLVR_OK;
+}
+
+/* gdpo's rewards: each part as it was graded, 0 where a gate is shut that is not the part itself, and the punishment for length as a
+   part of its own. */
+static void rlvr__parts_before(rlvr_trainer *t)
+{
+    rlvr_rollouts *r = t->rollouts;
+    rlvr__algorithm_state *a = &t->algorithm;
+    for (int i = 0; i < r->n; i++) {
+        bool open = true;
+        for (int p = 0; p < a->n_parts; p++) open = open && (!a->gate[p] || r->part_reward[(int64_t)p * r->n + i] > 0);
+        for (int p = 0; p < a->n_parts; p++) a->part[(int64_t)p * r->n + i] = open || a->gate[p] ? r->part_reward[(int64_t)p * r->n + i] : 0;
+        a->part[(int64_t)a->n_parts * r->n + i] = r->items[i].punishment;
+    }
+}
+
+static rlvr_result rlvr__algorithm_before(rlvr_trainer *t, rlvr__sampled *sums, rlvr_metrics *m)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    m->kl_coef = (double)*rlvr__kl_coef(t);
+    m->entropy_coef = (double)t->desc.loss.entropy_coef;
+    if (a->greedy) {
+        rlvr_result r = rlvr__greedy_before(t, sums, m);
+        if (r != RLVR_OK) return r;
+    }
+    if (a->part) rlvr__parts_before(t);
+    if (a->penalty) rlvr__kl_before(t);
+    return RLVR_OK;
+}
+
+static int rlvr__algorithm_advantages(rlvr_trainer *t)
+{
+    const rlvr__algorithm_state *a = &t->algorithm;
+    rlvr__adv_more more = {t->values.head ? NULL : a->penalty, a->greedy_reward, NULL, NULL, 0};
+    if (a->part && a->n_parts) {
+        more.part = a->part;
+        more.part_weight = a->part_weight;
+        more.n_parts = a->n_parts + (t->desc.plan.overlong_cache > 0);
+    }
+    return rlvr__advantages_with(t->rollouts, &t->desc.advantage, &more);
+}
+
+/* ---- before the first update, and after the last ---- */
+
+static void rlvr__algorithm_select(rlvr_trainer *t, rlvr_metrics *metrics)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    int n = t->offset[t->rollouts->n];
+    for (int i = 0; i < t->rollouts->n; i++)
+        for (int k = t->offset[i]; k < t->offset[i + 1]; k++) a->token_advantage[k] = t->values.head ? t->values.advantage[k] : t->advantage[i];
+    metrics->n_cov_selected = rlvr_covariance_select(t->old_logprob, a->token_advantage, t->mask, n, t->desc.regulariser.cov_share, a->covariance, a->selected);
+}
+
+/* The reference, a share of the way to the policy. */
+static void rlvr__reference_refresh(rlvr_trainer *t)
+{
+    float share = t->desc.regulariser.ref_mix;
+    if (share == 0 || share == 1) memcpy(t->reference, t->m->weights, (size_t)t->m->n_floats * sizeof(float));
+    else for (int64_t i = 0; i < t->m->n_floats; i++) t->reference[i] += share * (t->m->weights[i] - t->reference[i]);
+}
+
+/* Coefficients and reference of the next step. A divergence that was not measured moves nothing. */
+static void rlvr__algorithm_after(rlvr_trainer *t, rlvr_metrics *m)
+{
+    const rlvr_regulariser_desc *d = &t->desc.regulariser;
+    if (d->kl_target != 0 && (t->algorithm.penalty || !m->skipped))
+        *rlvr__kl_coef(t) = rlvr_adapt_kl(*rlvr__kl_coef(t), t->algorithm.penalty ? t->algorithm.kl : m->kl, (double)d->kl_target, m->n_rollouts, (double)d->kl_horizon);
+    if (d->entropy_target != 0) t->desc.loss.entropy_coef = rlvr_adapt_entropy(t->desc.loss.entropy_coef, m->entropy, (double)d->entropy_target, d->entropy_delta);
+    if (d->ref_refresh && t->step % d->ref_refresh == 0) rlvr__reference_refresh(t);
 }
 /* ============================================================================================
    20. EVALUATION                                                                       >>eval

@@ -360,8 +360,8 @@ static double matrix_loss(const matrix *m, const double *logprob, const double *
 {
     const batch *b = &m->b;
     const rlvr_loss_desc *d = &b->d;
-    bool cispo = d->kind == RLVR_LOSS_CISPO;
-    double low = or_else(d->clip_eps_low, cispo ? 1 : (double)0.2f), high = or_else(d->clip_eps_high, cispo ? 4 : low);
+    bool cispo = d->kind == RLVR_LOSS_CISPO, gmpo = d->kind == RLVR_LOSS_GMPO && !d->fn;
+    double low = or_else(d->clip_eps_low, cispo ? 1 : gmpo ? 1 - exp(-0.4) : (double)0.2f), high = or_else(d->clip_eps_high, cispo ? 4 : gmpo ? exp(0.4) - 1 : low);
     double loss = 0, cap = or_else(d->is_cap, 2), gamma = or_else(d->demo_gamma, (double)0.1f);
     int tokens = 0, seqs = 0, right_tokens = 0;
     for (int s = 0; s < b->n_seq; s++) {
@@ -373,17 +373,20 @@ static double matrix_loss(const matrix *m, const double *logprob, const double *
     }
     for (int s = 0; s < b->n_seq; s++) {
         int in = 0;
-        double mean_log = 0, mean_at = 0, off = 0;
+        double mean_log = 0, mean_at = 0, mean_clipped = 0, off = 0;
         for (int i = b->offset[s]; i < b->offset[s + 1]; i++) {
             if (!counts(b, i)) continue;
             in++;
             mean_log += logprob[i] - (double)b->old[i];
             mean_at += at[i] - (double)b->old[i];
+            double moved = logprob[i] - (double)b->old[i];      /* gmpo: by the sign of A, each token on its own */
+            mean_clipped += b->advantage[s] > 0 ? fmin(moved, log(1 + high)) : b->advantage[s] < 0 ? fmax(moved, log(1 - low)) : moved;
             off += (double)b->old[i] - (double)m->behaviour[i];
         }
         if (!in) continue;
         mean_log /= in;
         mean_at /= in;
+        mean_clipped /= in;
         bool stale = d->stale_kl > 0 && b->advantage[s] < 0 && -mean_at > (double)d->stale_kl;
         double scale = d->aggregation == RLVR_AGG_TOKEN_MEAN ? 1.0 / tokens : d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_MEAN ? 1.0 / in / seqs :
                        d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM ? 1.0 / seqs : 1.0 / seqs / d->max_tokens;
@@ -403,6 +406,7 @@ static double matrix_loss(const matrix *m, const double *logprob, const double *
             else if (d->fn) value = -A * (r - 0.5 * (r - 1) * (r - 1));
             else if (d->kind == RLVR_LOSS_REINFORCE) value = -A * logprob[i];
             else if (d->kind == RLVR_LOSS_CISPO) value = -held * A * logprob[i];
+            else if (gmpo) value = -A * exp(mean_clipped);
             else if (d->kind == RLVR_LOSS_SAPO) value = -4 / tau / (1 + exp(-tau * (r - 1))) * A;
             else {
                 value = -fmin(r * A, clipped * A);
@@ -512,7 +516,7 @@ static void test_matrix(void)
                         if (extra == 2) { m.b.d.entropy_coef = 0.02f; m.b.d.nll_coef = 0.1f; }
                         if (extra >= 3 && extra <= 6) { m.b.d.correction = (rlvr_correction)(extra - 2); m.b.d.is_cap = seed ? 1.3f : 0; }
                         if (extra == 7) { m.demos = true; m.b.d.kl_cov_coef = seed ? 0.5f : 0; m.b.d.stale_kl = 0.15f; }
-                        m.by_token = kind != RLVR_LOSS_GSPO && seed == 1 && extra != 7;
+                        m.by_token = kind != RLVR_LOSS_GSPO && kind != RLVR_LOSS_GMPO && seed == 1 && extra != 7;
                         fill(&m.b, mask);
                         for (int s = 0; s < SEQS; s++) { m.right[s] = (unsigned char)dice(2); m.demo[s] = (unsigned char)(dice(3) == 0); }
                         for (int i = 0; i < m.b.n; i++) {
@@ -523,13 +527,13 @@ static void test_matrix(void)
                         }
                         bool near = false;      /* a difference must not step over a sequence's own border */
                         for (int s = 0; s < SEQS; s++) {
-                            double log_ratio = 0, borders[] = {log(0.8), log(1.2), log(1.5), log(3), -0.15};
+                            double log_ratio = 0, borders[] = {log(0.8), log(1.2), log(1.5), log(3), -0.15, -0.4, 0.4};
                             int in = 0;
                             for (int i = m.b.offset[s]; i < m.b.offset[s + 1]; i++)
                                 if (counts(&m.b, i)) { log_ratio += (double)m.b.logprob[i] - (double)m.b.old[i]; in++; }
                             for (int k = 0; k < 5; k++) near |= in && fabs(log_ratio / in - borders[k]) < 1e-3;
                             for (int i = m.b.offset[s]; i < m.b.offset[s + 1]; i++)
-                                for (int k = 2; k < 4; k++) near |= fabs((double)m.b.logprob[i] - (double)m.b.old[i] - borders[k]) < 1e-3;
+                                for (int k = 2; k < 7; k += k == 3 ? 2 : 1) near |= fabs((double)m.b.logprob[i] - (double)m.b.old[i] - borders[k]) < 1e-3;
                         }
                         if (!near) matrix_case(&m);
                     }

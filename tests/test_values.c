@@ -417,12 +417,12 @@ static void test_replay(void)
     /* KL in the reward: two forwards by need; with minibatches and passes of few rows it replays and resumes too */
     rlvr_trainer_desc d = description();
     rlvr_metrics m;
-    d.value.kl_reward = 0.1f;
+    d.regulariser.kl_reward = 0.1f;
     d.minibatches = 2;
     ran one = run(1, d, 4, 0, NULL, &m);
     CHECK(m.kl > 0);
     CHECK(equal(run(2, d, 4, 0, path, NULL), one));
-    d.value.kl_reward = 0;
+    d.regulariser.kl_reward = 0;
     CHECK(!equal(run(1, d, 4, 0, NULL, NULL), one));
     remove(path);
 }
@@ -635,7 +635,7 @@ static void test_bad_descriptions(void)
     REFUSED(d.value.lr = -1, "value: lr");
     REFUSED(d.value.coef = NAN, "value: coef");
     REFUSED(d.value.clip = INFINITY, "value: clip");
-    REFUSED(d.value.kl_reward = -1, "kl_reward");
+    REFUSED(d.regulariser.kl_reward = -1, "kl_reward");
     REFUSED(d.value.warmup_steps = -1, "warmup_steps");
     REFUSED(d.value.gae.gamma = 1.5f, "gamma");
     REFUSED(d.value.gae.lambda_value = -0.1f, "lambda");
