@@ -24,9 +24,9 @@ static const option options[] = {
     {"prompts", OPT_INT, offsetof(settings, prompts), "16", "prompts in a step"},
     {"group", OPT_INT, offsetof(settings, group), "8", "rollouts of each"},
     {"lr", OPT_FLOAT, offsetof(settings, lr), "2e-5", "learning rate"},
-    {"entropy_coef", OPT_FLOAT, offsetof(settings, entropy_coef), "0", "reward of entropy"},
-    {"max_refills", OPT_COUNT, offsetof(settings, max_refills), "0", "rounds in which prompts without signal are replaced by others"},
-    {"min_groups", OPT_COUNT, offsetof(settings, min_groups), "0", "... until this many have signal; 0: all"},
+    {"entropy_coef", OPT_FLOAT, offsetof(settings, entropy_coef), "0.01", "reward of entropy"},
+    {"max_refills", OPT_COUNT, offsetof(settings, max_refills), "1", "rounds in which prompts without signal are replaced by others"},
+    {"min_groups", OPT_COUNT, offsetof(settings, min_groups), "half of the prompts", "... until this many have signal"},
     {"seed", OPT_LONG, offsetof(settings, seed), "0", "of the training prompts and the sampling"},
     {"eval", OPT_INT, offsetof(settings, eval), "256; times: all", "held-out tasks"},
     {"samples", OPT_INT, offsetof(settings, samples), "16; times: 64", "rollouts of each held-out task"},
@@ -126,7 +126,8 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
     d.prompts_per_step = s->prompts;  d.group_size = s->group;  d.max_prompt_tokens = 96;
     d.sampling.max_tokens = 20;  d.optim.lr = s->lr;  d.seed = (uint64_t)s->seed;
     d.out_dir = s->resume ? s->resume : s->out ? s->out : s->times ? "build/times" : "build/largest";
-    d.loss.entropy_coef = s->entropy_coef;  d.plan.max_refills = s->max_refills;  d.plan.min_groups = s->min_groups;
+    d.loss.entropy_coef = s->entropy_coef;  d.plan.max_refills = s->max_refills;
+    d.plan.min_groups = !s->max_refills || s->min_groups ? s->min_groups : (s->prompts + 1) / 2;
     d.log_completions = 8;
     rlvr_model *m = rlvr_model_load(ctx, s->model);
     rlvr_tasks *held_out = held_out_tasks(ctx, s);
@@ -157,6 +158,8 @@ int main(int argc, char **argv)
     s.steps = 50;
     s.prompts = 16;
     s.lr = 2e-5f;
+    s.entropy_coef = 0.01f;
+    s.max_refills = 1;
     s.eval = 256;
     s.times = options_read(argc, argv, "build/02_largest [times] [options]", options, COUNT(options), &s, &word, 1) > 0;
     if (strcmp(word, "times")) { fprintf(stderr, "%s: the other task is called times\n", word); return 2; }

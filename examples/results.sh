@@ -1,19 +1,32 @@
 #!/usr/bin/env bash
-# The main job and its controls, three seeds of each: examples/results/main_job.md, largest.svg and times.svg. Runs that have
-# a result already (build/results/TASK-REWARD-SEED/result.json) are kept. About an hour and a half on 2 cores.
+# The main job and its controls, three seeds of each: examples/results/main_job.md, largest.svg and times.svg. What a run came to
+# lies in examples/results/main_job/TASK-REWARD-SEED.json, its curve beside it in .jsonl; a run that has them is not made again.
+# About two hours on 2 cores.
 # ./build.sh results calls it, with the model's path in MODEL.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-runs=build/results to=examples/results
-mkdir -p $runs $to
+to=examples/results
+runs=$to/main_job
+mkdir -p $runs build/results
 
-arms() { printf '%s\n' {largest,times}\ {number,form,random}\ {1,2,3} "largest composed 1"; }      # TASK REWARD SEED
+arms() { printf '%s\n' {largest,times}\ number\ {1,2,3} "largest composed 1" {largest,times}\ {form,random}\ {1,2,3}; }      # TASK REWARD SEED
+
+curve() {           # curve METRICS: of each step what the table and the charts need
+    awk '{ line = ""
+           while (match($0, /"(step|reward|entropy|num_groups_sampled|reward_errors|step_time|rewards\/[a-z]+\/mean|completions\/mean_length)":[-+0-9.e]+/)) {
+               line = line (line == "" ? "{" : ",") substr($0, RSTART, RLENGTH)
+               $0 = substr($0, RSTART + RLENGTH)
+           }
+           print line "}" }' "$1"
+}
 
 arms | while read -r task reward seed; do
-    run=$runs/$task-$reward-$seed
-    [ ! -f "$run/result.json" ] || continue
-    echo "$run"
+    name=$task-$reward-$seed run=build/results/$task-$reward-$seed
+    [ ! -f "$runs/$name.json" ] || continue
+    echo "$name"
     build/02_largest ${task/largest/} --model "$MODEL" --reward "$reward" --seed "$seed" --out "$run" >"$run.log"
+    curve "$run/metrics.jsonl" >$runs/$name.jsonl
+    cp "$run/result.json" $runs/$name.json
 done
 
 field() {           # field FILE WHEN NAME: one number of result.json
@@ -26,10 +39,10 @@ cell() {            # cell FILE WHEN NAME: percent, with its interval
 
 composed() {        # what its two rewards came to, and how many verdicts failed
     awk 'function of(name,  at) { at = index($0, "\"" name "\":") + length(name) + 3; return substr($0, at) + 0 }
-        { errors += of("reward_errors"); number = of("rewards/number/mean"); form = of("rewards/form/mean")
+        { errors += of("reward_errors"); rollouts += 8 * of("num_groups_sampled"); number = of("rewards/number/mean"); form = of("rewards/form/mean")
           if (NR == 1) printf "\n`composed` has two rewards, the second by a verifier that fails one time in twenty. At the first step number %.3f, form %.3f; ", number, form }
-        END { printf "at the last number %.3f, form %.3f. %d of %d rollouts had a verdict that failed: they had no part in their groups.\n", number, form, errors, NR * 128 }' \
-        $runs/largest-composed-1/metrics.jsonl
+        END { printf "at the last number %.3f, form %.3f. %d of %d rollouts had a verdict that failed: they had no part in their groups.\n", number, form, errors, rollouts }' \
+        $runs/largest-composed-1.jsonl
 }
 
 {
@@ -37,21 +50,22 @@ composed() {        # what its two rewards came to, and how many verdicts failed
 # The main job, three seeds, beside two controls
 
 \`./build.sh results\` writes this file. Each row is \`./build.sh main [times] --reward R --seed N\`: SmolLM2-135M-Instruct (Q4_1,
-dequantised to f32), GRPO, 50 steps of 16 prompts x 8 rollouts, temperature 1, 20 new tokens, lr 2e-5 constant, no KL. Accuracy
-in percent at the final step, on held-out tasks that no step asked (a quarter of all, split by a hash), with 95 % bootstrap
-intervals over prompts. \`number\` is the verifier; \`form\` pays for "digits, then the end", right or wrong; \`random\` is a coin;
-\`composed\` is number and a fifth of form.
+dequantised to f32), GRPO, 50 steps of 16 prompts x 8 rollouts, temperature 1, 20 new tokens, lr 2e-5 constant, entropy_coef 0.01,
+no KL; where fewer than 8 groups of a step have signal, the others give their places to new prompts once. Accuracy in percent
+at the final step, on held-out tasks that no step asked (a quarter of all, split by a hash), with 95 % bootstrap intervals over
+prompts. \`number\` is the verifier; \`form\` pays for "digits, then the end", right or wrong; \`random\` is a coin; \`composed\` is
+number and a fifth of form.
 $(build/rlvr info "$MODEL" | head -n 1 | sed "s/^machine *rlvr [0-9.]* */Machine: /"), $(date +%Y-%m-%d). Results do not depend on the number of threads.
 
 | task | reward | seed | sampled | greedy | pass@16 | length |
 |---|---|---|---|---|---|---|
 TEXT
     for task in largest times; do
-        file=$runs/$task-number-1/result.json
+        file=$runs/$task-number-1.json
         printf '| %s | (before) | | %s | %s | %s | %s |\n' $task "$(cell "$file" before pass@1)" "$(cell "$file" before greedy)" \
             "$(percent "$(field "$file" before pass@16)")" "$(field "$file" before mean_length)"
         arms | grep "^$task" | while read -r _ reward seed; do
-            file=$runs/$task-$reward-$seed/result.json
+            file=$runs/$task-$reward-$seed.json
             printf '| %s | %s | %d | %s | %s | %s | %s |\n' $task "$reward" "$seed" "$(cell "$file" after pass@1)" \
                 "$(cell "$file" after greedy)" "$(percent "$(field "$file" after pass@16)")" "$(field "$file" after mean_length)"
         done
@@ -70,7 +84,7 @@ TEXT
 for task in largest times; do
     curves=()
     for reward in number form random; do
-        for seed in 1 2 3; do curves+=("$reward $seed=$runs/$task-$reward-$seed/metrics.jsonl"); done
+        for seed in 1 2 3; do curves+=("$reward $seed=$runs/$task-$reward-$seed.jsonl"); done
     done
     build/rlvr plot --out $to/$task.svg --title "$task: reward of each arm" --field reward "${curves[@]}"
 done
