@@ -22925,7 +22925,7 @@ static void rlvr__pack_parallel(rlvr_ctx *ctx, const float *w /* (N, K) */, floa
 
 /* X (r, c), r <= c, becomes nearly the U V^T of its singular value decomposition: X / |X|, then five times a X + (b A + c A A) X with
    A = X X^T, which carries singular values towards 1 and leaves them about there (Jordan et al. 2024). In floats; 20 r r c + 10 r r r
-   floating-point operations. */
+   floating-point operations: 1.46e12 in all for SmolLM2-135M, as many as 6 for each parameter and token make on 1800 tokens. */
 static void rlvr__orthogonalise(rlvr_ctx *ctx, float *x, int64_t r, int64_t c, float *room)
 {
     float *packed = room, *gram = packed + rlvr__packed_floats(r, c), *square = gram + r * r, *packed_gram = square + r * r;
