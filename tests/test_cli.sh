@@ -106,7 +106,7 @@ check "train: every field" train --steps 2 --out $dir/fields --advantage dr_grpo
 check "train --help lists every field of the optimizer" says 'optim .*adamw_lr .*momentum .*nesterov .*ema_decay .*decay_steps ' \
     <(rlvr train --help | tr '\n' ' ')
 check "train: muon, its average" train --steps 2 --out $dir/muon --optim muon --adamw_lr 1e-4 --momentum 0.9 --nesterov off --ema_decay 0.9 \
-    --schedule wsd --decay_steps 1
+    --schedule wsd --decay_steps 1 --entropy_coef 0.01
 check "... which is a model of its own" rlvr info $dir/muon/average
 check "... beside the model" test "$(hash_of $dir/muon/average)" != "$(hash_of $dir/muon/model)"
 for optim in adamw8 sgd; do check "train: $optim" train --steps 1 --out $dir/$optim --optim $optim; done
