@@ -762,6 +762,24 @@ static void test_checkpoints(void)
     remove(path);
 }
 
+/* Which matrices of a model lie in one parameter, and what are tables. */
+static void test_matrices(void)
+{
+    rlvr_ctx *ctx = open_ctx(1);
+    for (int width = 24; width <= 32; width += 8) {      /* the second has a lm-head of its own */
+        const rlvr_model *m = small_model(ctx, width, 3);
+        int64_t want[2][3] = {{32, 16, 16}, {40, 40, 0}}, row, at;
+        for (int k = 0; k < 2; k++)
+            for (int i = at = 0; i < 3; at += want[k][i++]) {
+                const rlvr__param *p = &m->params[k ? m->layers[1].gate_up : m->layers[1].qkv];
+                CHECK(rlvr__param_matrix(p, i, &row) == want[k][i] && (!want[k][i] || row == at));
+            }
+        for (int i = 0; i < m->n_p; i++) CHECK(m->params[i].table == (i == m->embed || i == m->head));
+        CHECK(rlvr__param_matrix(&m->params[m->layers[0].down], 0, &row) == width && !rlvr__param_matrix(&m->params[m->layers[0].down], 1, &row));
+    }
+    rlvr_close(ctx);
+}
+
 /* ---- the average ---- */
 
 static void test_average(void)
@@ -969,6 +987,7 @@ int main(void)
     test_sgd();
     test_replay();
     test_checkpoints();
+    test_matrices();
     test_average();
     test_still();
     test_memory();
