@@ -63,8 +63,8 @@ def derive():
             if average:
                 average.update_parameters(module)
         w = (average.module if average else module).w
-        out.append({"kind": kind, "rows": rows, "cols": cols, "steps": steps, "seed": 1000 + len(out), "power": power, "ema": f32(ema), "every": every,
-                    **fields, "w": [float(f"{v:.9g}") for v in w.detach().flatten().tolist()[::every]]})
+        out.append({"kind": kind, "rows": rows, "cols": cols, "steps": steps, "seed": 1000 + len(out), "power": power, "ema": f32(ema),
+                    "every": every, **fields, "w": [float(f"{v:.9g}") for v in w.detach().flatten().tolist()[::every]]})
 
     def adamw(w, lr, beta1, beta2, eps, weight_decay):
         return torch.optim.AdamW([w], lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
@@ -97,7 +97,8 @@ def derive():
     torch.bfloat16 = bfloat16
 
     for negative in True, False:
-        out.append({"kind": "line", "negative": negative, "value": [float(f"{v:.9g}") for v in (get_qmap_signed if negative else get_qmap_unsigned)()]})
+        line = get_qmap_signed() if negative else get_qmap_unsigned()
+        out.append({"kind": "line", "negative": negative, "value": [float(f"{v:.9g}") for v in line]})
 
     def lr(kind, make, **fields):
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
@@ -134,7 +135,8 @@ def main():
         stored = [json.loads(line) for line in f]
     # other processors' bfloat16 products and float32 steps of 8-bit states round otherwise
     limit = {"muon_bf16": 1e-3, "adamw8": 1e-5}
-    bad = abs(len(stored) - len(derived)) + sum(not all(close(v, s.get(k), limit.get(d["kind"], 1e-8)) for k, v in d.items()) for s, d in zip(stored, derived))
+    bad = abs(len(stored) - len(derived))
+    bad += sum(not all(close(v, s.get(k), limit.get(d["kind"], 1e-8)) for k, v in d.items()) for s, d in zip(stored, derived))
     print(f"optimizers: {len(derived) - bad} of {len(derived)} cases as stored")
     return bad != 0
 

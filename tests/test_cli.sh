@@ -103,6 +103,16 @@ check "train: every field" train --steps 2 --out $dir/fields --advantage dr_grpo
     --aggregation seq_mean_token_sum_norm --kl k1 --kl_coef 0.01 --loss_max_tokens 3 --beta1 0.8 --beta2 0.9 --eps 1e-6 \
     --weight_decay 0.1 --max_grad_norm 0.5 --warmup_steps 1 --schedule cosine --lr_min 1e-6 --epochs 2 --minibatches 2 \
     --max_prompt_tokens 16 --micro_tokens 64 --two_forwards --log_completions -1 --temperature 0.9 --top_k 50 --top_p 0.95 --min_p 0.001
+check "train --help lists every field of the optimizer" says 'optim .*adamw_lr .*momentum .*nesterov .*ema_decay .*decay_steps ' \
+    <(rlvr train --help | tr '\n' ' ')
+check "train: muon, its average" train --steps 2 --out $dir/muon --optim muon --adamw_lr 1e-4 --momentum 0.9 --nesterov off --ema_decay 0.9 \
+    --schedule wsd --decay_steps 1 --entropy_coef 0.01
+check "... which is a model of its own" rlvr info $dir/muon/average
+check "... beside the model" test "$(hash_of $dir/muon/average)" != "$(hash_of $dir/muon/model)"
+for optim in adamw8 sgd; do check "train: $optim" train --steps 1 --out $dir/$optim --optim $optim; done
+check "train: momentum where there is none" fails train --steps 1 --out $dir/none --momentum 0.9
+cp $dir/err $dir/none.err
+check "... is refused by its name" says 'optim\.momentum' $dir/none.err
 check "train: too little memory is refused with the plan" fails train --steps 1 --out $dir/small --memory_limit 1000000
 cp $dir/err $dir/small.err      # check writes to out and err anew
 check "... which it names" says 'memory_limit' $dir/small.err
