@@ -22363,8 +22363,8 @@ static double rlvr__check_value(rlvr__check *c)
     return rlvr__policy_loss(c->d, &c->b, c->held, c->unused, NULL, &stats) == RLVR_OK ? stats.loss : NAN;
 }
 
-/* The slope of the loss in x[i] by its values: central differences with h and h / 2 leave an error of h^4, and h is halved until
-   two such estimates agree. False: none do, or the slopes to the left and to the right stay apart: a kink. */
+/* The slope of the loss in x[i] by its values: central differences (as x + h rounds, not quite even ones) with h and h / 2 leave an
+   error of h^4, and h is halved until two such estimates agree. False: none do, or the slopes to the left and to the right stay apart: a kink. */
 static bool rlvr__check_slope(rlvr__check *c, float *x, int i, double scale, double *slope)
 {
     const float keep = x[i];
@@ -22376,11 +22376,11 @@ static bool rlvr__check_slope(rlvr__check *c, float *x, int i, double scale, dou
         x[i] = keep - h;
         double down = rlvr__check_value(c), dx_down = (double)keep - (double)x[i];
         x[i] = keep;
-        central[k] = (up - down) / (dx_up + dx_down);
+        central[k] = (dx_down * dx_down * (up - here) + dx_up * dx_up * (here - down)) / (dx_up * dx_down * (dx_up + dx_down));
         apart[k] = fabs((up - here) / dx_up - (here - down) / dx_down);
         if (!k) continue;
         *slope = (4 * central[k] - central[k - 1]) / 3;
-        if (fabs(*slope - before) <= 1e-7 * RLVR__MAX(scale, fabs(*slope)) && apart[k] <= 0.6 * apart[k - 1] + 1e-7 * scale) return true;
+        if (fabs(*slope - before) <= 1e-9 * RLVR__MAX(scale, fabs(*slope)) && apart[k] <= 0.6 * apart[k - 1] + 1e-7 * scale) return true;
         before = *slope;
     }
     return false;
