@@ -655,7 +655,7 @@ RLVR_API rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, const rlvr_loss_b
 /* What is wrong with the fields of d (b NULL: with those alone); NULL: nothing. Static text. */
 RLVR_API const char *rlvr_loss_problem(const rlvr_loss_desc *d, const rlvr_loss_batch *b);
 typedef struct rlvr_gradient_report {
-    double worst;                        /* error of one slope, relative to the slope or to 1/1000 of the largest, whichever is larger */
+    double worst;                        /* error of one slope, relative to the slope or to a tenth of the largest, whichever is larger */
     int    token;                        /* where that is; -1: no token has been compared */
     bool   entropy;                      /* it is the slope in the token's entropy */
     double slope, difference;            /* there: what the loss says, what its values' differences say */
@@ -22398,7 +22398,7 @@ static rlvr_result rlvr__check_run(rlvr__check *c, rlvr_gradient_report *r)
         for (int i = c->first; i < c->n; i++) {
             double slope = (double)(part ? c->dentropy : c->dlogprob)[i], want;
             if (!rlvr__check_slope(c, part ? c->entropy : c->logprob, i, largest, &want)) { r->n_kinks++; continue; }
-            double error = fabs(slope - want), size = RLVR__MAX(fabs(want), 1e-3 * largest);
+            double error = fabs(slope - want), size = RLVR__MAX(fabs(want), 0.1 * largest);
             error = error == 0 ? 0 : error / RLVR__MAX(size, 1e-12);
             r->n_compared++;
             if (r->token >= 0 && !(error > r->worst)) continue;

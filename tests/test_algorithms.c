@@ -690,7 +690,7 @@ static void gradient_case(rlvr_ctx *ctx, const rlvr_loss_desc *d, uint64_t seed)
     rlvr_gradient_report r;
     if (!CHECK(rlvr_gradient_check(ctx, d, NULL, 12, seed, &r) == RLVR_OK)) { printf("    %s\n", rlvr_last_error(ctx)); return; }
     CHECK(r.n_compared > 40 && r.token >= 0);
-    if (!CHECK(r.worst < 2e-6)) REPORT("kind %d aggregation %d: token %d%s: %g, differences say %g", (int)d->kind, (int)d->aggregation, r.token,
+    if (!CHECK(r.worst < 1e-6)) REPORT("kind %d aggregation %d: token %d%s: %g, differences say %g", (int)d->kind, (int)d->aggregation, r.token,
                                        r.entropy ? "'s entropy" : "", r.slope, r.difference);
     worst_check = fmax(worst_check, r.worst);
     n_compared += r.n_compared;
