@@ -21791,11 +21791,6 @@ static void rlvr__adv_batch(const rlvr__adv *a, bool whiten)
             a->out[i] = rlvr__adv_float(((double)a->b->reward[i] - rlvr__mean(&m)) / (whiten ? sqrt(m.square / m.weight) + a->eps : 1));
 }
 
-static rlvr_result rlvr__run_grpo(const rlvr__adv *a)    { rlvr__adv_groups(a, a->b->reward, rlvr__adv_grpo); return RLVR_OK; }
-static rlvr_result rlvr__run_dr_grpo(const rlvr__adv *a) { rlvr__adv_groups(a, a->b->reward, rlvr__adv_dr_grpo); return RLVR_OK; }
-static rlvr_result rlvr__run_rloo(const rlvr__adv *a)    { rlvr__adv_groups(a, a->b->reward, rlvr__adv_rloo); return RLVR_OK; }
-static rlvr_result rlvr__run_maxrl(const rlvr__adv *a)   { rlvr__adv_groups(a, a->b->reward, rlvr__adv_maxrl); return RLVR_OK; }
-static rlvr_result rlvr__run_opo(const rlvr__adv *a)     { rlvr__adv_groups(a, a->b->reward, rlvr__adv_opo); return RLVR_OK; }
 static rlvr_result rlvr__run_reinforce(const rlvr__adv *a)    { rlvr__adv_batch(a, false); return RLVR_OK; }
 static rlvr_result rlvr__run_reinforce_pp(const rlvr__adv *a) { rlvr__adv_batch(a, true); return RLVR_OK; }
 
@@ -21862,12 +21857,13 @@ static rlvr_result rlvr__run_pass_at_k(const rlvr__adv *a)
     return RLVR_OK;
 }
 
-static const struct { rlvr_advantage kind; rlvr_result (*run)(const rlvr__adv *a); } rlvr__estimators[] = {
-    {RLVR_ADV_GRPO, rlvr__run_grpo}, {RLVR_ADV_DR_GRPO, rlvr__run_dr_grpo}, {RLVR_ADV_RLOO, rlvr__run_rloo},
-    {RLVR_ADV_REINFORCE, rlvr__run_reinforce}, {RLVR_ADV_REINFORCE_PP, rlvr__run_reinforce_pp},
-    {RLVR_ADV_REINFORCE_PP_BASELINE, rlvr__run_reinforce_pp_baseline}, {RLVR_ADV_REMAX, rlvr__run_remax},
-    {RLVR_ADV_MAXRL, rlvr__run_maxrl}, {RLVR_ADV_OPO, rlvr__run_opo}, {RLVR_ADV_GDPO, rlvr__run_gdpo},
-    {RLVR_ADV_PASS_AT_K, rlvr__run_pass_at_k},
+/* group: what compares within a group, one group at a time; run: what sees the whole batch. */
+static const struct { rlvr_advantage kind; rlvr__baseline_fn group; rlvr_result (*run)(const rlvr__adv *a); } rlvr__estimators[] = {
+    {RLVR_ADV_GRPO, rlvr__adv_grpo, NULL}, {RLVR_ADV_DR_GRPO, rlvr__adv_dr_grpo, NULL}, {RLVR_ADV_RLOO, rlvr__adv_rloo, NULL},
+    {RLVR_ADV_REINFORCE, NULL, rlvr__run_reinforce}, {RLVR_ADV_REINFORCE_PP, NULL, rlvr__run_reinforce_pp},
+    {RLVR_ADV_REINFORCE_PP_BASELINE, NULL, rlvr__run_reinforce_pp_baseline}, {RLVR_ADV_REMAX, NULL, rlvr__run_remax},
+    {RLVR_ADV_MAXRL, rlvr__adv_maxrl, NULL}, {RLVR_ADV_OPO, rlvr__adv_opo, NULL}, {RLVR_ADV_GDPO, NULL, rlvr__run_gdpo},
+    {RLVR_ADV_PASS_AT_K, NULL, rlvr__run_pass_at_k},
 };
 
 const char *rlvr_advantage_name(rlvr_advantage kind)
@@ -21888,8 +21884,11 @@ rlvr_result rlvr_advantage_of(const rlvr_advantage_desc *d, const rlvr_advantage
     if (b->n_groups < 0 || b->group_size < 1 || !(a.eps > 0)) return r;
     memset(advantage, 0, (size_t)n * sizeof(float));
     if (d->fn) r = d->fn(d->user, b, advantage);
-    for (size_t k = 0; !d->fn && k < sizeof rlvr__estimators / sizeof rlvr__estimators[0]; k++)
-        if (rlvr__estimators[k].kind == d->kind) r = rlvr__estimators[k].run(&a);
+    for (size_t k = 0; !d->fn && k < sizeof rlvr__estimators / sizeof rlvr__estimators[0]; k++) {
+        if (rlvr__estimators[k].kind != d->kind) continue;
+        r = rlvr__estimators[k].group ? RLVR_OK : rlvr__estimators[k].run(&a);
+        if (rlvr__estimators[k].group) rlvr__adv_groups(&a, b->reward, rlvr__estimators[k].group);
+    }
     for (int i = 0; i < n && r == RLVR_OK; i++) {
         float scale = advantage[i] > 0 ? d->positive_scale : d->negative_scale;
         if (!rlvr__adv_in(b, b->reward, i) || scale < 0) advantage[i] = 0;
