@@ -656,7 +656,7 @@ RLVR_API rlvr_result rlvr_policy_loss(const rlvr_loss_desc *d, const rlvr_loss_b
 /* What is wrong with the fields of d (b NULL: with those alone); NULL: nothing. Static text. */
 RLVR_API const char *rlvr_loss_problem(const rlvr_loss_desc *d, const rlvr_loss_batch *b);
 typedef struct rlvr_gradient_report {
-    double worst;                        /* error of one slope, relative to the slope or to 1/1000 of the largest, whichever is larger */
+    double worst;                        /* error of one slope, relative to the slope or to a tenth of the largest, whichever is larger */
     int    token;                        /* where that is; -1: no token has been compared */
     bool   entropy;                      /* it is the slope in the token's entropy */
     double slope, difference;            /* there: what the loss says, what its values' differences say */
@@ -21934,11 +21934,6 @@ static void rlvr__adv_batch(const rlvr__adv *a, bool whiten)
             a->out[i] = rlvr__adv_float(((double)a->b->reward[i] - rlvr__mean(&m)) / (whiten ? sqrt(m.square / m.weight) + a->eps : 1));
 }
 
-static rlvr_result rlvr__run_grpo(const rlvr__adv *a)    { rlvr__adv_groups(a, a->b->reward, rlvr__adv_grpo); return RLVR_OK; }
-static rlvr_result rlvr__run_dr_grpo(const rlvr__adv *a) { rlvr__adv_groups(a, a->b->reward, rlvr__adv_dr_grpo); return RLVR_OK; }
-static rlvr_result rlvr__run_rloo(const rlvr__adv *a)    { rlvr__adv_groups(a, a->b->reward, rlvr__adv_rloo); return RLVR_OK; }
-static rlvr_result rlvr__run_maxrl(const rlvr__adv *a)   { rlvr__adv_groups(a, a->b->reward, rlvr__adv_maxrl); return RLVR_OK; }
-static rlvr_result rlvr__run_opo(const rlvr__adv *a)     { rlvr__adv_groups(a, a->b->reward, rlvr__adv_opo); return RLVR_OK; }
 static rlvr_result rlvr__run_reinforce(const rlvr__adv *a)    { rlvr__adv_batch(a, false); return RLVR_OK; }
 static rlvr_result rlvr__run_reinforce_pp(const rlvr__adv *a) { rlvr__adv_batch(a, true); return RLVR_OK; }
 
@@ -22005,12 +22000,13 @@ static rlvr_result rlvr__run_pass_at_k(const rlvr__adv *a)
     return RLVR_OK;
 }
 
-static const struct { rlvr_advantage kind; rlvr_result (*run)(const rlvr__adv *a); } rlvr__estimators[] = {
-    {RLVR_ADV_GRPO, rlvr__run_grpo}, {RLVR_ADV_DR_GRPO, rlvr__run_dr_grpo}, {RLVR_ADV_RLOO, rlvr__run_rloo},
-    {RLVR_ADV_REINFORCE, rlvr__run_reinforce}, {RLVR_ADV_REINFORCE_PP, rlvr__run_reinforce_pp},
-    {RLVR_ADV_REINFORCE_PP_BASELINE, rlvr__run_reinforce_pp_baseline}, {RLVR_ADV_REMAX, rlvr__run_remax},
-    {RLVR_ADV_MAXRL, rlvr__run_maxrl}, {RLVR_ADV_OPO, rlvr__run_opo}, {RLVR_ADV_GDPO, rlvr__run_gdpo},
-    {RLVR_ADV_PASS_AT_K, rlvr__run_pass_at_k},
+/* group: what compares within a group, one group at a time; run: what sees the whole batch. */
+static const struct { rlvr_advantage kind; rlvr__baseline_fn group; rlvr_result (*run)(const rlvr__adv *a); } rlvr__estimators[] = {
+    {RLVR_ADV_GRPO, rlvr__adv_grpo, NULL}, {RLVR_ADV_DR_GRPO, rlvr__adv_dr_grpo, NULL}, {RLVR_ADV_RLOO, rlvr__adv_rloo, NULL},
+    {RLVR_ADV_REINFORCE, NULL, rlvr__run_reinforce}, {RLVR_ADV_REINFORCE_PP, NULL, rlvr__run_reinforce_pp},
+    {RLVR_ADV_REINFORCE_PP_BASELINE, NULL, rlvr__run_reinforce_pp_baseline}, {RLVR_ADV_REMAX, NULL, rlvr__run_remax},
+    {RLVR_ADV_MAXRL, rlvr__adv_maxrl, NULL}, {RLVR_ADV_OPO, rlvr__adv_opo, NULL}, {RLVR_ADV_GDPO, NULL, rlvr__run_gdpo},
+    {RLVR_ADV_PASS_AT_K, NULL, rlvr__run_pass_at_k},
 };
 
 const char *rlvr_advantage_name(rlvr_advantage kind)
@@ -22031,8 +22027,11 @@ rlvr_result rlvr_advantage_of(const rlvr_advantage_desc *d, const rlvr_advantage
     if (b->n_groups < 0 || b->group_size < 1 || !(a.eps > 0)) return r;
     memset(advantage, 0, (size_t)n * sizeof(float));
     if (d->fn) r = d->fn(d->user, b, advantage);
-    for (size_t k = 0; !d->fn && k < sizeof rlvr__estimators / sizeof rlvr__estimators[0]; k++)
-        if (rlvr__estimators[k].kind == d->kind) r = rlvr__estimators[k].run(&a);
+    for (size_t k = 0; !d->fn && k < sizeof rlvr__estimators / sizeof rlvr__estimators[0]; k++) {
+        if (rlvr__estimators[k].kind != d->kind) continue;
+        r = rlvr__estimators[k].group ? RLVR_OK : rlvr__estimators[k].run(&a);
+        if (rlvr__estimators[k].group) rlvr__adv_groups(&a, b->reward, rlvr__estimators[k].group);
+    }
     for (int i = 0; i < n && r == RLVR_OK; i++) {
         float scale = advantage[i] > 0 ? d->positive_scale : d->negative_scale;
         if (!rlvr__adv_in(b, b->reward, i) || scale < 0) advantage[i] = 0;
@@ -22506,8 +22505,8 @@ static double rlvr__check_value(rlvr__check *c)
     return rlvr__policy_loss(c->d, &c->b, c->held, c->unused, NULL, &stats) == RLVR_OK ? stats.loss : NAN;
 }
 
-/* The slope of the loss in x[i] by its values: central differences with h and h / 2 leave an error of h^4, and h is halved until
-   two such estimates agree. False: none do, or the slopes to the left and to the right stay apart: a kink. */
+/* The slope of the loss in x[i] by its values: central differences (as x + h rounds, not quite even ones) with h and h / 2 leave an
+   error of h^4, and h is halved until two such estimates agree. False: none do, or the slopes to the left and to the right stay apart: a kink. */
 static bool rlvr__check_slope(rlvr__check *c, float *x, int i, double scale, double *slope)
 {
     const float keep = x[i];
@@ -22519,11 +22518,11 @@ static bool rlvr__check_slope(rlvr__check *c, float *x, int i, double scale, dou
         x[i] = keep - h;
         double down = rlvr__check_value(c), dx_down = (double)keep - (double)x[i];
         x[i] = keep;
-        central[k] = (up - down) / (dx_up + dx_down);
+        central[k] = (dx_down * dx_down * (up - here) + dx_up * dx_up * (here - down)) / (dx_up * dx_down * (dx_up + dx_down));
         apart[k] = fabs((up - here) / dx_up - (here - down) / dx_down);
         if (!k) continue;
         *slope = (4 * central[k] - central[k - 1]) / 3;
-        if (fabs(*slope - before) <= 1e-7 * RLVR__MAX(scale, fabs(*slope)) && apart[k] <= 0.6 * apart[k - 1] + 1e-7 * scale) return true;
+        if (fabs(*slope - before) <= 1e-9 * RLVR__MAX(scale, fabs(*slope)) && apart[k] <= 0.6 * apart[k - 1] + 1e-7 * scale) return true;
         before = *slope;
     }
     return false;
@@ -22541,7 +22540,7 @@ static rlvr_result rlvr__check_run(rlvr__check *c, rlvr_gradient_report *r)
         for (int i = c->first; i < c->n; i++) {
             double slope = (double)(part ? c->dentropy : c->dlogprob)[i], want;
             if (!rlvr__check_slope(c, part ? c->entropy : c->logprob, i, largest, &want)) { r->n_kinks++; continue; }
-            double error = fabs(slope - want), size = RLVR__MAX(fabs(want), 1e-3 * largest);
+            double error = fabs(slope - want), size = RLVR__MAX(fabs(want), 0.1 * largest);
             error = error == 0 ? 0 : error / RLVR__MAX(size, 1e-12);
             r->n_compared++;
             if (r->token >= 0 && !(error > r->worst)) continue;

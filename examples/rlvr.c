@@ -7,7 +7,7 @@
 
 typedef struct args {
     const char *model, *tasks, *pairs, *prompt, *reward, *kind, *options, *judge, *head, *critic, *value_head, *process_model, *process_head, *out, *resume,
-        *stop_tokens, *title, *field;
+        *stop_tokens, *title, *field, *algorithm;
     const char *stop[16];  int n_stop;
     int n, steps, threads, bootstrap, jobs, limit, level, preference;
     const char *cpu;
@@ -114,13 +114,14 @@ static const option train_options[] = {
     {"token_budget", OPT_LONG, AT(trainer.plan.token_budget), "0", "training ends after this many tokens, or --steps; 0: off"},
     {"curriculum", OPT_FLOAT, AT(trainer.plan.curriculum), "0", "share of the prompts drawn by their measured pass rate"},
     {"curriculum_decay", OPT_FLOAT, AT(trainer.plan.curriculum_decay), "0.5", "of a task's former rate when it is measured anew"},
+    {"algorithm", OPT_TEXT, AT(algorithm), "", "a preset, whose fields the other options then change; --help lists them"},
     {"advantage", OPT_CHOICE, AT(trainer.advantage.kind), "",
      "grpo|dr_grpo|rloo|reinforce|reinforce_pp|reinforce_pp_baseline|remax|maxrl|opo|gdpo|pass_at_k"},
     {"advantage_eps", OPT_FLOAT, AT(trainer.advantage.eps), "1e-4", "beside a standard deviation"},
     {"pass_k", OPT_INT, AT(trainer.advantage.k), "half the group", "k of pass_at_k"},
     {"positive_scale", OPT_FLOAT, AT(trainer.advantage.positive_scale), "1", "of advantages above 0; below 0: none is used"},
     {"negative_scale", OPT_FLOAT, AT(trainer.advantage.negative_scale), "1", "of advantages below 0, likewise"},
-    {"loss", OPT_CHOICE, AT(trainer.loss.kind), "", "clip|reinforce|gspo|gspo_token|cispo|sapo"},
+    {"loss", OPT_CHOICE, AT(trainer.loss.kind), "", "clip|reinforce|gspo|gspo_token|cispo|sapo|gmpo"},
     {"clip_eps_low", OPT_FLOAT, AT(trainer.loss.clip_eps_low), "0.2", "the ratio is clipped below 1 - this"},
     {"clip_eps_high", OPT_FLOAT, AT(trainer.loss.clip_eps_high), "as low", "... and above 1 + this"},
     {"aggregation", OPT_CHOICE, AT(trainer.loss.aggregation), "", "token_mean|seq_mean_token_mean|seq_mean_token_sum_norm|seq_mean_token_sum"},
@@ -144,7 +145,15 @@ static const option train_options[] = {
     {"lambda_value", OPT_FLOAT, AT(trainer.value.gae.lambda_value), "1", "lambda of the values' returns"},
     {"length_alpha", OPT_FLOAT, AT(trainer.value.gae.length_alpha), "off", "the policy's lambda by a rollout's length n: 1 - 1/(alpha n)"},
     {"raw_advantages", OPT_FLAG, AT(trainer.value.raw_advantages), "", "GAE's advantages are not whitened over the batch"},
-    {"kl_reward", OPT_FLOAT, AT(trainer.value.kl_reward), "0", "with --value: the divergence, by --kl, is taken from each token's reward"},
+    {"kl_reward", OPT_FLOAT, AT(trainer.regulariser.kl_reward), "0", "the divergence, by --kl, times this is taken from the reward"},
+    {"kl_target", OPT_FLOAT, AT(trainer.regulariser.kl_target), "fixed", "kl_reward or kl_coef moves until a token's divergence is this"},
+    {"kl_horizon", OPT_FLOAT, AT(trainer.regulariser.kl_horizon), "10000", "... over this many rollouts"},
+    {"entropy_target", OPT_FLOAT, AT(trainer.regulariser.entropy_target), "fixed", "entropy_coef moves until a token's entropy is this"},
+    {"entropy_delta", OPT_FLOAT, AT(trainer.regulariser.entropy_delta), "0.001", "... by this much a step"},
+    {"ref_refresh", OPT_INT, AT(trainer.regulariser.ref_refresh), "never", "steps after which the reference follows the policy"},
+    {"ref_mix", OPT_FLOAT, AT(trainer.regulariser.ref_mix), "1", "... by this share of the way"},
+    {"cov_share", OPT_FLOAT, AT(trainer.regulariser.cov_share), "0", "share of the tokens, by covariance, for KL-Cov (with --kl_cov_coef) or Clip-Cov"},
+    {"kl_cov_coef", OPT_FLOAT, AT(trainer.loss.kl_cov_coef), "0", "weight of KL-Cov's penalty"},
     {"process_model", OPT_TEXT, AT(process_model), "", "with --value: model of a process reward model, whose chances reward the steps"},
     {"process_head", OPT_TEXT, AT(process_head), "", "safetensors file of its head"},
     {"process_form", OPT_CHOICE, AT(trainer.value.process_form), "", "min|sum|difference"},
@@ -291,8 +300,8 @@ static bool find_reward(rlvr_ctx *ctx, const args *a, const char *kind, rlvr_rew
 /* The models and heads that the options of a value function name. False: one cannot be had, said. */
 static bool find_values(rlvr_ctx *ctx, const args *a, rlvr_model *policy, rlvr_value_desc *v)
 {
-    if (!v->on && (a->critic || a->value_head || a->process_model || v->kl_reward != 0 || v->warmup_steps)) {
-        fprintf(stderr, "rlvr: --critic, --value_head, --value_warmup, --kl_reward and --process_model need --value\n");
+    if (!v->on && (a->critic || a->value_head || a->process_model || v->warmup_steps)) {
+        fprintf(stderr, "rlvr: --critic, --value_head, --value_warmup and --process_model need --value\n");
         return false;
     }
     if (a->critic && !(v->critic = rlvr_model_load(ctx, a->critic))) return false;
@@ -1484,6 +1493,9 @@ static int help(const command *c)
         for (int g = 0; g < COUNT(c->groups) && c->groups[g].list; g++) options_help(c->groups[g].list, c->groups[g].n);
         for (int i = 0; c->run == make_tasks && rlvr_family_name(i); i++) printf("%s%s", i ? ", " : "families: ", rlvr_family_name(i));
         if (c->run == make_tasks) printf("\n");
+        for (int i = 0; c->run == run_training && i < RLVR_ALGORITHM_COUNT; i++)
+            printf("%s%s", i ? ", " : "algorithms: ", rlvr_algorithm_name((rlvr_algorithm)i, NULL));
+        if (c->run == run_training) printf("\n");
         if (find_option(c, "stop_tokens"))
             printf("  --stop TEXT               ends a completion; may be given several times\n");
         return 0;
@@ -1566,6 +1578,17 @@ static bool parse_stop_tokens(rlvr_ctx *ctx, args *a)
     return true;
 }
 
+/* The fields of the preset that --algorithm names. False: there is none such, said. */
+static bool preset(args *a)
+{
+    a->trainer.sampling.max_tokens = a->sampling.max_tokens;
+    if (rlvr_preset(rlvr_algorithm_find(a->algorithm), &a->trainer) == RLVR_OK) return true;
+    fprintf(stderr, "--algorithm: \"%s\" is none of", a->algorithm);
+    for (int i = 0; i < RLVR_ALGORITHM_COUNT; i++) fprintf(stderr, " %s", rlvr_algorithm_name((rlvr_algorithm)i, NULL));
+    fprintf(stderr, "\n");
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     static args a, now;
@@ -1591,10 +1614,16 @@ int main(int argc, char **argv)
     now = a;
     status = read_args(c, argc - 2, argv + 2, &now);
     if (status) return status == 1 ? help(c) : status;
-    if (now.resume && load_options(&now, &begun, &n_begun) && read_args(c, n_begun, begun, &a)) return 2;
-    a.n_words = 0;
-    a.resume = NULL;
-    if (read_args(c, argc - 2, argv + 2, &a)) return 2;
+    if (now.resume) load_options(&now, &begun, &n_begun);
+    for (int pass = 0; pass < 2; pass++) {      /* a preset comes before the options that change it, wherever it stands */
+        if (read_args(c, n_begun, begun, &a)) return 2;
+        a.n_words = 0;
+        a.resume = NULL;
+        if (read_args(c, argc - 2, argv + 2, &a)) return 2;
+        if (pass || !a.algorithm) break;
+        if (!preset(&a)) return 2;
+        a.n_words = a.n_stop = 0;
+    }
     if (a.resume) a.out = a.resume;
     rlvr_ctx *ctx = open_ctx(&a);
     rlvr_result r = ctx && parse_stop_tokens(ctx, &a) ? RLVR_OK : RLVR_ERROR_ARGUMENT;
