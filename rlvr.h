@@ -966,8 +966,8 @@ RLVR_API void    rlvr_preferences_batch(const rlvr_preferences *p, uint64_t seed
 RLVR_API int     rlvr_preferences_from_rollouts(rlvr_rollouts *r, bool single, rlvr_preference *out);
 
 /* One update on n preferences by trainer_desc.preference. A prompt that neighbours share runs once; its tokens are not learned.
-   The reference is the model as it was when the trainer was opened, unless precomputed_ref. A loss without any gradient moves
-   nothing (metrics.skipped). */
+   The reference is the model as it was when the trainer was opened (with an adapter: without it), unless precomputed_ref. A loss
+   without any gradient moves nothing (metrics.skipped). */
 RLVR_API rlvr_result rlvr_train_preferences(rlvr_trainer *t, const rlvr_preference *p, int n, rlvr_metrics *m);
 /* Log-probabilities of n preferences' completions by m, into ref_chosen and ref_rejected. */
 RLVR_API rlvr_result rlvr_preferences_reference(rlvr_model *m, rlvr_preference *p, int n);
@@ -7206,6 +7206,7 @@ int rlvr_token_eos(const rlvr_model *m) { return m->tokenizer ? rlvr__tok_eos(m-
 
 enum { RLVR__LORA_ROWS = 512, RLVR__LORA_NAMES = 7, RLVR__LORA_RANK = 4096 };
 
+#define RLVR__LORA_LIST "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj"      /* for messages */
 static const char *const rlvr__lora_names[RLVR__LORA_NAMES] = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
 
 /* The site of a parameter that has an adapter, NULL where it has none or the adapter is off. */
@@ -7297,7 +7298,8 @@ static int64_t rlvr__lora_scratch_floats(const rlvr_model *m)
 {
     const rlvr__lora *l = m->lora;
     int64_t most = 0;
-    for (int i = 0; l && i < l->n_p; i++) most = RLVR__MAX(most, rlvr__gemm_scratch_floats(m->ctx, RLVR__LORA_ROWS, l->params[i].rows, l->params[i].cols));
+    for (int i = 0; l && i < l->n_p; i++)
+        most = RLVR__MAX(most, rlvr__gemm_scratch_floats(m->ctx, RLVR__LORA_ROWS, l->params[i].rows, l->params[i].cols));
     return most;
 }
 
@@ -7337,8 +7339,8 @@ static rlvr_result rlvr__lora_check(rlvr_ctx *ctx, const char *what, rlvr_lora_d
         size_t n = strcspn(p, ", ");
         int name = rlvr__lora_name(p, n);
         if (n && name < 0)
-            return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: there is no target \"%.*s\"; there are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, "
-                              "down_proj", what, (int)RLVR__MIN(n, (size_t)64), p);
+            return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: there is no target \"%.*s\"; there are " RLVR__LORA_LIST, what,
+                              (int)RLVR__MIN(n, (size_t)64), p);
         if (n) *targets |= 1u << name;
         p += n + (p[n] != 0);
     }
@@ -7369,7 +7371,7 @@ static int rlvr__lora_add_param(rlvr__lora *l, int64_t rows, int64_t cols)
 static void rlvr__lora_add_view(rlvr__lora *l, const rlvr__view *of, char side, int param, int64_t row, int64_t rows)
 {
     rlvr__view *v = &l->views[l->n_views++];
-    snprintf(v->name, sizeof v->name, "%.*s.lora_%c.weight", (int)(strlen(of->name) - strlen(".weight")), of->name, side);
+    snprintf(v->name, sizeof v->name, "%.*s.lora_%c.weight", (int)RLVR__MIN(strlen(of->name) - strlen(".weight"), (size_t)60), of->name, side);
     v->lora = true;
     v->param = param;
     v->row = row;
@@ -7378,19 +7380,19 @@ static void rlvr__lora_add_view(rlvr__lora *l, const rlvr__view *of, char side, 
 }
 
 /* An adapter's layout, without its numbers. */
-static rlvr__lora *rlvr__lora_new(rlvr_model *m, const char *what, const rlvr_lora_desc *desc)
+static rlvr_result rlvr__lora_new(rlvr_model *m, const char *what, const rlvr_lora_desc *desc, rlvr__lora **out)
 {
     rlvr_ctx *ctx = m->ctx;
     rlvr_lora_desc d = *desc;
     unsigned targets;
     int n = 0, part = 0;
-    if (rlvr__lora_check(ctx, what, &d, &targets) != RLVR_OK) return NULL;
+    if (rlvr__lora_check(ctx, what, &d, &targets) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     rlvr__lora *l = RLVR__NEW(ctx, rlvr__lora, 1);
     if (l) l->site = RLVR__NEW(ctx, rlvr__lora_site, m->n_p);
     for (int i = 0; l && l->site && i < m->n_views; i++)
         if (rlvr__lora_has(targets, &m->views[i])) { l->site[m->views[i].param].n++; n++; }
     if (l) { l->params = RLVR__NEW(ctx, rlvr__param, 2 * n); l->views = RLVR__NEW(ctx, rlvr__view, 2 * n); }
-    if (!l || !l->site || !l->params || !l->views) { rlvr__lora_free(ctx, l); return NULL; }
+    if (!l || !l->site || !l->params || !l->views) { rlvr__lora_free(ctx, l); return RLVR_ERROR_MEMORY; }
     for (int i = 0; i < m->n_views; i++) {
         const rlvr__view *v = &m->views[i];
         rlvr__lora_site *site = &l->site[v->param];
@@ -7409,7 +7411,8 @@ static rlvr__lora *rlvr__lora_new(rlvr_model *m, const char *what, const rlvr_lo
     l->desc.targets = l->targets;
     l->scale = (float)((double)d.alpha / (d.rslora ? sqrt((double)d.rank) : (double)d.rank));
     l->on = true;
-    return l;
+    *out = l;
+    return RLVR_OK;
 }
 
 static rlvr_result rlvr__lora_alloc(rlvr_ctx *ctx, rlvr__lora *l)      /* its numbers, zeros */
@@ -7423,8 +7426,10 @@ static rlvr_result rlvr__lora_alloc(rlvr_ctx *ctx, rlvr__lora *l)      /* its nu
 /* May the model's adapter come or go now? there: it must be there already. */
 static rlvr_result rlvr__lora_may(rlvr_model *m, const char *what, bool there)
 {
-    if (there && !m->lora) return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "%s: the model has no adapter; rlvr_lora_add() or rlvr_lora_load() gives it one", what);
-    if (!there && m->lora) return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "%s: the model has an adapter; rlvr_lora_merge() or rlvr_lora_remove() it first", what);
+    if (there && !m->lora)
+        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "%s: the model has no adapter; rlvr_lora_add() or rlvr_lora_load() gives it one", what);
+    if (!there && m->lora)
+        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "%s: the model has an adapter; rlvr_lora_merge() or rlvr_lora_remove() it first", what);
     if (m->n_trainers) return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "%s: a trainer is open on the model; close it first", what);
     return RLVR_OK;
 }
@@ -7433,10 +7438,10 @@ rlvr_result rlvr_lora_add(rlvr_model *m, const rlvr_lora_desc *desc)
 {
     rlvr_lora_desc zero;
     memset(&zero, 0, sizeof zero);
+    rlvr__lora *l = NULL;
     rlvr_result r = rlvr__lora_may(m, "rlvr_lora_add", false);
+    if (r == RLVR_OK) r = rlvr__lora_new(m, "rlvr_lora_desc", desc ? desc : &zero, &l);
     if (r != RLVR_OK) return r;
-    rlvr__lora *l = rlvr__lora_new(m, "rlvr_lora_desc", desc ? desc : &zero);
-    if (!l) return RLVR_ERROR_ARGUMENT;
     if (rlvr__lora_alloc(m->ctx, l) != RLVR_OK) { rlvr__lora_free(m->ctx, l); return RLVR_ERROR_MEMORY; }
     m->lora = l;
     for (int i = 0; i < l->n_views; i += 2) {      /* every second one is a B */
@@ -8157,8 +8162,9 @@ static bool rlvr__peft_unset(const rlvr__json *j)      /* says nothing, or says 
 static const char *rlvr__peft_beyond(const rlvr__json *j)
 {
     static const char *const fields[] = {
-        "use_dora", "fan_in_fan_out", "lora_bias", "modules_to_save", "layers_to_transform", "rank_pattern", "alpha_pattern", "layer_replication",
-        "exclude_modules", "target_parameters", "trainable_token_indices", "use_qalora", "alora_invocation_tokens", "arrow_config", "kappa_tuner_config"};
+        "use_dora", "fan_in_fan_out", "lora_bias", "modules_to_save", "layers_to_transform", "rank_pattern", "alpha_pattern",
+        "layer_replication", "exclude_modules", "target_parameters", "trainable_token_indices", "use_qalora", "alora_invocation_tokens",
+        "arrow_config"};
     static const char *const inits[] = {"gaussian", "eva", "orthogonal"};      /* others change the base too */
     const char *type = rlvr__json_str(rlvr__json_get(j, "peft_type"), NULL), *bias = rlvr__json_str(rlvr__json_get(j, "bias"), NULL);
     const char *init = rlvr__json_str(rlvr__json_get(j, "init_lora_weights"), NULL);
@@ -8181,8 +8187,8 @@ static rlvr_result rlvr__peft_targets(rlvr_ctx *ctx, const char *path, const rlv
         const char *text = rlvr__json_str(item, &n);
         int name = text ? rlvr__lora_name(text, n) : -1;
         if (name < 0)
-            return rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: target_modules holds %s%.64s; there are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, "
-                              "down_proj", path, text ? "" : rlvr__json_type_name(item), text ? text : "");
+            return rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: target_modules holds %s%.64s; there are " RLVR__LORA_LIST, path,
+                              text ? "" : rlvr__json_type_name(item), text ? text : "");
         targets |= 1u << name;
     }
     rlvr__lora_put_targets(targets, out);
@@ -8195,7 +8201,8 @@ static rlvr_result rlvr__peft_config(rlvr_ctx *ctx, const char *path, const rlvr
     const rlvr__json *alpha = rlvr__json_get(j, "lora_alpha");
     int64_t rank = rlvr__json_int(rlvr__json_get(j, "r"), 0);
     memset(d, 0, sizeof *d);
-    if (beyond) return rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: %s is not that of a plain LoRA adapter; this version runs plain ones", path, beyond);
+    if (beyond)
+        return rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: %s is not that of a plain LoRA adapter; this version runs plain ones", path, beyond);
     if (rank < 1 || rank > RLVR__LORA_RANK)
         return rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s: r is missing or not within 1 .. %d", path, RLVR__LORA_RANK);
     if (!(rlvr__json_num(alpha, 0) > 0) || !(rlvr__json_num(alpha, 0) <= 1e6))
@@ -8235,7 +8242,8 @@ static rlvr_result rlvr__peft_read(rlvr_model *m, const rlvr__tensors *t, const 
         if (!rlvr__view_tensor(m, t, &l->views[i], name)) return RLVR_ERROR_FORMAT;
     }
     const char *stray = rlvr__peft_stray(l, t);
-    if (stray) return rlvr__fail(m->ctx, RLVR_ERROR_FORMAT, "%s: tensor %.200s is none of the adapter that adapter_config.json tells of", path, stray);
+    if (stray)
+        return rlvr__fail(m->ctx, RLVR_ERROR_FORMAT, "%s: tensor %.200s is none of the adapter that adapter_config.json tells of", path, stray);
     rlvr_result r = rlvr__lora_alloc(m->ctx, l);
     for (int i = 0; r == RLVR_OK && i < l->n_views; i++) {
         rlvr__peft_name(&l->views[i], name);
@@ -8255,8 +8263,8 @@ static rlvr_result rlvr__peft_load(rlvr_model *m, const char *config, const char
     rlvr__json_free(ctx, j);
     if (r == RLVR_OK) r = rlvr__tensors_open(ctx, &t, weights);
     if (r != RLVR_OK) return r;
-    m->lora = rlvr__lora_new(m, config, &d);
-    r = m->lora ? rlvr__peft_read(m, &t, weights) : RLVR_ERROR_MEMORY;
+    r = rlvr__lora_new(m, config, &d, &m->lora);
+    if (r == RLVR_OK) r = rlvr__peft_read(m, &t, weights);
     rlvr__tensors_close(&t);
     if (r == RLVR_OK) return r;
     rlvr__lora_free(ctx, m->lora);
@@ -8278,10 +8286,12 @@ rlvr_result rlvr_lora_load(rlvr_model *m, const char *folder)
 static void rlvr__put_peft_config(const rlvr_model *m, rlvr__buf *b)
 {
     const rlvr_lora_desc *d = &m->lora->desc;
-    rlvr__buf_addf(b, "{\n  \"peft_type\": \"LORA\",\n  \"task_type\": \"CAUSAL_LM\",\n  \"base_model_name_or_path\": null,\n  \"r\": %d,\n  \"lora_alpha\": ", d->rank);
+    rlvr__buf_addf(b, "{\n  \"peft_type\": \"LORA\",\n  \"task_type\": \"CAUSAL_LM\",\n  \"base_model_name_or_path\": null,\n  \"r\": %d,\n"
+                   "  \"lora_alpha\": ", d->rank);
     rlvr__json_put_digits(b, (double)d->alpha, 9);
-    rlvr__buf_addf(b, ",\n  \"use_rslora\": %s,\n  \"lora_dropout\": 0.0,\n  \"bias\": \"none\",\n  \"fan_in_fan_out\": false,\n  \"inference_mode\": true,\n"
-                   "  \"init_lora_weights\": true,\n  \"modules_to_save\": null,\n  \"target_modules\": [", d->rslora ? "true" : "false");
+    rlvr__buf_addf(b, ",\n  \"use_rslora\": %s,\n  \"lora_dropout\": 0.0,\n  \"bias\": \"none\",\n  \"fan_in_fan_out\": false,\n"
+                   "  \"inference_mode\": true,\n  \"init_lora_weights\": true,\n  \"modules_to_save\": null,\n"
+                   "  \"target_modules\": [", d->rslora ? "true" : "false");
     for (const char *p = d->targets; *p; ) {
         size_t n = strcspn(p, ",");
         rlvr__buf_addf(b, "%s\"%.*s\"", p == d->targets ? "" : ", ", (int)n, p);
@@ -23966,8 +23976,8 @@ static rlvr_result rlvr__adapters_on(const rlvr_trainer *t, const char *what)
     const rlvr_model *m[] = {t->m, t->desc.value.on ? t->desc.value.critic : NULL};
     for (int i = 0; i < 2; i++)
         if (m[i] && m[i]->lora && !m[i]->lora->on)
-            return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the %s's adapter is switched off; rlvr_lora_enable() it, or rlvr_lora_remove() it before the "
-                              "trainer is opened", what, i ? "critic" : "model");
+            return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the %s's adapter is switched off; rlvr_lora_enable() it, or rlvr_lora_remove() "
+                              "it before the trainer is opened", what, i ? "critic" : "model");
     return RLVR_OK;
 }
 
@@ -24840,7 +24850,9 @@ static rlvr_result rlvr__frozen_read(rlvr_trainer *t)
     uint64_t seen = 0, parts = 0;
     t->n_runs = 0;
     if (!any) { rlvr__stretch_add(t, 0, m->n_p); return RLVR_OK; }
-    if (m->lora) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.frozen: the model has an adapter, which is trained alone; its targets say where");
+    if (m->lora)
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.frozen: the model has an adapter, which is trained alone; its targets "
+                          "say where");
     if (f->layers < 0 || f->layers > m->info.n_layers)
         return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.frozen.layers: %d is not within 0 .. %d", f->layers, m->info.n_layers);
     for (const char *p = f->names; p && *p; p += strcspn(p, ","), p += *p != 0) parts = parts << 1 | 1;
@@ -24855,7 +24867,8 @@ static rlvr_result rlvr__frozen_read(rlvr_trainer *t)
         t->still[v->param] = still;
     }
     if (seen != parts)
-        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.frozen.names: one part of \"%.200s\" is in no tensor's name; rlvr_model_param() lists them", f->names);
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.frozen.names: one part of \"%.200s\" is in no tensor's name; "
+                          "rlvr_model_param() lists them", f->names);
     for (int i = 0, first; i < m->n_p; i++) {
         if (t->still[i]) continue;
         for (first = i; i < m->n_p && !t->still[i]; i++) {}
@@ -24878,8 +24891,8 @@ static int64_t rlvr__learned_floats(const rlvr_trainer *t, const rlvr_model *m)
 static rlvr_result rlvr__hold(rlvr_trainer *t, rlvr_model *m, bool partly)
 {
     if (m->partly || (m->n_trainers && partly))
-        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_open: another trainer is open on the model, and one of the two leaves some of it frozen; "
-                          "close the other first");
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_open: another trainer is open on the model, and one of the two leaves some "
+                          "of it frozen; close the other first");
     if (m->lora || partly) {
         if (!m->n_trainers) { rlvr__free(t->ctx, m->grads); m->grads = NULL; }
         for (int i = 0; i < m->n_p; i++) m->params[i].grad = NULL;
@@ -25442,8 +25455,10 @@ static rlvr_result rlvr__log_step(rlvr_trainer *t, const rlvr_metrics *m)
 /* ---- checkpoints ---- */
 
 /* A safetensors file: of each trained block the weights and both moments as they lie in memory, the reference, and `state`:
-   these numbers, in this order, and at its end rlvr__standing()'s. All else that a step depends on is in the descriptor or computed from step and cursor. */
-enum { RLVR__STATE_VERSION = 2, RLVR__STATE_SHAPE = 10, RLVR__STATE = 64, RLVR__STATE_STANDING = RLVR__STATE - 2, RLVR__STATE_BLOCKS = 3 * RLVR__TRAINED + 8 };
+   these numbers, in this order, and at its end rlvr__standing()'s. All else that a step depends on is in the descriptor or computed
+   from step and cursor. */
+enum { RLVR__STATE_VERSION = 2, RLVR__STATE_SHAPE = 10, RLVR__STATE = 64, RLVR__STATE_BLOCKS = 3 * RLVR__TRAINED + 8 };
+enum { RLVR__STATE_STANDING = RLVR__STATE - 2 };
 
 typedef struct rlvr__state_block { char name[40]; float *data; int64_t n; } rlvr__state_block;
 
@@ -25528,11 +25543,11 @@ static rlvr_result rlvr__checkpoint_read(rlvr_trainer *t, const rlvr__tensors *f
         return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the checkpoint is of another model, seed or version; resume with those of its run", path);
     rlvr__standing(t, standing);
     if (state[RLVR__STATE_STANDING + 1] != standing[1])
-        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the checkpoint is of an adapter with another rank, alpha or targets, or of none; resume with that of its "
-                          "run", path);
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the checkpoint is of an adapter with another rank, alpha or targets, or of none; "
+                          "resume with that of its run", path);
     if (state[RLVR__STATE_STANDING] != standing[0])
-        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the checkpoint was made on another base: the weights that stand still are not these; resume with the model "
-                          "and the frozen parameters of its run", path);
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the checkpoint was made on another base: the weights that stand still are not these; "
+                          "resume with the model and the frozen parameters of its run", path);
     for (int i = 0; i < n; i++) {
         part[i] = rlvr__tensor_find(file, block[i].name);
         if (!part[i] || part[i]->dtype != RLVR__DTYPE_F32 || part[i]->n != block[i].n)
