@@ -25,7 +25,7 @@ mode_help() {
 ./build.sh test [NAME]    every test, or the test files whose name contains NAME; the last line is "N passed, N failed"
 ./build.sh bench          speed beside OpenBLAS, llama.cpp, PyTorch and TRL; each line ends in "ratio R"
 ./build.sh parity [NAME]  derives the reference figures anew with torch, transformers, TRL, Math-Verify, reasoning-gym and IFEval's
-                          checks in private venvs, and compares; NAME: model, learning, losses, values, optim, proc, ifeval or math
+                          checks in private venvs, and compares; NAME: model, learning, losses, values, optim, lora, proc, ifeval or math
 ./build.sh results        the main job's table: three seeds, two tasks, two controls, into examples/results/ (an hour and a half)
 ./build.sh fuzz [SECONDS] libFuzzer on every reader of files, 30 s each
 ./build.sh cuda           tells about the CUDA backend
@@ -260,6 +260,7 @@ mode_parity() {     # parity [NAME]: one of the scripts, or all
     case $only in '' | losses) "$VENV/bin/python" tests/parity_losses.py || failed=$((failed + 1)) ;; esac
     case $only in '' | values) "$VENV/bin/python" tests/parity_values.py || failed=$((failed + 1)) ;; esac
     case $only in '' | optim) "$VENV/bin/python" tests/parity_optim.py || failed=$((failed + 1)) ;; esac
+    case $only in '' | lora) "$VENV/bin/python" tests/parity_lora.py || failed=$((failed + 1)) ;; esac
     venv verifiers tests/requirements-verifiers.txt && "$VENV/bin/pip" install -q --disable-pip-version-check --no-deps lm-eval==0.4.13 ||
         die "the private venv could not be made"
     case $only in '' | proc) "$VENV/bin/python" tests/parity_proc.py --check || failed=$((failed + 1)) ;; esac

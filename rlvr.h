@@ -57,6 +57,7 @@
      5 Allocator >>alloc               6 Random numbers >>rng           7 Thread pool >>threads
      8 SIMD and GEMM >>gemm            9 Ops >>ops                     10 JSON, tasks >>json
     11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer   13 Model >>model
+    13b LoRA >>lora                   13c Running a model >>forward    13d Models in files >>model-files
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses >>preferences  18 Optimizer >>optimizer         18b Heads, values >>values
     18c Reward models >>reward-model  18d Process rewards >>process    19 Trainer >>trainer
@@ -179,19 +180,44 @@ RLVR_API rlvr_model *rlvr_model_init(rlvr_ctx *ctx, const rlvr_model_desc *desc)
 /* Gives a model a byte-level tokenizer: ids 0..255 are bytes, then n_special named tokens; the last one ends a text. */
 RLVR_API rlvr_result rlvr_model_set_byte_tokenizer(rlvr_model *m, const char *const *special, int n_special);
 /* Saves a folder (config.json, model.safetensors f32, tokenizer.json, tokenizer_config.json, generation_config.json) that
-   transformers loads. A path ending in ".safetensors" saves the weights alone. Written beside, synced, renamed. */
+   transformers loads. A path ending in ".safetensors" saves the weights alone. Written beside, synced, renamed. An adapter is not
+   part of it: rlvr_lora_save(), rlvr_lora_merge(). */
 RLVR_API rlvr_result rlvr_model_save(rlvr_model *m, const char *path);
 RLVR_API void        rlvr_model_free(rlvr_model *m);                     /* NULL is fine; so in every _free and _close */
 RLVR_API rlvr_ctx   *rlvr_model_ctx(rlvr_model *m);
 RLVR_API const rlvr_model_desc *rlvr_model_info(const rlvr_model *m);    /* lives in m */
 RLVR_API int64_t     rlvr_model_n_params(const rlvr_model *m);
-RLVR_API uint64_t    rlvr_model_hash(const rlvr_model *m);               /* FNV-1a over all weights' bits, tensor by tensor */
-/* Copies one parameter tensor by its transformers name ("model.layers.0.self_attn.q_proj.weight"), row-major (rows, cols),
-   from the weights or, with grad, from the last backward's gradients. n: numbers in out; must be rows * cols. */
+RLVR_API uint64_t    rlvr_model_hash(const rlvr_model *m);               /* FNV-1a over all weights' bits, tensor by tensor; without an adapter's */
+/* Copies one parameter tensor by its transformers name ("model.layers.0.self_attn.q_proj.weight"; an adapter's end in
+   ".lora_A.weight" and ".lora_B.weight"), row-major (rows, cols), from the weights or, with grad, from the last backward's gradients,
+   if it is trained at all. n: numbers in out; must be rows * cols. */
 RLVR_API rlvr_result rlvr_model_get(rlvr_model *m, const char *name, bool grad, float *out, int64_t n);
 RLVR_API rlvr_result rlvr_model_set(rlvr_model *m, const char *name, const float *in, int64_t n);
-/* Name and shape of parameter i (0 ..); false past the end. A vector has cols 1. */
+/* Name and shape of parameter i (0 ..), an adapter's behind the model's; false past the end. A vector has cols 1. */
 RLVR_API bool        rlvr_model_param(const rlvr_model *m, int i, const char **name, int64_t *rows, int64_t *cols);
+
+/* ---- LoRA (Hu et al. 2021): a low-rank adapter on a model whose own weights stand still ---- */
+
+/* A target's product W x becomes W x + s B (A x), A (rank, inputs), B (outputs, rank), s = alpha / rank. The adapter belongs to its
+   model: sampling, scoring, evaluation and training run with it, unmerged and bit for bit alike, and a trainer that is opened on the
+   model (or has it for a critic) trains the adapter alone. The reference of such a trainer is the model with the adapter off. */
+typedef struct rlvr_lora_desc {
+    int   rank;              /* 0: 8, as in PEFT */
+    float alpha;             /* 0: 8, as in PEFT, whatever the rank */
+    const char *targets;     /* of q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj, with commas between; NULL: all */
+    bool  rslora;            /* s = alpha / sqrt(rank) (Kalajdzievski 2023) */
+    uint64_t seed;           /* A is uniform within +-1 / sqrt(inputs), as PEFT's, B zero: at first the model says what it said */
+} rlvr_lora_desc;
+/* Gives a model an adapter; desc NULL: all zero. A model has one at most, and it neither comes nor goes while a trainer is open. */
+RLVR_API rlvr_result rlvr_lora_add(rlvr_model *m, const rlvr_lora_desc *desc);
+/* PEFT's format: a folder with adapter_config.json and adapter_model.safetensors. What is more than a plain LoRA adapter (DoRA, ranks
+   of their own for some layers, biases, ...) is refused by its field's name. A failure leaves the model as it was. */
+RLVR_API rlvr_result rlvr_lora_load(rlvr_model *m, const char *folder);
+RLVR_API rlvr_result rlvr_lora_save(rlvr_model *m, const char *folder);
+RLVR_API rlvr_result rlvr_lora_merge(rlvr_model *m);               /* W becomes W + s B A; the model then has no adapter */
+RLVR_API rlvr_result rlvr_lora_remove(rlvr_model *m);
+RLVR_API rlvr_result rlvr_lora_enable(rlvr_model *m, bool on);     /* off: the model is its base, bit for bit, and cannot be trained */
+RLVR_API const rlvr_lora_desc *rlvr_lora_info(const rlvr_model *m);    /* lives in m; NULL: no adapter */
 
 /* ---- text ---- */
 
@@ -909,6 +935,14 @@ typedef struct rlvr_plan_desc {
     float curriculum;                /* 0: off; 1: all */
     float curriculum_decay;          /* of a task's former rate when it is measured anew; 0: 0.5 */
 } rlvr_plan_desc;
+/* Parameters of the policy that a trainer leaves as they are, bit for bit: they have neither gradient nor optimizer state. A model
+   with an adapter (rlvr_lora_add()) trains that alone and needs nothing said here. */
+typedef struct rlvr_frozen_desc {
+    int   layers;                    /* the first so many */
+    bool  embeddings;                /* the embedding, with the lm-head where they are one */
+    const char *names;               /* parts of tensors' names, with commas between: a tensor whose name holds one of them, as in
+                                        "norm,layers.5.mlp,lm_head"; q_proj, k_proj and v_proj go together, and so do gate_proj and up_proj */
+} rlvr_frozen_desc;
 /* DAPO's soft over-long punishment (Yu et al. 2025, eq. 13): 0 up to max_tokens - cache tokens, falling to -1 at max_tokens. */
 RLVR_API float rlvr_overlong(int n_tokens, int max_tokens, int cache);
 
@@ -927,6 +961,7 @@ typedef struct rlvr_trainer_desc {
     rlvr_value_desc value;
     rlvr_regulariser_desc regulariser;
     rlvr_plan_desc plan;
+    rlvr_frozen_desc frozen;
     int   epochs;                    /* passes over each batch of rollouts; 0: 1 */
     int   minibatches;               /* updates in each pass; 0: 1 */
     int   max_prompt_tokens;         /* 0: 256; a longer prompt is refused */
@@ -1042,8 +1077,8 @@ RLVR_API void    rlvr_preferences_batch(const rlvr_preferences *p, uint64_t seed
 RLVR_API int     rlvr_preferences_from_rollouts(rlvr_rollouts *r, bool single, rlvr_preference *out);
 
 /* One update on n preferences by trainer_desc.preference. A prompt that neighbours share runs once; its tokens are not learned.
-   The reference is the model as it was when the trainer was opened, unless precomputed_ref. A loss without any gradient moves
-   nothing (metrics.skipped). */
+   The reference is the model as it was when the trainer was opened (with an adapter: without it), unless precomputed_ref. A loss
+   without any gradient moves nothing (metrics.skipped). */
 RLVR_API rlvr_result rlvr_train_preferences(rlvr_trainer *t, const rlvr_preference *p, int n, rlvr_metrics *m);
 /* Log-probabilities of n preferences' completions by m, into ref_chosen and ref_rejected. */
 RLVR_API rlvr_result rlvr_preferences_reference(rlvr_model *m, rlvr_preference *p, int n);
@@ -3860,14 +3895,14 @@ static RLVR__UNUSED void rlvr__rmsnorm_fwd(rlvr_ctx *ctx, float *y, float *rstd,
     rlvr__parallel(ctx, M, rlvr__grain(D), rlvr__ops(ctx)->rmsnorm_fwd, &a);
 }
 
-/* dx (M, D) += and dw (D) +=; dw's additions are in row order. */
+/* dx (M, D) += and dw (D) +=, NULL: not wanted; dw's additions are in row order. */
 static RLVR__UNUSED void rlvr__rmsnorm_bwd(rlvr_ctx *ctx, float *dx, float *dw, const float *dy, const float *x, const float *w,
                                            const float *rstd, int64_t M, int64_t D)
 {
     rlvr__norm_args a = {NULL, NULL, dx, dw, x, w, dy, rstd, M, D, 0};
     int64_t columns = (D + 15) / 16, grain = (columns + 2 * ctx->n_threads - 1) / (2 * ctx->n_threads);
     rlvr__parallel(ctx, M, rlvr__grain(D), rlvr__ops(ctx)->rmsnorm_dx, &a);
-    rlvr__parallel(ctx, columns, M * D < 16384 ? columns : (grain + 3) / 4 * 4, rlvr__ops(ctx)->rmsnorm_dw, &a);
+    if (dw) rlvr__parallel(ctx, columns, M * D < 16384 ? columns : (grain + 3) / 4 * 4, rlvr__ops(ctx)->rmsnorm_dw, &a);
 }
 
 /* qkv (M, (H + 2 KV) hd) to q (M, H hd) and to keys and values at each row's slot of kv (n_slots, 2 KV hd). Pairs are
@@ -6988,9 +7023,25 @@ typedef struct rlvr__param {
     int64_t offset, floats, rows, cols;
     bool matrix, table;              /* table: embedding or lm-head, a row for each token */
     int64_t cut[2];                  /* rows at which a second and a third matrix begins; 0: none */
+    float *grad;                     /* (floats) where a backward pass adds its gradient; NULL: nobody trains it */
 } rlvr__param;
-typedef struct rlvr__view { char name[80], gguf[48]; int param; int64_t row, rows, cols; int rope_heads; } rlvr__view;
+typedef struct rlvr__view { char name[80], gguf[48]; int param; int64_t row, rows, cols; int rope_heads; bool lora; } rlvr__view;
 typedef struct rlvr__layer { int norm1, qkv, out, norm2, gate_up, down; } rlvr__layer;     /* parameter numbers */
+
+/* A model's adapter, section 13b. The A matrices of a parameter's targets are one of its own parameters, one below the other, so
+   that x is read once; each target has its B. */
+typedef struct rlvr__lora_site { int n, a, b[3]; int64_t row[3], rows[3]; } rlvr__lora_site;      /* the targets' rows in the parameter */
+typedef struct rlvr__lora {
+    rlvr_lora_desc desc;  char targets[80];
+    float scale;                     /* s */
+    bool on;
+    rlvr__lora_site *site;           /* (n_p) of each of the model's parameters; n 0: none */
+    rlvr__param *params;  int n_p;
+    rlvr__view  *views;   int n_views;
+    float *weights, *grads;          /* (n_floats); grads NULL until something trains */
+    int64_t n_floats, width;         /* width: the most numbers that a row has between A and B */
+    float *u, *du;                   /* (RLVR__LORA_ROWS, width) s A x, and its gradient */
+} rlvr__lora;
 
 struct rlvr_model {
     rlvr_ctx *ctx;
@@ -7003,6 +7054,9 @@ struct rlvr_model {
     float  *weights, *grads;         /* (n_floats); grads NULL until something trains */
     int64_t n_floats;
     float  *cos_sin;                 /* (n_ctx, head_dim / 2, 2) */
+    rlvr__lora *lora;                /* NULL: none */
+    int  n_trainers;                 /* open on it */
+    bool partly;                     /* one of them does not train all of it */
     rlvr__tokenizer *tokenizer;      /* NULL: none */
     struct rlvr__judge *judge;       /* what it needs to judge, section 15.11; NULL until it does */
     void (*judge_free)(struct rlvr__judge *j);
@@ -7012,17 +7066,21 @@ static int64_t rlvr__q_dim(const rlvr_model *m)   { return (int64_t)m->info.n_he
 static int64_t rlvr__kv_dim(const rlvr_model *m)  { return (int64_t)m->info.n_kv_heads * m->info.head_dim; }
 static int64_t rlvr__qkv_dim(const rlvr_model *m) { return rlvr__q_dim(m) + 2 * rlvr__kv_dim(m); }
 static float *rlvr__w(rlvr_model *m, int param) { return m->weights + m->params[param].offset; }
-static float *rlvr__g(rlvr_model *m, int param) { return m->grads + m->params[param].offset; }
+static float *rlvr__g(rlvr_model *m, int param) { return m->params[param].grad; }      /* NULL: it is not trained */
 
-static int rlvr__add_param(rlvr_model *m, int64_t rows, int64_t cols, bool matrix)
+static void rlvr__param_lay(rlvr__param *p, int64_t rows, int64_t cols, bool matrix, int64_t *n_floats)
 {
-    rlvr__param *p = &m->params[m->n_p];
     p->rows = rows;
     p->cols = cols;
     p->matrix = matrix;
     p->floats = matrix ? rlvr__packed_floats(rows, cols) : (rows + 15) / 16 * 16;
-    p->offset = m->n_floats;
-    m->n_floats += p->floats;
+    p->offset = *n_floats;
+    *n_floats += p->floats;
+}
+
+static int rlvr__add_param(rlvr_model *m, int64_t rows, int64_t cols, bool matrix)
+{
+    rlvr__param_lay(&m->params[m->n_p], rows, cols, matrix, &m->n_floats);
     return m->n_p++;
 }
 
@@ -7133,10 +7191,13 @@ static rlvr_model *rlvr__model_new(rlvr_ctx *ctx, const char *what, const rlvr_m
     return m;
 }
 
+static void rlvr__lora_free(rlvr_ctx *ctx, rlvr__lora *l);
+
 void rlvr_model_free(rlvr_model *m)
 {
     if (!m) return;
     rlvr_ctx *ctx = m->ctx;
+    rlvr__lora_free(ctx, m->lora);
     if (m->judge) m->judge_free(m->judge);
     rlvr__tokenizer_free(m->tokenizer);
     rlvr__free(ctx, m->params);
@@ -7154,32 +7215,50 @@ int64_t rlvr_model_n_params(const rlvr_model *m) { return m->n_params; }
 
 /* ---- rows of a view, in and out of the layout that the kernels use ---- */
 
-static float *rlvr__view_at(const rlvr_model *m, const rlvr__view *v, float *block, int64_t row, int64_t *stride)
+static const rlvr__param *rlvr__view_param(const rlvr_model *m, const rlvr__view *v)
 {
-    const rlvr__param *p = &m->params[v->param];
+    return v->lora ? &m->lora->params[v->param] : &m->params[v->param];
+}
+
+static float *rlvr__view_weights(const rlvr_model *m, const rlvr__view *v)      /* its parameter's */
+{
+    return (v->lora ? m->lora->weights : m->weights) + rlvr__view_param(m, v)->offset;
+}
+
+/* A row's first number in its parameter's numbers, and how far its numbers are apart. */
+static float *rlvr__view_at(const rlvr_model *m, const rlvr__view *v, float *numbers, int64_t row, int64_t *stride)
+{
+    const rlvr__param *p = rlvr__view_param(m, v);
     *stride = p->matrix ? 32 : 1;
     row += v->row;
-    return block + p->offset + (p->matrix ? row / 32 * p->cols * 32 + row % 32 : row);
+    return numbers + (p->matrix ? row / 32 * p->cols * 32 + row % 32 : row);
 }
 
 static void rlvr__view_put(rlvr_model *m, const rlvr__view *v, int64_t row, const float *in)      /* one row (cols) */
 {
     int64_t stride;
-    float *out = rlvr__view_at(m, v, m->weights, row, &stride);
+    float *out = rlvr__view_at(m, v, rlvr__view_weights(m, v), row, &stride);
     for (int64_t k = 0; k < v->cols; k++) out[k * stride] = in[k];
 }
 
-static void rlvr__view_get(const rlvr_model *m, const rlvr__view *v, const float *block, int64_t row, float *out)
+static void rlvr__view_get(const rlvr_model *m, const rlvr__view *v, const float *numbers, int64_t row, float *out)
 {
     int64_t stride;
-    const float *in = rlvr__view_at(m, v, (float *)(uintptr_t)block, row, &stride);
+    const float *in = rlvr__view_at(m, v, (float *)(uintptr_t)numbers, row, &stride);
     for (int64_t k = 0; k < v->cols; k++) out[k] = in[k * stride];
+}
+
+static const rlvr__view *rlvr__view_number(const rlvr_model *m, int i)      /* the model's, then its adapter's; NULL: past the end */
+{
+    if (i < 0) return NULL;
+    if (i < m->n_views) return &m->views[i];
+    return m->lora && i - m->n_views < m->lora->n_views ? &m->lora->views[i - m->n_views] : NULL;
 }
 
 static const rlvr__view *rlvr__view_find(rlvr_model *m, const char *name, int64_t n)
 {
-    for (int i = 0; i < m->n_views; i++) {
-        const rlvr__view *v = &m->views[i];
+    const rlvr__view *v;
+    for (int i = 0; (v = rlvr__view_number(m, i)) != NULL; i++) {
         if (strcmp(v->name, name)) continue;
         if (v->rows * v->cols == n) return v;
         rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "%s has %lld x %lld numbers, not %lld", name, (long long)v->rows,
@@ -7194,8 +7273,9 @@ rlvr_result rlvr_model_get(rlvr_model *m, const char *name, bool grad, float *ou
 {
     const rlvr__view *v = rlvr__view_find(m, name, n);
     if (!v) return RLVR_ERROR_ARGUMENT;
-    if (grad && !m->grads) return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "%s: no gradient yet; open a trainer first", name);
-    for (int64_t r = 0; r < v->rows; r++) rlvr__view_get(m, v, grad ? m->grads : m->weights, r, out + r * v->cols);
+    const float *numbers = grad ? rlvr__view_param(m, v)->grad : rlvr__view_weights(m, v);
+    if (!numbers) return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "%s: it has no gradient; open a trainer that trains it first", name);
+    for (int64_t r = 0; r < v->rows; r++) rlvr__view_get(m, v, numbers, r, out + r * v->cols);
     return RLVR_OK;
 }
 
@@ -7211,10 +7291,11 @@ rlvr_result rlvr_model_set(rlvr_model *m, const char *name, const float *in, int
 
 bool rlvr_model_param(const rlvr_model *m, int i, const char **name, int64_t *rows, int64_t *cols)
 {
-    if (i < 0 || i >= m->n_views) return false;
-    if (name) *name = m->views[i].name;
-    if (rows) *rows = m->views[i].rows;
-    if (cols) *cols = m->views[i].cols;
+    const rlvr__view *v = rlvr__view_number(m, i);
+    if (!v) return false;
+    if (name) *name = v->name;
+    if (rows) *rows = v->rows;
+    if (cols) *cols = v->cols;
     return true;
 }
 
@@ -7224,7 +7305,7 @@ uint64_t rlvr_model_hash(const rlvr_model *m)
     for (int i = 0; i < m->n_views; i++)
         for (int64_t r = 0; r < m->views[i].rows; r++) {
             int64_t stride;
-            const float *w = rlvr__view_at(m, &m->views[i], m->weights, r, &stride);
+            const float *w = rlvr__view_at(m, &m->views[i], rlvr__view_weights(m, &m->views[i]), r, &stride);
             for (int64_t k = 0; k < m->views[i].cols; k++) hash = (hash ^ rlvr__to_bits(w[k * stride])) * 1099511628211u;
         }
     return hash;
@@ -7250,7 +7331,7 @@ rlvr_model *rlvr_model_init(rlvr_ctx *ctx, const rlvr_model_desc *desc)
         bool residual = strstr(v->name, "o_proj") || strstr(v->name, "down_proj");
         float std = m->info.init_std / (residual ? sqrtf(2.0f * (float)m->info.n_layers) : 1.0f);
         for (int64_t r = 0; r < v->rows; r++) {
-            float *w = rlvr__view_at(m, v, m->weights, r, &stride);
+            float *w = rlvr__view_at(m, v, rlvr__view_weights(m, v), r, &stride);
             for (int64_t k = 0; k < v->cols; k++)
                 w[k * stride] = m->params[v->param].matrix ? std * rlvr__normal(m->info.seed, (uint32_t)i, (uint32_t)(r * v->cols + k)) : 1.0f;
         }
@@ -7303,6 +7384,336 @@ char *rlvr_chat(rlvr_model *m, const rlvr_message *messages, int n, size_t *len)
 }
 
 int rlvr_token_eos(const rlvr_model *m) { return m->tokenizer ? rlvr__tok_eos(m->tokenizer) : -1; }
+
+/* ============================================================================================
+   13b. LORA                                                                            >>lora
+   ============================================================================================ */
+
+/* Hu et al. 2021. A target's product W x becomes W x + s B (A x) with s = alpha / rank (rsLoRA: alpha / sqrt(rank)), and W stands still.
+   B's product is added to W's in place: every number stays one chain of additions, whoever runs beside it, so that sampler and
+   trainer agree to the bit as they do without an adapter. u = s A x is not kept for backward, which has x and makes it again:
+       dB = dy^T u      du = s dy B      dA = du^T x      dx = dy W + du A
+   Rows go in pieces whose u has room in the adapter. Sums over rows go on from piece to piece: the pieces change no bit. */
+
+enum { RLVR__LORA_ROWS = 512, RLVR__LORA_NAMES = 7, RLVR__LORA_RANK = 4096 };
+
+#define RLVR__LORA_LIST "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj"      /* for messages */
+static const char *const rlvr__lora_names[RLVR__LORA_NAMES] = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+
+/* The site of a parameter that has an adapter, NULL where it has none or the adapter is off. */
+static const rlvr__lora_site *rlvr__lora_at(const rlvr_model *m, int param)
+{
+    return m->lora && m->lora->on && m->lora->site[param].n ? &m->lora->site[param] : NULL;
+}
+
+typedef struct rlvr__scale_args { float *x, by; } rlvr__scale_args;
+static void rlvr__scale_loop(void *arg, int64_t begin, int64_t end, int thread)
+{
+    rlvr__scale_args *a = (rlvr__scale_args *)arg;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) a->x[i] *= a->by;
+}
+
+static void rlvr__scale(rlvr_ctx *ctx, float *x, int64_t n, float by)
+{
+    rlvr__scale_args a = {x, by};
+    rlvr__parallel(ctx, n, 65536, rlvr__scale_loop, &a);
+}
+
+/* l->u (rows, site's width) = s A x. */
+static void rlvr__lora_down(rlvr_model *m, const rlvr__lora_site *site, const float *x, int64_t rows)
+{
+    rlvr__lora *l = m->lora;
+    const rlvr__param *a = &l->params[site->a];
+    rlvr__gemm_fwd(m->ctx, l->u, a->rows, x, a->cols, l->weights + a->offset, rows, a->rows, a->cols, false);
+    rlvr__scale(m->ctx, l->u, rows * a->rows, l->scale);
+}
+
+/* y (n, N) (+)= x (n, K) W^T for the parameter's W (N, K), with its adapter. */
+static void rlvr__linear_fwd(rlvr_model *m, int param, float *y, const float *x, int64_t n, bool accumulate)
+{
+    const rlvr__param *p = &m->params[param];
+    const rlvr__lora_site *site = rlvr__lora_at(m, param);
+    rlvr__gemm_fwd(m->ctx, y, p->rows, x, p->cols, rlvr__w(m, param), n, p->rows, p->cols, accumulate);
+    for (int64_t at = 0; site && at < n; at += RLVR__LORA_ROWS) {
+        rlvr__lora *l = m->lora;
+        int64_t rows = RLVR__MIN(n - at, (int64_t)RLVR__LORA_ROWS), rank = l->desc.rank;
+        rlvr__lora_down(m, site, x + at * p->cols, rows);
+        for (int i = 0; i < site->n; i++)
+            rlvr__gemm_fwd(m->ctx, y + at * p->rows + site->row[i], p->rows, l->u + i * rank, site->n * rank,
+                           l->weights + l->params[site->b[i]].offset, rows, site->rows[i], rank, true);
+    }
+}
+
+/* Is there something to learn in a matrix: W itself, or its adapter? */
+static bool rlvr__learns(rlvr_model *m, int param) { return rlvr__g(m, param) || rlvr__lora_at(m, param); }
+
+/* From dy (n, N), and x (n, K) where something is learned: adds the gradients, and writes dx (n, K), NULL: not wanted. */
+static void rlvr__linear_bwd(rlvr_model *m, int param, float *dx, const float *dy, const float *x, int64_t n, float *scratch)
+{
+    rlvr_ctx *ctx = m->ctx;
+    const rlvr__param *p = &m->params[param];
+    const rlvr__lora_site *site = rlvr__lora_at(m, param);
+    int64_t N = p->rows, K = p->cols;
+    if (p->grad) rlvr__gemm_dw(ctx, p->grad, dy, N, x, K, n, N, K, scratch);
+    if (dx) rlvr__gemm_dx(ctx, dx, K, dy, N, rlvr__w(m, param), n, N, K, false, scratch);
+    for (int64_t at = 0; site && at < n; at += RLVR__LORA_ROWS) {
+        rlvr__lora *l = m->lora;
+        const rlvr__param *a = &l->params[site->a];
+        int64_t rows = RLVR__MIN(n - at, (int64_t)RLVR__LORA_ROWS), rank = l->desc.rank, width = a->rows;
+        rlvr__lora_down(m, site, x + at * K, rows);
+        for (int i = 0; i < site->n; i++) {
+            const rlvr__param *b = &l->params[site->b[i]];
+            const float *own = dy + at * N + site->row[i];
+            rlvr__gemm_dw(ctx, b->grad, own, N, l->u + i * rank, width, rows, b->rows, rank, scratch);
+            rlvr__gemm_dx(ctx, l->du + i * rank, width, own, N, l->weights + b->offset, rows, b->rows, rank, false, scratch);
+        }
+        rlvr__scale(ctx, l->du, rows * width, l->scale);
+        rlvr__gemm_dw(ctx, a->grad, l->du, width, x + at * K, K, rows, width, K, scratch);
+        if (dx) rlvr__gemm_dx(ctx, dx + at * K, K, l->du, width, l->weights + a->offset, rows, width, K, true, scratch);
+    }
+}
+
+/* The lowest layer that has something to learn: a backward pass need not go below it. -1: the embedding learns too. */
+static int rlvr__first_trained(rlvr_model *m)
+{
+    if (rlvr__g(m, m->embed)) return -1;
+    for (int l = 0; l < m->info.n_layers; l++)
+        for (int p = m->layers[l].norm1; p <= m->layers[l].down; p++)
+            if (rlvr__learns(m, p)) return l;
+    return m->info.n_layers;
+}
+
+/* Floats of scratch that the adapter's products want in rlvr__linear_bwd(). */
+static int64_t rlvr__lora_scratch_floats(const rlvr_model *m)
+{
+    const rlvr__lora *l = m->lora;
+    int64_t most = 0;
+    for (int i = 0; l && i < l->n_p; i++)
+        most = RLVR__MAX(most, rlvr__gemm_scratch_floats(m->ctx, RLVR__LORA_ROWS, l->params[i].rows, l->params[i].cols));
+    return most;
+}
+
+static int64_t rlvr__lora_bytes(const rlvr_model *m)      /* all that the adapter holds beside its gradients */
+{
+    return m->lora ? (m->lora->n_floats + 2 * RLVR__LORA_ROWS * m->lora->width) * (int64_t)sizeof(float) : 0;
+}
+
+/* ---- making one ---- */
+
+static void rlvr__lora_free(rlvr_ctx *ctx, rlvr__lora *l)
+{
+    if (!l) return;
+    void *arrays[] = {l->site, l->params, l->views, l->weights, l->grads, l->u, l->du};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(ctx, arrays[i]);
+    rlvr__free(ctx, l);
+}
+
+static int rlvr__lora_name(const char *name, size_t n)      /* its number in rlvr__lora_names; -1: there is none such */
+{
+    for (int i = 0; i < RLVR__LORA_NAMES; i++)
+        if (strlen(rlvr__lora_names[i]) == n && !memcmp(rlvr__lora_names[i], name, n)) return i;
+    return -1;
+}
+
+/* Defaults and checks; targets becomes a set of bits. */
+static rlvr_result rlvr__lora_check(rlvr_ctx *ctx, const char *what, rlvr_lora_desc *d, unsigned *targets)
+{
+    if (d->rank == 0) d->rank = 8;
+    if (d->alpha == 0) d->alpha = 8;
+    if (d->rank < 1 || d->rank > RLVR__LORA_RANK)
+        return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: rank is %d, not within 1 .. %d", what, d->rank, RLVR__LORA_RANK);
+    if (!(d->alpha > 0) || !(d->alpha <= 1e6f))
+        return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: alpha is %g, not within 0 .. 1e6", what, (double)d->alpha);
+    *targets = d->targets ? 0 : (1u << RLVR__LORA_NAMES) - 1;
+    for (const char *p = d->targets; p && *p; ) {
+        size_t n = strcspn(p, ", ");
+        int name = rlvr__lora_name(p, n);
+        if (n && name < 0)
+            return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: there is no target \"%.*s\"; there are " RLVR__LORA_LIST, what,
+                              (int)RLVR__MIN(n, (size_t)64), p);
+        if (n) *targets |= 1u << name;
+        p += n + (p[n] != 0);
+    }
+    return *targets ? RLVR_OK : rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "%s: targets names none; leave it NULL for all", what);
+}
+
+static void rlvr__lora_put_targets(unsigned targets, char *out /* (80) */)
+{
+    *out = 0;
+    for (int i = 0, n = 0; i < RLVR__LORA_NAMES; i++)
+        if (targets >> i & 1) n += snprintf(out + n, 80 - (size_t)n, "%s%s", n ? "," : "", rlvr__lora_names[i]);
+}
+
+static bool rlvr__lora_has(unsigned targets, const rlvr__view *v)      /* is it a view of a targeted matrix? */
+{
+    size_t n = strlen(v->name) - strlen(".weight"), from = n;
+    while (from && v->name[from - 1] != '.') from--;
+    int name = rlvr__lora_name(v->name + from, n - from);
+    return name >= 0 && (targets >> name & 1);
+}
+
+static int rlvr__lora_add_param(rlvr__lora *l, int64_t rows, int64_t cols)
+{
+    rlvr__param_lay(&l->params[l->n_p], rows, cols, true, &l->n_floats);
+    return l->n_p++;
+}
+
+static void rlvr__lora_add_view(rlvr__lora *l, const rlvr__view *of, char side, int param, int64_t row, int64_t rows)
+{
+    rlvr__view *v = &l->views[l->n_views++];
+    snprintf(v->name, sizeof v->name, "%.*s.lora_%c.weight", (int)RLVR__MIN(strlen(of->name) - strlen(".weight"), (size_t)60), of->name, side);
+    v->lora = true;
+    v->param = param;
+    v->row = row;
+    v->rows = rows;
+    v->cols = l->params[param].cols;
+}
+
+/* An adapter's layout, without its numbers. */
+static rlvr_result rlvr__lora_new(rlvr_model *m, const char *what, const rlvr_lora_desc *desc, rlvr__lora **out)
+{
+    rlvr_ctx *ctx = m->ctx;
+    rlvr_lora_desc d = *desc;
+    unsigned targets;
+    int n = 0, part = 0;
+    if (rlvr__lora_check(ctx, what, &d, &targets) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
+    rlvr__lora *l = RLVR__NEW(ctx, rlvr__lora, 1);
+    if (l) l->site = RLVR__NEW(ctx, rlvr__lora_site, m->n_p);
+    for (int i = 0; l && l->site && i < m->n_views; i++)
+        if (rlvr__lora_has(targets, &m->views[i])) { l->site[m->views[i].param].n++; n++; }
+    if (l) { l->params = RLVR__NEW(ctx, rlvr__param, 2 * n); l->views = RLVR__NEW(ctx, rlvr__view, 2 * n); }
+    if (!l || !l->site || !l->params || !l->views) { rlvr__lora_free(ctx, l); return RLVR_ERROR_MEMORY; }
+    for (int i = 0; i < m->n_views; i++) {
+        const rlvr__view *v = &m->views[i];
+        rlvr__lora_site *site = &l->site[v->param];
+        if (!rlvr__lora_has(targets, v)) continue;
+        if (!part) site->a = rlvr__lora_add_param(l, (int64_t)site->n * d.rank, v->cols);
+        site->b[part] = rlvr__lora_add_param(l, v->rows, d.rank);
+        site->row[part] = v->row;
+        site->rows[part] = v->rows;
+        rlvr__lora_add_view(l, v, 'A', site->a, (int64_t)part * d.rank, d.rank);
+        rlvr__lora_add_view(l, v, 'B', site->b[part], 0, v->rows);
+        l->width = RLVR__MAX(l->width, (int64_t)site->n * d.rank);
+        part = (part + 1) % site->n;
+    }
+    l->desc = d;
+    rlvr__lora_put_targets(targets, l->targets);
+    l->desc.targets = l->targets;
+    l->scale = (float)((double)d.alpha / (d.rslora ? sqrt((double)d.rank) : (double)d.rank));
+    l->on = true;
+    *out = l;
+    return RLVR_OK;
+}
+
+static rlvr_result rlvr__lora_alloc(rlvr_ctx *ctx, rlvr__lora *l)      /* its numbers, zeros */
+{
+    l->weights = RLVR__NEW(ctx, float, l->n_floats);
+    l->u = RLVR__NEW(ctx, float, RLVR__LORA_ROWS * l->width);
+    l->du = RLVR__NEW(ctx, float, RLVR__LORA_ROWS * l->width);
+    return l->weights && l->u && l->du ? RLVR_OK : RLVR_ERROR_MEMORY;
+}
+
+/* May the model's adapter come or go now? there: it must be there already. */
+static rlvr_result rlvr__lora_may(rlvr_model *m, const char *what, bool there)
+{
+    if (there && !m->lora)
+        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "%s: the model has no adapter; rlvr_lora_add() or rlvr_lora_load() gives it one", what);
+    if (!there && m->lora)
+        return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "%s: the model has an adapter; rlvr_lora_merge() or rlvr_lora_remove() it first", what);
+    if (m->n_trainers) return rlvr__fail(m->ctx, RLVR_ERROR_ARGUMENT, "%s: a trainer is open on the model; close it first", what);
+    return RLVR_OK;
+}
+
+rlvr_result rlvr_lora_add(rlvr_model *m, const rlvr_lora_desc *desc)
+{
+    rlvr_lora_desc zero;
+    memset(&zero, 0, sizeof zero);
+    rlvr__lora *l = NULL;
+    rlvr_result r = rlvr__lora_may(m, "rlvr_lora_add", false);
+    if (r == RLVR_OK) r = rlvr__lora_new(m, "rlvr_lora_desc", desc ? desc : &zero, &l);
+    if (r != RLVR_OK) return r;
+    if (rlvr__lora_alloc(m->ctx, l) != RLVR_OK) { rlvr__lora_free(m->ctx, l); return RLVR_ERROR_MEMORY; }
+    m->lora = l;
+    for (int i = 0; i < l->n_views; i += 2) {      /* every second one is a B */
+        const rlvr__view *v = &l->views[i];
+        float bound = 1 / sqrtf((float)v->cols);
+        int64_t stride;
+        for (int64_t r = 0; r < v->rows; r++) {
+            float *w = rlvr__view_at(m, v, rlvr__view_weights(m, v), r, &stride);
+            for (int64_t k = 0; k < v->cols; k++)
+                w[k * stride] = bound * (2 * rlvr_uniform(l->desc.seed, 0x6c6f7261u, (uint32_t)i, (uint32_t)r, (uint32_t)k) - 1);
+        }
+    }
+    return RLVR_OK;
+}
+
+rlvr_result rlvr_lora_remove(rlvr_model *m)
+{
+    rlvr_result r = rlvr__lora_may(m, "rlvr_lora_remove", true);
+    if (r != RLVR_OK) return r;
+    rlvr__lora_free(m->ctx, m->lora);
+    m->lora = NULL;
+    return RLVR_OK;
+}
+
+rlvr_result rlvr_lora_enable(rlvr_model *m, bool on)
+{
+    if (!m->lora) return rlvr__lora_may(m, "rlvr_lora_enable", true);
+    m->lora->on = on;
+    return RLVR_OK;
+}
+
+const rlvr_lora_desc *rlvr_lora_info(const rlvr_model *m) { return m->lora ? &m->lora->desc : NULL; }
+
+/* ---- merging: W + s B A, added up in double ---- */
+
+typedef struct rlvr__merge_args { rlvr_model *m; const rlvr__view *w, *a, *b; } rlvr__merge_args;
+static void rlvr__merge_loop(void *arg, int64_t begin, int64_t end, int thread)
+{
+    const rlvr__merge_args *g = (const rlvr__merge_args *)arg;
+    const rlvr_model *m = g->m;
+    double sum[256];
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t stride, b_stride, a_stride;
+        float *w = rlvr__view_at(m, g->w, rlvr__view_weights(m, g->w), i, &stride);
+        const float *b = rlvr__view_at(m, g->b, rlvr__view_weights(m, g->b), i, &b_stride);
+        for (int64_t k0 = 0; k0 < g->w->cols; k0 += 256) {
+            int64_t n = RLVR__MIN(g->w->cols - k0, (int64_t)256);
+            for (int64_t k = 0; k < n; k++) sum[k] = 0;
+            for (int64_t r = 0; r < g->a->rows; r++) {
+                const float *a = rlvr__view_at(m, g->a, rlvr__view_weights(m, g->a), r, &a_stride) + k0 * a_stride;
+                for (int64_t k = 0; k < n; k++) sum[k] += (double)b[r * b_stride] * (double)a[k * a_stride];
+            }
+            for (int64_t k = 0; k < n; k++) {
+                float *x = &w[(k0 + k) * stride];
+                *x = (float)((double)*x + (double)m->lora->scale * sum[k]);
+            }
+        }
+    }
+}
+
+rlvr_result rlvr_lora_merge(rlvr_model *m)
+{
+    rlvr_result r = rlvr__lora_may(m, "rlvr_lora_merge", true);
+    if (r != RLVR_OK) return r;
+    const rlvr__lora *l = m->lora;
+    unsigned targets = 0;
+    rlvr_lora_desc d = l->desc;
+    rlvr__lora_check(m->ctx, "rlvr_lora_merge", &d, &targets);
+    for (int i = 0, k = 0; i < m->n_views; i++) {
+        if (!rlvr__lora_has(targets, &m->views[i])) continue;
+        rlvr__merge_args g = {m, &m->views[i], &l->views[k], &l->views[k + 1]};
+        rlvr__parallel(m->ctx, g.w->rows, 32, rlvr__merge_loop, &g);
+        k += 2;
+    }
+    return rlvr_lora_remove(m);
+}
+
+/* ============================================================================================
+   13c. RUNNING A MODEL                                                              >>forward
+   ============================================================================================ */
 
 /* ---- the store: what forward leaves behind ---- */
 
@@ -7466,7 +7877,7 @@ static void rlvr__forward(rlvr__store *s, const rlvr__rows *r, int64_t first_row
     rlvr_model *m = s->m;
     rlvr_ctx *ctx = m->ctx;
     const rlvr_model_desc *d = &m->info;
-    int64_t n = r->n, D = d->d_model, Q = rlvr__q_dim(m), QKV = rlvr__qkv_dim(m), F = d->d_ff, H = d->n_heads, at = first_row;
+    int64_t n = r->n, D = d->d_model, Q = rlvr__q_dim(m), F = d->d_ff, H = d->n_heads, at = first_row;
     rlvr__embed_fwd(ctx, s->x[0] + at * D, rlvr__w(m, m->embed), r->token, n, d->n_vocab, D);
     for (int l = 0; l < d->n_layers; l++) {
         const rlvr__layer *w = &m->layers[l];
@@ -7474,18 +7885,18 @@ static void rlvr__forward(rlvr__store *s, const rlvr__rows *r, int64_t first_row
         float *q = s->q[l] + at * Q, *att = s->att[l] + at * Q, *gate_up = s->gate_up[l] + at * 2 * F;
 
         rlvr__rmsnorm_fwd(ctx, s->norm, s->rstd1[l] + at, x, rlvr__w(m, w->norm1), n, D, d->rms_eps);
-        rlvr__gemm_fwd(ctx, s->qkv, QKV, s->norm, D, rlvr__w(m, w->qkv), n, QKV, D, false);
+        rlvr__linear_fwd(m, w->qkv, s->qkv, s->norm, n, false);
         rlvr__rope_fwd(ctx, q, s->kv[l], r->slot, s->qkv, m->cos_sin, r->pos, n, H, d->n_kv_heads, d->head_dim);
         rlvr__attn_fwd(ctx, att, s->lse[l] + at * H, q, s->kv[l], r->context, r->n_context, n, H, d->n_kv_heads, d->head_dim,
                        s->attn_scratch, s->max_context);
         rlvr__gather(ctx, mid, x, NULL, n, D);
-        rlvr__gemm_fwd(ctx, mid, D, att, Q, rlvr__w(m, w->out), n, D, Q, true);
+        rlvr__linear_fwd(m, w->out, mid, att, n, true);
 
         rlvr__rmsnorm_fwd(ctx, s->norm, s->rstd2[l] + at, mid, rlvr__w(m, w->norm2), n, D, d->rms_eps);
-        rlvr__gemm_fwd(ctx, gate_up, 2 * F, s->norm, D, rlvr__w(m, w->gate_up), n, 2 * F, D, false);
+        rlvr__linear_fwd(m, w->gate_up, gate_up, s->norm, n, false);
         rlvr__swiglu_fwd(ctx, s->hidden, gate_up, n, F);
         rlvr__gather(ctx, out, mid, NULL, n, D);
-        rlvr__gemm_fwd(ctx, out, D, s->hidden, F, rlvr__w(m, w->down), n, D, F, true);
+        rlvr__linear_fwd(m, w->down, out, s->hidden, n, true);
     }
 }
 
@@ -7572,6 +7983,7 @@ static rlvr_result rlvr__grads_init(rlvr__grads *g, rlvr_model *m, int64_t n_row
     int64_t gemm = 0, shape[][3] = {{R, QKV, D}, {R, D, Q}, {R, 2 * F, D}, {R, D, F}, {head_rows, d->n_vocab, D}};
     for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
         gemm = RLVR__MAX(gemm, rlvr__gemm_scratch_floats(m->ctx, shape[i][0], shape[i][1], shape[i][2]));
+    gemm = RLVR__MAX(gemm, rlvr__lora_scratch_floats(m));
     struct { float **p; int64_t count; } part[] = {
         {&g->dx, R * D}, {&g->dnorm, R * D}, {&g->dhidden, R * F}, {&g->dgate_up, R * 2 * F}, {&g->hidden, R * F},
         {&g->norm, R * D}, {&g->dqkv, R * QKV}, {&g->dq, R * Q}, {&g->datt, R * Q}, {&g->dkv, R * 2 * Q},
@@ -7592,7 +8004,7 @@ static rlvr_result rlvr__grads_init(rlvr__grads *g, rlvr_model *m, int64_t n_row
 }
 
 /* The head's part of backward: logits again, in chunks, turned into their own gradient in place. Adds to the gradients of the
-   head and the last norm; adds dx of the head's rows into g->dx at compact row at[i]. dlogprob: per target; dentropy: per
+   head and the last norm, where those are trained; adds dx of the head's rows into g->dx at compact row at[i]. dlogprob: per target; dentropy: per
    row or NULL; logprob: receives the targets' log-probabilities, or NULL. */
 static void rlvr__head_backward(rlvr__store *s, rlvr__grads *g, const rlvr__head *h, const int *at, const rlvr__policy *policy,
                                 rlvr__dist *dist, const float *dlogprob, const float *dentropy, float *logprob)
@@ -7612,7 +8024,7 @@ static void rlvr__head_backward(rlvr__store *s, rlvr__grads *g, const rlvr__head
             for (int t = h->target_begin[from + i]; t < h->target_begin[from + i + 1]; t++)
                 logprob[t] = rlvr__dist_logprob(&dist[i], s->logits[i * V + h->target[t]]);
         rlvr__dist_bwd_rows(ctx, s->logits, dist, h->target_begin + from, h->target, dlogprob, dentropy ? dentropy + from : NULL, n, V);
-        rlvr__gemm_dw(ctx, rlvr__g(m, m->head), s->logits, V, s->head_x, D, n, V, D, g->gemm);
+        if (rlvr__g(m, m->head)) rlvr__gemm_dw(ctx, rlvr__g(m, m->head), s->logits, V, s->head_x, D, n, V, D, g->gemm);
         rlvr__gemm_dx(ctx, s->head_x, D, s->logits, V, rlvr__w(m, m->head), n, V, D, false, g->gemm);
         memset(g->head_dx, 0, (size_t)(n * D) * sizeof(float));
         rlvr__rmsnorm_bwd(ctx, g->head_dx, rlvr__g(m, m->norm), s->head_x, g->head_x, rlvr__w(m, m->norm), g->head_rstd, n, D);
@@ -7623,14 +8035,16 @@ static void rlvr__head_backward(rlvr__store *s, rlvr__grads *g, const rlvr__head
 
 /* Backward through all layers for r->n rows whose activations are rows act[i] of the store (act NULL: 0 .. n-1, in order),
    g->dx holding the gradient after the last layer. r->context holds compact row numbers here. tree_begin (n_trees + 1):
-   rows of different trees do not attend to one another. Adds to the model's gradients. */
+   rows of different trees do not attend to one another. Adds to the gradients of what is trained, and goes no deeper than to
+   the first layer that has some of it. */
 static void rlvr__backward(rlvr__store *s, rlvr__grads *g, const rlvr__rows *r, const int *act, const int *tree_begin, int n_trees)
 {
     rlvr_model *m = s->m;
     rlvr_ctx *ctx = m->ctx;
     const rlvr_model_desc *d = &m->info;
-    int64_t n = r->n, D = d->d_model, Q = rlvr__q_dim(m), KV2 = 2 * rlvr__kv_dim(m), QKV = rlvr__qkv_dim(m), F = d->d_ff, H = d->n_heads;
-    for (int l = d->n_layers - 1; l >= 0; l--) {
+    int64_t n = r->n, D = d->d_model, Q = rlvr__q_dim(m), KV2 = 2 * rlvr__kv_dim(m), F = d->d_ff, H = d->n_heads;
+    int last = rlvr__first_trained(m);
+    for (int l = d->n_layers - 1; l >= RLVR__MAX(last, 0); l--) {
         const rlvr__layer *w = &m->layers[l];
         const float *x = s->x[l], *mid = s->mid[l], *gate_up = s->gate_up[l], *att = s->att[l], *lse = s->lse[l], *q = s->q[l];
         const float *kv = s->kv[l], *rstd1 = s->rstd1[l], *rstd2 = s->rstd2[l];
@@ -7644,27 +8058,28 @@ static void rlvr__backward(rlvr__store *s, rlvr__grads *g, const rlvr__rows *r, 
             }
         }
         /* out = mid + down(swiglu(gate_up(norm2(mid)))) */
-        rlvr__swiglu_fwd(ctx, g->hidden, gate_up, n, F);
-        rlvr__gemm_dw(ctx, rlvr__g(m, w->down), g->dx, D, g->hidden, F, n, D, F, g->gemm);
-        rlvr__gemm_dx(ctx, g->dhidden, F, g->dx, D, rlvr__w(m, w->down), n, D, F, false, g->gemm);
+        if (rlvr__learns(m, w->down)) rlvr__swiglu_fwd(ctx, g->hidden, gate_up, n, F);
+        rlvr__linear_bwd(m, w->down, g->dhidden, g->dx, g->hidden, n, g->gemm);
         rlvr__swiglu_bwd(ctx, g->dgate_up, g->dhidden, gate_up, n, F);
-        rlvr__rmsnorm_fwd(ctx, g->norm, NULL, mid, rlvr__w(m, w->norm2), n, D, d->rms_eps);
-        rlvr__gemm_dw(ctx, rlvr__g(m, w->gate_up), g->dgate_up, 2 * F, g->norm, D, n, 2 * F, D, g->gemm);
-        rlvr__gemm_dx(ctx, g->dnorm, D, g->dgate_up, 2 * F, rlvr__w(m, w->gate_up), n, 2 * F, D, false, g->gemm);
+        if (rlvr__learns(m, w->gate_up)) rlvr__rmsnorm_fwd(ctx, g->norm, NULL, mid, rlvr__w(m, w->norm2), n, D, d->rms_eps);
+        rlvr__linear_bwd(m, w->gate_up, g->dnorm, g->dgate_up, g->norm, n, g->gemm);
         rlvr__rmsnorm_bwd(ctx, g->dx, rlvr__g(m, w->norm2), g->dnorm, mid, rlvr__w(m, w->norm2), rstd2, n, D);
         /* mid = x + out(attention(qkv(norm1(x)))) */
-        rlvr__gemm_dw(ctx, rlvr__g(m, w->out), g->dx, D, att, Q, n, D, Q, g->gemm);
-        rlvr__gemm_dx(ctx, g->datt, Q, g->dx, D, rlvr__w(m, w->out), n, D, Q, false, g->gemm);
+        rlvr__linear_bwd(m, w->out, g->datt, g->dx, att, n, g->gemm);
         rlvr__attn_bwd(ctx, g->dq, g->dkv, g->datt, att, lse, q, kv, r->context, r->n_context, n, H, d->n_kv_heads, d->head_dim,
                        tree_begin, n_trees, g->attn);
         rlvr__rope_bwd(ctx, g->dqkv, g->dq, g->dkv, m->cos_sin, r->pos, n, H, d->n_kv_heads, d->head_dim);
-        rlvr__rmsnorm_fwd(ctx, g->norm, NULL, x, rlvr__w(m, w->norm1), n, D, d->rms_eps);
-        rlvr__gemm_dw(ctx, rlvr__g(m, w->qkv), g->dqkv, QKV, g->norm, D, n, QKV, D, g->gemm);
-        rlvr__gemm_dx(ctx, g->dnorm, D, g->dqkv, QKV, rlvr__w(m, w->qkv), n, QKV, D, false, g->gemm);
-        rlvr__rmsnorm_bwd(ctx, g->dx, rlvr__g(m, w->norm1), g->dnorm, x, rlvr__w(m, w->norm1), rstd1, n, D);
+        if (rlvr__learns(m, w->qkv)) rlvr__rmsnorm_fwd(ctx, g->norm, NULL, x, rlvr__w(m, w->norm1), n, D, d->rms_eps);
+        bool deeper = l != last || rlvr__g(m, w->norm1);      /* somebody wants the gradient of what qkv is given */
+        rlvr__linear_bwd(m, w->qkv, deeper ? g->dnorm : NULL, g->dqkv, g->norm, n, g->gemm);
+        if (deeper) rlvr__rmsnorm_bwd(ctx, g->dx, rlvr__g(m, w->norm1), g->dnorm, x, rlvr__w(m, w->norm1), rstd1, n, D);
     }
-    rlvr__embed_bwd(ctx, rlvr__g(m, m->embed), g->dx, r->token, n, d->n_vocab, D);
+    if (rlvr__g(m, m->embed)) rlvr__embed_bwd(ctx, rlvr__g(m, m->embed), g->dx, r->token, n, d->n_vocab, D);
 }
+
+/* ============================================================================================
+   13d. MODELS IN FILES                                                          >>model-files
+   ============================================================================================ */
 
 /* ---- loading ---- */
 
@@ -7746,7 +8161,7 @@ static void rlvr__load_loop(void *arg, int64_t begin, int64_t end, int thread)
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         int64_t stride, from = (a->gguf ? rlvr__gguf_row(a->m, a->v, i) : i) * a->v->cols;
-        float *out = rlvr__view_at(a->m, a->v, a->m->weights, i, &stride);
+        float *out = rlvr__view_at(a->m, a->v, rlvr__view_weights(a->m, a->v), i, &stride);
         for (int64_t k = 0; k < a->v->cols; k += 256) {
             int64_t n = RLVR__MIN(a->v->cols - k, (int64_t)256);
             rlvr__tensor_to_f32(a->t, a->x, from + k, n, part);
@@ -7760,23 +8175,29 @@ static void rlvr__load_loop(void *arg, int64_t begin, int64_t end, int thread)
     }
 }
 
-static rlvr_result rlvr__load_view(rlvr_model *m, const rlvr__tensors *t, const rlvr__view *v)
+/* The tensor that holds a view, by its name in the file; NULL: it is missing, or is not what the view is. */
+static const rlvr__tensor *rlvr__view_tensor(rlvr_model *m, const rlvr__tensors *t, const rlvr__view *v, const char *name)
 {
-    bool gguf = rlvr__tensors_is_gguf(t);
-    const char *name = gguf ? v->gguf : v->name, *path = t->sources[0].path;
+    const char *path = t->sources[0].path;
     const rlvr__tensor *x = rlvr__tensor_find(t, name);
-    bool vector = !m->params[v->param].matrix;
-    if (!x) return rlvr__fail(m->ctx, RLVR_ERROR_FORMAT, "%s: tensor %s is missing; fetch the model again", path, name);
-    if (x->n_dims != (vector ? 1 : 2) || x->dims[0] != v->rows || (!vector && x->dims[1] != v->cols))
-        return rlvr__fail(m->ctx, RLVR_ERROR_FORMAT, "%s: tensor %s is not (%lld, %lld), as the configuration says", path, name,
-                          (long long)v->rows, (long long)v->cols);
-    rlvr_result r = rlvr__tensor_to_f32(t, x, 0, 0, NULL);      /* whether it can be read at all */
-    if (r != RLVR_OK) return r;
-    rlvr__load_args a = {m, t, x, v, gguf, x->n};
+    bool vector = !rlvr__view_param(m, v)->matrix;
+    if (!x) rlvr__fail(m->ctx, RLVR_ERROR_FORMAT, "%s: tensor %s is missing; fetch the %s again", path, name, v->lora ? "adapter" : "model");
+    else if (x->n_dims != (vector ? 1 : 2) || x->dims[0] != v->rows || (!vector && x->dims[1] != v->cols))
+        rlvr__fail(m->ctx, RLVR_ERROR_FORMAT, "%s: tensor %s is not (%lld, %lld), as the configuration says", path, name,
+                   (long long)v->rows, (long long)v->cols);
+    else if (rlvr__tensor_to_f32(t, x, 0, 0, NULL) == RLVR_OK) return x;      /* it can be read at all */
+    return NULL;
+}
+
+static rlvr_result rlvr__load_view(rlvr_model *m, const rlvr__tensors *t, const rlvr__view *v, const char *name)
+{
+    const rlvr__tensor *x = rlvr__view_tensor(m, t, v, name);
+    if (!x) return RLVR_ERROR_FORMAT;
+    rlvr__load_args a = {m, t, x, v, rlvr__tensors_is_gguf(t), x->n};
     rlvr__parallel(m->ctx, v->rows, 32, rlvr__load_loop, &a);
     if (a.bad < x->n)
         return rlvr__fail(m->ctx, RLVR_ERROR_NUMERIC, "%s: tensor %s: element %lld is not finite; the file is damaged or was saved from a run "
-                          "that diverged", path, name, (long long)a.bad);
+                          "that diverged", t->sources[0].path, name, (long long)a.bad);
     return RLVR_OK;
 }
 
@@ -7800,7 +8221,7 @@ static rlvr_model *rlvr__model_from(rlvr_ctx *ctx, const char *path, const rlvr_
     }
     rlvr_model *m = r == RLVR_OK ? rlvr__model_new(ctx, path, &desc) : NULL;
     for (int i = 0; m && i < m->n_views; i++)
-        if (rlvr__load_view(m, t, &m->views[i]) != RLVR_OK) { rlvr_model_free(m); m = NULL; }
+        if (rlvr__load_view(m, t, &m->views[i], gguf ? m->views[i].gguf : m->views[i].name) != RLVR_OK) { rlvr_model_free(m); m = NULL; }
     if (!m) return NULL;
     bool has_tokenizer = true;
     if (gguf) {
@@ -7832,32 +8253,38 @@ rlvr_model *rlvr_model_load(rlvr_ctx *ctx, const char *path)
 
 /* ---- saving ---- */
 
-static rlvr_result rlvr__save_weights(rlvr_model *m, const char *path)
+/* Views as a safetensors file, under their names behind `prefix`. */
+static rlvr_result rlvr__save_views(rlvr_model *m, const rlvr__view *views, int n_views, const char *prefix, const char *path)
 {
     rlvr_ctx *ctx = m->ctx;
     rlvr__writer w;
-    rlvr__tensor *list = RLVR__NEW(ctx, rlvr__tensor, m->n_views);
-    float *row = RLVR__NEW(ctx, float, RLVR__MAX(m->info.d_ff, RLVR__MAX(m->info.d_model, rlvr__q_dim(m))));
-    rlvr_result r = list && row ? rlvr__writer_open(ctx, &w, path) : RLVR_ERROR_MEMORY;
+    int64_t widest = 1;
+    rlvr__tensor *list = RLVR__NEW(ctx, rlvr__tensor, n_views);
+    char (*names)[112] = (char (*)[112])RLVR__NEW(ctx, char, (int64_t)n_views * 112);
+    for (int i = 0; i < n_views; i++) widest = RLVR__MAX(widest, views[i].cols);
+    float *row = RLVR__NEW(ctx, float, widest);
+    rlvr_result r = list && names && row ? rlvr__writer_open(ctx, &w, path) : RLVR_ERROR_MEMORY;
     if (r == RLVR_OK) {
-        for (int i = 0; i < m->n_views; i++) {
-            const rlvr__view *v = &m->views[i];
-            list[i].name = v->name;
+        for (int i = 0; i < n_views; i++) {
+            const rlvr__view *v = &views[i];
+            snprintf(names[i], sizeof names[i], "%s%s", prefix, v->name);
+            list[i].name = names[i];
             list[i].dtype = RLVR__DTYPE_F32;
-            list[i].n_dims = m->params[v->param].matrix ? 2 : 1;
+            list[i].n_dims = rlvr__view_param(m, v)->matrix ? 2 : 1;
             list[i].dims[0] = v->rows;
             list[i].dims[1] = v->cols;
         }
-        r = rlvr__safetensors_begin(&w, list, m->n_views, NULL);
-        for (int i = 0; r == RLVR_OK && i < m->n_views; i++)
-            for (int64_t k = 0; k < m->views[i].rows && !w.failed; k++) {
-                rlvr__view_get(m, &m->views[i], m->weights, k, row);
-                rlvr__write(&w, row, (size_t)m->views[i].cols * sizeof(float));
+        r = rlvr__safetensors_begin(&w, list, n_views, NULL);
+        for (int i = 0; r == RLVR_OK && i < n_views; i++)
+            for (int64_t k = 0; k < views[i].rows && !w.failed; k++) {
+                rlvr__view_get(m, &views[i], rlvr__view_weights(m, &views[i]), k, row);
+                rlvr__write(&w, row, (size_t)views[i].cols * sizeof(float));
             }
         rlvr_result closed = rlvr__writer_close(&w);
         if (r == RLVR_OK) r = closed;
     }
     rlvr__free(ctx, list);
+    rlvr__free(ctx, names);
     rlvr__free(ctx, row);
     return r;
 }
@@ -7900,16 +8327,178 @@ static void rlvr__put_tokenizer_config(const rlvr_model *m, rlvr__buf *b) { rlvr
 rlvr_result rlvr_model_save(rlvr_model *m, const char *path)
 {
     size_t n = strlen(path), suffix = strlen(".safetensors");
-    if (n > suffix && !strcmp(path + n - suffix, ".safetensors")) return rlvr__save_weights(m, path);
+    if (n > suffix && !strcmp(path + n - suffix, ".safetensors")) return rlvr__save_views(m, m->views, m->n_views, "", path);
     rlvr_result r = rlvr__make_dir(m->ctx, path);
     char *weights = r == RLVR_OK ? rlvr__path_join(m->ctx, path, "model.safetensors") : NULL;
-    if (r == RLVR_OK) r = weights ? rlvr__save_weights(m, weights) : RLVR_ERROR_MEMORY;
+    if (r == RLVR_OK) r = weights ? rlvr__save_views(m, m->views, m->n_views, "", weights) : RLVR_ERROR_MEMORY;
     rlvr__free(m->ctx, weights);
     if (r == RLVR_OK) r = rlvr__save_text(m, path, "config.json", rlvr__put_config);
     if (r == RLVR_OK && rlvr_token_eos(m) >= 0) r = rlvr__save_text(m, path, "generation_config.json", rlvr__put_generation_config);
     if (r == RLVR_OK && m->tokenizer) r = rlvr__save_text(m, path, "tokenizer.json", rlvr__put_tokenizer);
     if (r == RLVR_OK && m->tokenizer) r = rlvr__save_text(m, path, "tokenizer_config.json", rlvr__put_tokenizer_config);
     return r;
+}
+
+/* ---- adapters in PEFT's format: a folder with adapter_config.json and adapter_model.safetensors ---- */
+
+#define RLVR__PEFT_PREFIX "base_model.model."
+
+static bool rlvr__peft_unset(const rlvr__json *j)      /* says nothing, or says no */
+{
+    return rlvr__json_blank(j) || ((j->type == RLVR__JSON_ARRAY || j->type == RLVR__JSON_OBJECT) && !j->count) ||
+           (j->type == RLVR__JSON_BOOL && !j->number);
+}
+
+/* What of a configuration makes an adapter that is not the one of section 13b; NULL: nothing does. */
+static const char *rlvr__peft_beyond(const rlvr__json *j)
+{
+    static const char *const fields[] = {
+        "use_dora", "fan_in_fan_out", "lora_bias", "modules_to_save", "layers_to_transform", "rank_pattern", "alpha_pattern",
+        "layer_replication", "exclude_modules", "target_parameters", "trainable_token_indices", "use_qalora", "alora_invocation_tokens",
+        "arrow_config"};
+    static const char *const inits[] = {"gaussian", "eva", "orthogonal"};      /* others change the base too */
+    const char *type = rlvr__json_str(rlvr__json_get(j, "peft_type"), NULL), *bias = rlvr__json_str(rlvr__json_get(j, "bias"), NULL);
+    const char *init = rlvr__json_str(rlvr__json_get(j, "init_lora_weights"), NULL);
+    bool known = !init;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (!rlvr__peft_unset(rlvr__json_get(j, fields[i]))) return fields[i];
+    for (size_t i = 0; init && i < sizeof inits / sizeof *inits; i++) known = known || !strcmp(init, inits[i]);
+    return !type || strcmp(type, "LORA") ? "peft_type" : bias && strcmp(bias, "none") ? "bias" : known ? NULL : "init_lora_weights";
+}
+
+static rlvr_result rlvr__peft_targets(rlvr_ctx *ctx, const char *path, const rlvr__json *j, char *out /* (80) */)
+{
+    const char *all = rlvr__json_str(j, NULL);
+    unsigned targets = all && !strcmp(all, "all-linear") ? (1u << RLVR__LORA_NAMES) - 1 : 0;
+    if (!targets && (!rlvr__json_is(j, RLVR__JSON_ARRAY) || !j->count))
+        return rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s: target_modules is %s; it must be a list of names such as \"q_proj\"", path,
+                          all ? "a pattern" : j && j->count == 0 && j->type == RLVR__JSON_ARRAY ? "empty" : rlvr__json_type_name(j));
+    RLVR__JSON_EACH(item, rlvr__json_is(j, RLVR__JSON_ARRAY) ? j : NULL) {
+        size_t n;
+        const char *text = rlvr__json_str(item, &n);
+        int name = text ? rlvr__lora_name(text, n) : -1;
+        if (name < 0)
+            return rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: target_modules holds %s%.64s; there are " RLVR__LORA_LIST, path,
+                              text ? "" : rlvr__json_type_name(item), text ? text : "");
+        targets |= 1u << name;
+    }
+    rlvr__lora_put_targets(targets, out);
+    return RLVR_OK;
+}
+
+static rlvr_result rlvr__peft_config(rlvr_ctx *ctx, const char *path, const rlvr__json *j, rlvr_lora_desc *d, char *targets)
+{
+    const char *beyond = rlvr__json_is(j, RLVR__JSON_OBJECT) ? rlvr__peft_beyond(j) : "the whole";
+    const rlvr__json *alpha = rlvr__json_get(j, "lora_alpha");
+    int64_t rank = rlvr__json_int(rlvr__json_get(j, "r"), 0);
+    memset(d, 0, sizeof *d);
+    if (beyond)
+        return rlvr__fail(ctx, RLVR_ERROR_UNSUPPORTED, "%s: %s is not that of a plain LoRA adapter; this version runs plain ones", path, beyond);
+    if (rank < 1 || rank > RLVR__LORA_RANK)
+        return rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s: r is missing or not within 1 .. %d", path, RLVR__LORA_RANK);
+    if (!(rlvr__json_num(alpha, 0) > 0) || !(rlvr__json_num(alpha, 0) <= 1e6))
+        return rlvr__fail(ctx, RLVR_ERROR_FORMAT, "%s: lora_alpha is missing or not within 0 .. 1e6", path);
+    d->rank = (int)rank;
+    d->alpha = (float)rlvr__json_num(alpha, 0);
+    d->rslora = rlvr__json_bool(rlvr__json_get(j, "use_rslora"), false);
+    d->targets = targets;
+    return rlvr__peft_targets(ctx, path, rlvr__json_get(j, "target_modules"), targets);
+}
+
+static void rlvr__peft_name(const rlvr__view *v, char *name /* (112) */) { snprintf(name, 112, RLVR__PEFT_PREFIX "%s", v->name); }
+
+/* A tensor of the file that the adapter has no place for; NULL: there is none. */
+static const char *rlvr__peft_stray(const rlvr__lora *l, const rlvr__tensors *t)
+{
+    char name[112];
+    for (int64_t i = 0; t->count > l->n_views && i < t->count; i++) {
+        bool ours = false;
+        for (int k = 0; k < l->n_views && !ours; k++) {
+            rlvr__peft_name(&l->views[k], name);
+            ours = !strcmp(name, t->list[i].name);
+        }
+        if (!ours) return t->list[i].name;
+    }
+    return NULL;
+}
+
+/* The numbers of m's adapter, which is laid out; nothing is allocated for it before all tensors are there as the configuration says. */
+static rlvr_result rlvr__peft_read(rlvr_model *m, const rlvr__tensors *t, const char *path)
+{
+    rlvr__lora *l = m->lora;
+    char name[112];
+    if (rlvr__tensors_is_gguf(t)) return rlvr__fail(m->ctx, RLVR_ERROR_FORMAT, "%s: a GGUF file; an adapter is a safetensors file", path);
+    for (int i = 0; i < l->n_views; i++) {
+        rlvr__peft_name(&l->views[i], name);
+        if (!rlvr__view_tensor(m, t, &l->views[i], name)) return RLVR_ERROR_FORMAT;
+    }
+    const char *stray = rlvr__peft_stray(l, t);
+    if (stray)
+        return rlvr__fail(m->ctx, RLVR_ERROR_FORMAT, "%s: tensor %.200s is none of the adapter that adapter_config.json tells of", path, stray);
+    rlvr_result r = rlvr__lora_alloc(m->ctx, l);
+    for (int i = 0; r == RLVR_OK && i < l->n_views; i++) {
+        rlvr__peft_name(&l->views[i], name);
+        r = rlvr__load_view(m, t, &l->views[i], name);
+    }
+    return r;
+}
+
+static rlvr_result rlvr__peft_load(rlvr_model *m, const char *config, const char *weights)
+{
+    rlvr_ctx *ctx = m->ctx;
+    rlvr_lora_desc d;
+    char targets[80];
+    rlvr__tensors t;
+    rlvr__json *j = rlvr__json_load(ctx, config);
+    rlvr_result r = j ? rlvr__peft_config(ctx, config, j, &d, targets) : RLVR_ERROR_FORMAT;
+    rlvr__json_free(ctx, j);
+    if (r == RLVR_OK) r = rlvr__tensors_open(ctx, &t, weights);
+    if (r != RLVR_OK) return r;
+    r = rlvr__lora_new(m, config, &d, &m->lora);
+    if (r == RLVR_OK) r = rlvr__peft_read(m, &t, weights);
+    rlvr__tensors_close(&t);
+    if (r == RLVR_OK) return r;
+    rlvr__lora_free(ctx, m->lora);
+    m->lora = NULL;
+    return r;
+}
+
+rlvr_result rlvr_lora_load(rlvr_model *m, const char *folder)
+{
+    rlvr_result r = rlvr__lora_may(m, "rlvr_lora_load", false);
+    if (r != RLVR_OK) return r;
+    char *config = rlvr__path_join(m->ctx, folder, "adapter_config.json"), *weights = rlvr__path_join(m->ctx, folder, "adapter_model.safetensors");
+    r = config && weights ? rlvr__peft_load(m, config, weights) : RLVR_ERROR_MEMORY;
+    rlvr__free(m->ctx, config);
+    rlvr__free(m->ctx, weights);
+    return r;
+}
+
+static void rlvr__put_peft_config(const rlvr_model *m, rlvr__buf *b)
+{
+    const rlvr_lora_desc *d = &m->lora->desc;
+    rlvr__buf_addf(b, "{\n  \"peft_type\": \"LORA\",\n  \"task_type\": \"CAUSAL_LM\",\n  \"base_model_name_or_path\": null,\n  \"r\": %d,\n"
+                   "  \"lora_alpha\": ", d->rank);
+    rlvr__json_put_digits(b, (double)d->alpha, 9);
+    rlvr__buf_addf(b, ",\n  \"use_rslora\": %s,\n  \"lora_dropout\": 0.0,\n  \"bias\": \"none\",\n  \"fan_in_fan_out\": false,\n"
+                   "  \"inference_mode\": true,\n  \"init_lora_weights\": true,\n  \"modules_to_save\": null,\n"
+                   "  \"target_modules\": [", d->rslora ? "true" : "false");
+    for (const char *p = d->targets; *p; ) {
+        size_t n = strcspn(p, ",");
+        rlvr__buf_addf(b, "%s\"%.*s\"", p == d->targets ? "" : ", ", (int)n, p);
+        p += n + (p[n] != 0);
+    }
+    rlvr__buf_addf(b, "]\n}\n");
+}
+
+rlvr_result rlvr_lora_save(rlvr_model *m, const char *folder)
+{
+    if (!m->lora) return rlvr__lora_may(m, "rlvr_lora_save", true);
+    rlvr_result r = rlvr__make_dir(m->ctx, folder);
+    char *weights = r == RLVR_OK ? rlvr__path_join(m->ctx, folder, "adapter_model.safetensors") : NULL;
+    if (r == RLVR_OK) r = weights ? rlvr__save_views(m, m->lora->views, m->lora->n_views, RLVR__PEFT_PREFIX, weights) : RLVR_ERROR_MEMORY;
+    rlvr__free(m->ctx, weights);
+    return r == RLVR_OK ? rlvr__save_text(m, folder, "adapter_config.json", rlvr__put_peft_config) : r;
 }
 /* ============================================================================================
    14. KV CACHE AND SAMPLER                                                          >>sampler
@@ -24108,7 +24697,10 @@ typedef struct rlvr__trained {
     int group;                                     /* 0: the policy's; 1: the value function's, clipped by a norm of its own */
 } rlvr__trained;
 
-enum { RLVR__TRAINED = 4 };                        /* most blocks */
+enum { RLVR__TRAINED = 8, RLVR__RUNS = 4 };        /* most blocks, and of them most that the policy's parameters are cut into */
+
+/* Parameters first .. end-1 of the policy, those that are trained and few between them that are not. */
+typedef struct rlvr__stretch { int first, end; float *grads; } rlvr__stretch;      /* grads: the trainer's, where it does not train all; else NULL */
 
 typedef struct rlvr__algorithm_state {             /* section 19d; NULL where the algorithm does not need it */
     bool measuring;                                /* a pass over all graded rollouts, with or without signal */
@@ -24140,9 +24732,13 @@ struct rlvr_trainer {
     rlvr__grads grads;
     rlvr__forest forest;
     rlvr__trained trained[RLVR__TRAINED];  int n_trained;
+    unsigned char *still;                          /* (n_p) parameters of the policy that are frozen; NULL: none */
+    rlvr__stretch run[RLVR__RUNS + 1];  int n_runs;    /* what is trained of a policy without adapter */
+    rlvr__param *run_params;                       /* (n_p) of the runs, with offsets within each */
+    rlvr_model *held[2];  int n_held;              /* models whose trainers this one is: policy, critic */
     rlvr__values values;                           /* section 18b */
     rlvr__algorithm_state algorithm;
-    float *reference;                              /* (n_floats) weights at the start; NULL without KL */
+    float *reference;                              /* (n_floats) weights at the start; NULL without KL, and with an adapter to switch off */
     rlvr__dist *dist;                              /* (head_rows) */
     /* flat arrays over all completion tokens of a step */
     int   *offset;                                 /* (rollouts + 1) */
@@ -24167,6 +24763,27 @@ struct rlvr_trainer {
 };
 
 static rlvr__store *rlvr__train_store(rlvr_trainer *t) { return t->plan.one_forward ? &t->store : &t->train; }
+
+/* The reference takes the policy's place for a pass, and gives it back: its weights, or the base without the adapter. */
+static void rlvr__swap_reference(rlvr_trainer *t)
+{
+    rlvr__lora *l = t->m->lora;
+    float *weights = t->m->weights;
+    if (l) { l->on = !l->on; return; }
+    t->m->weights = t->reference;
+    t->reference = weights;
+}
+
+/* An adapter that is switched off would be trained by what the base does. */
+static rlvr_result rlvr__adapters_on(const rlvr_trainer *t, const char *what)
+{
+    const rlvr_model *m[] = {t->m, t->desc.value.on ? t->desc.value.critic : NULL};
+    for (int i = 0; i < 2; i++)
+        if (m[i] && m[i]->lora && !m[i]->lora->on)
+            return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the %s's adapter is switched off; rlvr_lora_enable() it, or rlvr_lora_remove() "
+                              "it before the trainer is opened", what, i ? "critic" : "model");
+    return RLVR_OK;
+}
 
 /* ---- packing ---- */
 
@@ -24353,11 +24970,10 @@ static void rlvr__forest_logprobs(rlvr_trainer *t, const rlvr__policy *policy, f
 /* The reference's log-probabilities of the pack at hand. The store then holds the reference's activations. */
 static void rlvr__forest_reference(rlvr_trainer *t)
 {
-    float *policy_weights = t->m->weights;
-    t->m->weights = t->reference;
+    rlvr__swap_reference(t);
     rlvr__forest_forward(t);
     rlvr__forest_logprobs(t, &t->rollouts->policy, t->ref_logprob);
-    t->m->weights = policy_weights;
+    rlvr__swap_reference(t);
 }
 
 /* Adds the gradient of a loss whose derivatives by each token's log-probability and entropy are dlogprob and dentropy (flat;
@@ -24418,7 +25034,7 @@ rlvr_result rlvr_trainer_swap_average(rlvr_trainer *t)
 /* Training, gradients and checkpoints want the weights in their place. */
 static rlvr_result rlvr__weights_there(rlvr_trainer *t, const char *what)
 {
-    if (!t->averaged) return RLVR_OK;
+    if (!t->averaged) return rlvr__adapters_on(t, what);
     return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the model holds its weights' average; call rlvr_trainer_swap_average() again before", what);
 }
 
@@ -25047,6 +25663,216 @@ rlvr_result rlvr_train_tokens(rlvr_trainer *t, const int *tokens, const int *off
     return rlvr__log_step(t, m);
 }
 
+/* ---- what is trained: all of a model, its adapter, or what is not frozen ---- */
+
+/* Does one of the comma-separated parts stand in the name? seen: gets a bit for each part that does. */
+static bool rlvr__frozen_name(const char *parts, const char *name, uint64_t *seen)
+{
+    bool found = false;
+    uint64_t bit = 1;
+    for (const char *p = parts; p && *p; bit <<= 1) {
+        size_t n = strcspn(p, ",");
+        bool here = n && rlvr__find(name, name + strlen(name), p, n) != NULL;
+        if (here) *seen |= bit;
+        found = found || here;
+        p += n + (p[n] != 0);
+    }
+    return found;
+}
+
+/* Whether the tensor of a view is frozen. */
+static bool rlvr__frozen_view(const rlvr_model *m, const rlvr_frozen_desc *f, const rlvr__view *v, uint64_t *seen)
+{
+    bool low = f->layers && v->param >= m->layers[0].norm1 && v->param <= m->layers[f->layers - 1].down;
+    return rlvr__frozen_name(f->names, v->name, seen) || low || (f->embeddings && v->param == m->embed);
+}
+
+/* One run more; where they are too many, the two with the least between them become one. */
+static void rlvr__stretch_add(rlvr_trainer *t, int first, int end)
+{
+    const rlvr__param *p = t->m->params;
+    rlvr__stretch run = {first, end, NULL};
+    int best = 0;
+    int64_t least = INT64_MAX;
+    t->run[t->n_runs++] = run;
+    if (t->n_runs <= RLVR__RUNS) return;
+    for (int i = 0; i + 1 < t->n_runs; i++) {
+        int64_t between = p[t->run[i + 1].first].offset - p[t->run[i].end - 1].offset - p[t->run[i].end - 1].floats;
+        if (between < least) { least = between; best = i; }
+    }
+    t->run[best].end = t->run[best + 1].end;
+    t->n_runs--;
+    for (int i = best + 1; i < t->n_runs; i++) t->run[i] = t->run[i + 1];
+}
+
+static int64_t rlvr__stretch_floats(const rlvr_model *m, const rlvr__stretch *r)
+{
+    return m->params[r->end - 1].offset + m->params[r->end - 1].floats - m->params[r->first].offset;
+}
+
+/* Reads desc.frozen: which parameters stand still, and what runs the others make. */
+static rlvr_result rlvr__frozen_read(rlvr_trainer *t)
+{
+    rlvr_model *m = t->m;
+    const rlvr_frozen_desc *f = &t->desc.frozen;
+    bool any = f->layers || f->embeddings || (f->names && *f->names);
+    uint64_t seen = 0, parts = 0;
+    t->n_runs = 0;
+    if (!any) { rlvr__stretch_add(t, 0, m->n_p); return RLVR_OK; }
+    if (m->lora)
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.frozen: the model has an adapter, which is trained alone; its targets "
+                          "say where");
+    if (f->layers < 0 || f->layers > m->info.n_layers)
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.frozen.layers: %d is not within 0 .. %d", f->layers, m->info.n_layers);
+    for (const char *p = f->names; p && *p; p += strcspn(p, ","), p += *p != 0) parts = parts << 1 | 1;
+    if (parts >> 32) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.frozen.names: more than 32 of them");
+    if (!(t->still = RLVR__NEW(t->ctx, unsigned char, m->n_p))) return RLVR_ERROR_MEMORY;
+    for (int i = 0; i < m->n_views; i++) {
+        const rlvr__view *v = &m->views[i];
+        bool still = rlvr__frozen_view(m, f, v, &seen), again = i && m->views[i - 1].param == v->param;
+        if (again && still != (t->still[v->param] != 0))
+            return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.frozen.names: %s and %s are one matrix here; freeze both or none",
+                              m->views[i - 1].name, v->name);
+        t->still[v->param] = still;
+    }
+    if (seen != parts)
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.frozen.names: one part of \"%.200s\" is in no tensor's name; "
+                          "rlvr_model_param() lists them", f->names);
+    for (int i = 0, first; i < m->n_p; i++) {
+        if (t->still[i]) continue;
+        for (first = i; i < m->n_p && !t->still[i]; i++) {}
+        rlvr__stretch_add(t, first, i);
+    }
+    return t->n_runs ? RLVR_OK : rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.frozen: nothing is left to train");
+}
+
+/* Numbers that the optimizer moves in the policy, or in a critic. */
+static int64_t rlvr__learned_floats(const rlvr_trainer *t, const rlvr_model *m)
+{
+    int64_t floats = 0;
+    if (m->lora) return m->lora->n_floats;
+    if (m != t->m) return m->n_floats;
+    for (int i = 0; i < t->n_runs; i++) floats += rlvr__stretch_floats(m, &t->run[i]);
+    return floats;
+}
+
+/* Bytes that the optimizer keeps for them. */
+static int64_t rlvr__learned_optim_bytes(const rlvr_trainer *t, const rlvr_model *m)
+{
+    const rlvr_optim_desc *o = &t->desc.optim;
+    int64_t bytes = 0;
+    if (m->lora) return rlvr__optim_bytes(o, m->lora->params, m->lora->n_p);
+    if (m != t->m || !t->still) return rlvr__optim_bytes(o, m->params, m->n_p);
+    for (int i = 0; i < t->n_runs; i++) {
+        int64_t sum[RLVR__KEPT] = {0}, n[RLVR__KEPT];
+        for (int p = t->run[i].first; p < t->run[i].end; p++) {
+            if (t->still[p]) continue;
+            rlvr__kept_measure(o, &m->params[p], 1, n);
+            for (int k = 0; k < RLVR__KEPT; k++) sum[k] = k == RLVR__ROOM || k == RLVR__TABLES ? RLVR__MAX(sum[k], n[k]) : sum[k] + n[k];
+        }
+        for (int k = 0; k < RLVR__KEPT; k++) bytes += sum[k] * (int64_t)rlvr__kept_size(k);
+    }
+    return bytes;
+}
+
+/* Makes the trainer one of the model's. Trainers that train the same of it may share it. */
+static rlvr_result rlvr__hold(rlvr_trainer *t, rlvr_model *m, bool partly)
+{
+    if (m->partly || (m->n_trainers && partly))
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_open: another trainer is open on the model, and one of the two leaves some "
+                          "of it frozen; close the other first");
+    if (m->lora || partly) {
+        if (!m->n_trainers) { rlvr__free(t->ctx, m->grads); m->grads = NULL; }
+        for (int i = 0; i < m->n_p; i++) m->params[i].grad = NULL;
+    }
+    m->partly = partly;
+    m->n_trainers++;
+    t->held[t->n_held++] = m;
+    return RLVR_OK;
+}
+
+static void rlvr__let_go(rlvr_trainer *t)
+{
+    for (int i = 0; i < t->n_held; i++) {
+        rlvr_model *m = t->held[i];
+        m->n_trainers--;
+        if (m->partly)
+            for (int p = 0; p < m->n_p; p++) m->params[p].grad = NULL;      /* they were the trainer's */
+        m->partly = false;
+    }
+    for (int i = 0; i < t->n_runs; i++) rlvr__free(t->ctx, t->run[i].grads);
+    rlvr__free(t->ctx, t->run_params);
+    rlvr__free(t->ctx, t->still);
+}
+
+/* Lets the optimizer move all of a model, or the whole of its adapter. */
+static rlvr_result rlvr__train_model(rlvr_trainer *t, rlvr_model *m, const char *name)
+{
+    rlvr__lora *l = m->lora;
+    rlvr__param *params = l ? l->params : m->params;
+    float *weights = l ? l->weights : m->weights, **grads = l ? &l->grads : &m->grads;
+    int n_p = l ? l->n_p : m->n_p;
+    int64_t n_floats = l ? l->n_floats : m->n_floats;
+    rlvr_result r = rlvr__hold(t, m, false);
+    if (r != RLVR_OK) return r;
+    if (!*grads && !(*grads = RLVR__NEW(t->ctx, float, n_floats))) return RLVR_ERROR_MEMORY;
+    for (int i = 0; i < n_p; i++) params[i].grad = *grads + params[i].offset;
+    return rlvr__train_block(t, name, weights, *grads, params, n_p, n_floats);
+}
+
+/* The policy: all of it, or the runs that are not frozen, each a block with gradients of its own. */
+static rlvr_result rlvr__train_policy(rlvr_trainer *t)
+{
+    static const char *const names[RLVR__RUNS] = {"model", "model.1", "model.2", "model.3"};
+    rlvr_model *m = t->m;
+    if (!t->still) return rlvr__train_model(t, m, m->lora ? "lora" : "model");
+    rlvr_result r = rlvr__hold(t, m, true);
+    if (r == RLVR_OK && !(t->run_params = RLVR__NEW(t->ctx, rlvr__param, m->n_p))) r = RLVR_ERROR_MEMORY;
+    for (int i = 0, n = 0; r == RLVR_OK && i < t->n_runs; i++) {
+        rlvr__stretch *run = &t->run[i];
+        rlvr__param *params = t->run_params + n;
+        int64_t from = m->params[run->first].offset, floats = rlvr__stretch_floats(m, run);
+        if (!(run->grads = RLVR__NEW(t->ctx, float, floats))) return RLVR_ERROR_MEMORY;
+        int count = 0;
+        for (int p = run->first; p < run->end; p++) {
+            if (t->still[p]) continue;
+            m->params[p].grad = run->grads + m->params[p].offset - from;
+            params[count] = m->params[p];
+            params[count++].offset -= from;
+        }
+        n += count;
+        r = rlvr__train_block(t, names[i], m->weights + from, run->grads, params, count, floats);
+    }
+    return r;
+}
+
+static uint64_t rlvr__hash_bits(uint64_t hash, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) hash = (hash ^ rlvr__to_bits(x[i])) * 1099511628211u;
+    return hash;
+}
+
+/* What stands still in policy and critic, and how their adapters are made, as two numbers for the checkpoint; 0: nothing, and none. */
+static void rlvr__standing(const rlvr_trainer *t, int64_t out[2])
+{
+    uint64_t hash[2] = {14695981039346656037u, 14695981039346656037u};
+    bool any[2] = {false, false};
+    for (int i = 0; i < t->n_held; i++) {
+        const rlvr_model *m = t->held[i];
+        for (int p = 0; p < m->n_p; p++) {
+            if (m->params[p].grad) continue;
+            hash[0] = rlvr__hash_bits(hash[0], m->weights + m->params[p].offset, m->params[p].floats);
+            any[0] = true;
+        }
+        if (!m->lora) continue;
+        float made[2] = {(float)m->lora->desc.rank, m->lora->scale};
+        hash[1] = rlvr__hash_bits(hash[1], made, 2);
+        for (const char *c = m->lora->targets; *c; c++) hash[1] = (hash[1] ^ (unsigned char)*c) * 1099511628211u;
+        any[1] = true;
+    }
+    for (int i = 0; i < 2; i++) out[i] = any[i] ? (int64_t)hash[i] : 0;
+}
+
 /* ---- opening: defaults, plan, allocation ---- */
 
 static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
@@ -25112,7 +25938,8 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
     rlvr_model *m = t->m;
     rlvr__store s;
     rlvr__grads g;
-    int64_t floats = m->n_floats * (int64_t)sizeof(float), kv = 0, act = 0, scratch = 0;
+    int64_t floats = m->n_floats * (int64_t)sizeof(float), learned = rlvr__learned_floats(t, m) * (int64_t)sizeof(float);
+    int64_t kv = 0, act = 0, scratch = 0;
     if (z->sampling) {
         rlvr__store_init(&s, m, z->decode_slots, z->decode_rows, z->max_context, z->head_rows, p->one_forward, true);
         kv += s.bytes_kv; act += s.bytes_activations; scratch += s.bytes_scratch;
@@ -25122,10 +25949,10 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
         kv += s.bytes_kv; act += s.bytes_activations; scratch += s.bytes_scratch;
     }
     rlvr__grads_init(&g, m, p->one_forward ? z->decode_slots : z->train_slots, z->head_rows, z->max_context, p->one_forward, true);
-    p->weights = floats + (int64_t)m->info.n_ctx * m->info.head_dim * (int64_t)sizeof(float);
-    p->gradients = floats;
-    p->optimizer = rlvr__optim_bytes(&t->desc.optim, m->params, m->n_p);
-    p->reference = rlvr__needs_reference(&t->desc) ? floats : 0;
+    p->weights = floats + (int64_t)m->info.n_ctx * m->info.head_dim * (int64_t)sizeof(float) + rlvr__lora_bytes(m);
+    p->gradients = learned;
+    p->optimizer = rlvr__learned_optim_bytes(t, m);
+    p->reference = rlvr__needs_reference(&t->desc) && !m->lora ? floats : 0;
     p->kv_cache = kv;
     p->activations = act;
     p->scratch = scratch + g.bytes + z->tokens * 60 + (z->rollouts + 64) * (z->max_context * 8 + 768) + z->judge_bytes;
@@ -25197,10 +26024,13 @@ rlvr_result rlvr_memory_plan(rlvr_model *m, const rlvr_trainer_desc *d, rlvr_mem
     t.desc = *d;
     rlvr_result r = rlvr__trainer_defaults(m->ctx, &t.desc);
     if (r == RLVR_OK) r = rlvr__values_check(&t);
+    if (r == RLVR_OK) r = rlvr__frozen_read(&t);
     if (r == RLVR_OK) r = rlvr__algorithm_check(&t);
-    if (r != RLVR_OK) return r;
-    r = rlvr__plan(&t, &sizes, plan);
-    if (r != RLVR_OK) rlvr__plan_refused(&t, plan);
+    if (r == RLVR_OK) {
+        r = rlvr__plan(&t, &sizes, plan);
+        if (r != RLVR_OK) rlvr__plan_refused(&t, plan);
+    }
+    rlvr__free(m->ctx, t.still);
     return r;
 }
 
@@ -25241,15 +26071,14 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     if (r == RLVR_OK) r = rlvr__grads_init(&t->grads, m, rows, z->head_rows, z->max_context, t->plan.one_forward, false);
     if (r == RLVR_OK) r = rlvr__forest_init(ctx, &t->forest, rows, lists, targets, t->desc.group_size);
     if (r != RLVR_OK) return r;
-    if (!m->grads) m->grads = RLVR__NEW(ctx, float, m->n_floats);
-    if (!m->grads || rlvr__train_block(t, "model", m->weights, m->grads, m->params, m->n_p, m->n_floats) != RLVR_OK) return RLVR_ERROR_MEMORY;
-    if (rlvr__values_alloc(t, z, rows) != RLVR_OK || rlvr__algorithm_alloc(t, z) != RLVR_OK) return RLVR_ERROR_MEMORY;
+    if ((r = rlvr__train_policy(t)) != RLVR_OK || (r = rlvr__values_alloc(t, z, rows)) != RLVR_OK) return r;
+    if ((r = rlvr__algorithm_alloc(t, z)) != RLVR_OK) return r;
     t->dist = RLVR__NEW(ctx, rlvr__dist, z->head_rows);
     t->target_value = RLVR__NEW(ctx, float, targets);
     t->target_logprob = RLVR__NEW(ctx, float, targets);
     t->row_entropy = RLVR__NEW(ctx, float, targets);
     if (!t->dist || !t->target_value || !t->target_logprob || !t->row_entropy) return RLVR_ERROR_MEMORY;
-    if (rlvr__needs_reference(&t->desc)) {
+    if (rlvr__needs_reference(&t->desc) && !m->lora) {
         if (!(t->reference = RLVR__NEW(ctx, float, m->n_floats))) return RLVR_ERROR_MEMORY;
         memcpy(t->reference, m->weights, (size_t)m->n_floats * sizeof(float));
     }
@@ -25339,6 +26168,8 @@ rlvr_trainer *rlvr_trainer_open(rlvr_model *m, const rlvr_trainer_desc *desc)
     t->desc = *desc;
     rlvr_result r = rlvr__trainer_defaults(ctx, &t->desc);
     if (r == RLVR_OK) r = rlvr__values_check(t);
+    if (r == RLVR_OK) r = rlvr__adapters_on(t, "rlvr_trainer_open");
+    if (r == RLVR_OK) r = rlvr__frozen_read(t);
     if (r == RLVR_OK) r = rlvr__algorithm_check(t);
     if (r == RLVR_OK) {
         r = rlvr__plan(t, &sizes, &t->plan);
@@ -25368,6 +26199,7 @@ void rlvr_trainer_close(rlvr_trainer *t)
     rlvr__values_free(t);
     rlvr__algorithm_free(t);
     for (int b = 0; b < t->n_trained; b++) rlvr__kept_free(ctx, &t->trained[b].kept);
+    rlvr__let_go(t);
     void *arrays[] = {t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
                       t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->keep, t->kept,
                       t->task_index, t->pass_rate, t->drawn, t->token_weight, t->token_logprob,
@@ -25513,9 +26345,9 @@ static rlvr_result rlvr__log_step(rlvr_trainer *t, const rlvr_metrics *m)
 /* ---- checkpoints ---- */
 
 /* A safetensors file: of each trained block the weights and what the optimizer keeps as they lie in memory, the reference, and
-   `state`: these numbers, in this order, and from place 60 on which optimizer it was. All else that a step depends on is in the
+   `state`: these numbers, in this order, and from place 58 on rlvr__standing()'s, from 60 on which optimizer it was. All else that a step depends on is in the
    descriptor or computed from step and cursor. */
-enum { RLVR__STATE_VERSION = 2, RLVR__STATE_SHAPE = 10, RLVR__STATE_OPTIM = 60, RLVR__STATE = 64,
+enum { RLVR__STATE_VERSION = 2, RLVR__STATE_SHAPE = 10, RLVR__STATE_STANDING = 58, RLVR__STATE_OPTIM = 60, RLVR__STATE = 64,
        RLVR__STATE_BLOCKS = (1 + RLVR__SAVED) * RLVR__TRAINED + 8 };
 
 typedef struct rlvr__state_block { char name[40]; void *data; int64_t n; rlvr__dtype dtype; } rlvr__state_block;      /* F32 is 0 */
@@ -25611,6 +26443,7 @@ rlvr_result rlvr_trainer_save(rlvr_trainer *t, const char *path)
     memset(list, 0, sizeof list);
     rlvr__state_shape(t, state);
     rlvr__state_optim(t, state);
+    rlvr__standing(t, state + RLVR__STATE_STANDING);
     for (int i = 0; (field = rlvr__state_field(t, i)) != NULL; i++) state[RLVR__STATE_SHAPE + i] = *field;
     for (int i = 0; i <= n; i++) {
         list[i].name = i ? block[i - 1].name : "state";
@@ -25630,7 +26463,7 @@ rlvr_result rlvr_trainer_save(rlvr_trainer *t, const char *path)
 static rlvr_result rlvr__checkpoint_read(rlvr_trainer *t, const rlvr__tensors *file, const char *path)
 {
     rlvr__state_block block[RLVR__STATE_BLOCKS];
-    int64_t state[RLVR__STATE], shape[RLVR__STATE_SHAPE], *field;
+    int64_t state[RLVR__STATE], shape[RLVR__STATE_SHAPE], standing[2], *field;
     int n = rlvr__state_blocks(t, block);
     const rlvr__tensor *x = rlvr__tensor_find(file, "state"), *part[RLVR__STATE_BLOCKS];
     if (!x || x->dtype != RLVR__DTYPE_I64 || x->n != RLVR__STATE)
@@ -25640,6 +26473,13 @@ static rlvr_result rlvr__checkpoint_read(rlvr_trainer *t, const rlvr__tensors *f
     if (memcmp(state, shape, sizeof shape))
         return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the checkpoint is of another model, seed or version; resume with those of its run", path);
     if (rlvr__state_optim_check(t, state, path) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
+    rlvr__standing(t, standing);
+    if (state[RLVR__STATE_STANDING + 1] != standing[1])
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the checkpoint is of an adapter with another rank, alpha or targets, or of none; "
+                          "resume with that of its run", path);
+    if (state[RLVR__STATE_STANDING] != standing[0])
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the checkpoint was made on another base: the weights that stand still are not these; "
+                          "resume with the model and the frozen parameters of its run", path);
     for (int i = 0; i < n; i++) {
         part[i] = rlvr__tensor_find(file, block[i].name);
         if (!part[i] || part[i]->dtype != block[i].dtype || part[i]->n != block[i].n)
@@ -25786,13 +26626,12 @@ static void rlvr__given_gradient(rlvr_trainer *t, const rlvr__given *g, int n, c
     else rlvr__given_pass(t, g, n, weight, NULL);
 }
 
-/* The sums by the reference model, whose weights take the policy's place for the pass. */
+/* The sums by the reference model. */
 static void rlvr__given_reference(rlvr_trainer *t, const rlvr__given *g, int n, double *sum)
 {
-    float *policy_weights = t->m->weights;
-    t->m->weights = t->reference;
+    rlvr__swap_reference(t);
     rlvr__given_pass(t, g, n, NULL, sum);
-    t->m->weights = policy_weights;
+    rlvr__swap_reference(t);
 }
 
 static bool rlvr__given_reserve(rlvr_trainer *t, int64_t n)
@@ -26231,9 +27070,9 @@ static void rlvr__values_plan(rlvr_trainer *t, const rlvr__sizes *z, int64_t row
     rlvr__grads g;
     rlvr__store_init(&s, v->critic, rows, RLVR__MIN(rows, (int64_t)RLVR__TRAIN_ROWS), z->max_context, z->head_rows, true, true);
     rlvr__grads_init(&g, v->critic, rows, z->head_rows, z->max_context, false, true);
-    p->weights += v->critic->n_floats * f + (int64_t)v->critic->info.n_ctx * v->critic->info.head_dim * f;
-    p->gradients += v->critic->n_floats * f;
-    p->optimizer += rlvr__optim_bytes(&t->desc.optim, v->critic->params, v->critic->n_p);
+    p->weights += v->critic->n_floats * f + (int64_t)v->critic->info.n_ctx * v->critic->info.head_dim * f + rlvr__lora_bytes(v->critic);
+    p->gradients += rlvr__learned_floats(t, v->critic) * f;
+    p->optimizer += rlvr__learned_optim_bytes(t, v->critic);
     p->kv_cache += s.bytes_kv;
     p->activations += s.bytes_activations;
     p->scratch += s.bytes_scratch + g.bytes;
@@ -26252,8 +27091,7 @@ static rlvr_result rlvr__values_alloc(rlvr_trainer *t, const rlvr__sizes *z, int
     int first = t->n_trained;
     rlvr_result r = rlvr__train_block(t, "value_head", v->head->weights, v->head->grads, v->head->params, 2, v->head->n_floats);
     if (r == RLVR_OK && c) {
-        if (!c->grads) c->grads = RLVR__NEW(ctx, float, c->n_floats);
-        r = c->grads ? rlvr__train_block(t, "critic", c->weights, c->grads, c->params, c->n_p, c->n_floats) : RLVR_ERROR_MEMORY;
+        r = rlvr__train_model(t, c, c->lora ? "critic_lora" : "critic");
         if (r == RLVR_OK) r = rlvr__store_init(&v->store, c, rows, RLVR__MIN(rows, (int64_t)RLVR__TRAIN_ROWS), z->max_context, z->head_rows, true, false);
         if (r == RLVR_OK) r = rlvr__grads_init(&v->grads, c, rows, z->head_rows, z->max_context, false, false);
     }
@@ -26261,8 +27099,9 @@ static rlvr_result rlvr__values_alloc(rlvr_trainer *t, const rlvr__sizes *z, int
         t->trained[b].lr_scale = d->lr / t->desc.optim.lr;
         t->trained[b].group = 1;
     }
+    if (r != RLVR_OK) return r;
     v->row_value = RLVR__NEW(ctx, float, RLVR__MAX(z->tokens, rows));
-    if (r != RLVR_OK || !v->row_value) return RLVR_ERROR_MEMORY;
+    if (!v->row_value) return RLVR_ERROR_MEMORY;
     if (d->process && z->sampling) {
         v->cap_steps = z->max_context;
         v->step = RLVR__NEW(ctx, int, 2 * z->max_context);
@@ -26444,6 +27283,7 @@ static rlvr_result rlvr__check_scored(rlvr_trainer *t, const char *what, const i
 {
     int64_t longest = RLVR__MIN((int64_t)t->m->info.n_ctx, rlvr__train_store(t)->n_slots);
     if (!t->values.head) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "%s: the trainer has no head; open it with value.on", what);
+    if (rlvr__weights_there(t, what) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     rlvr_result r = n_seq < 1 ? RLVR_OK : rlvr__check_sequences(t, tokens, offset, n_seq);
     for (int s = 0; s < n_seq && r == RLVR_OK; s++)
         if (offset[s + 1] - offset[s] > longest)
@@ -26731,7 +27571,7 @@ rlvr_algorithm rlvr_algorithm_find(const char *name)
 /* The coefficient of the divergence that a step measures and that may be adaptive. */
 static float *rlvr__kl_coef(rlvr_trainer *t) { return t->desc.regulariser.kl_reward != 0 ? &t->desc.regulariser.kl_reward : &t->desc.loss.kl_coef; }
 
-static const char *rlvr__regulariser_problem(const rlvr_trainer_desc *d)
+static const char *rlvr__regulariser_problem(const rlvr_trainer_desc *d, bool lora)
 {
     const rlvr_regulariser_desc *g = &d->regulariser;
     if (!(g->kl_reward >= 0 && g->kl_reward <= 1e6f)) return "kl_reward is not within 0 .. 1e6";
@@ -26745,6 +27585,7 @@ static const char *rlvr__regulariser_problem(const rlvr_trainer_desc *d)
     if (g->entropy_delta != 0 && g->entropy_target == 0) return "entropy_delta needs entropy_target";
     if (g->entropy_target != 0 && d->loss.entropy_coef < 0) return "entropy_target needs a loss.entropy_coef of at least 0";
     if (g->ref_refresh < 0) return "ref_refresh is below 0";
+    if (g->ref_refresh && lora) return "ref_refresh: the reference of an adapter is the model without it, which stands still";
     if (g->ref_refresh && !rlvr__needs_reference(d)) return "ref_refresh: there is no reference; give kl_reward or loss.kl_coef";
     if (!(g->ref_mix >= 0 && g->ref_mix <= 1)) return "ref_mix is not within 0 .. 1";
     if (g->ref_mix != 0 && !g->ref_refresh) return "ref_mix needs ref_refresh, the steps after which it is done";
@@ -26807,7 +27648,7 @@ static rlvr_result rlvr__algorithm_check(rlvr_trainer *t)
     bool samples = d->tasks || d->task_fn;
     if (d->regulariser.kl_target != 0 && d->regulariser.kl_horizon == 0) d->regulariser.kl_horizon = 10000;
     if (d->regulariser.entropy_target != 0 && d->regulariser.entropy_delta == 0) d->regulariser.entropy_delta = 1e-3f;
-    const char *problem = rlvr__regulariser_problem(d);
+    const char *problem = rlvr__regulariser_problem(d, t->m->lora != NULL);
     if (problem) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser: %s", problem);
     if (samples && (problem = rlvr__estimator_problem(d)) != NULL) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.advantage: %s", problem);
     return samples && rlvr__uses(d, RLVR_ADV_GDPO) ? rlvr__gdpo_check(t) : RLVR_OK;

@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 typedef struct args {
-    const char *model, *tasks, *pairs, *prompt, *reward, *kind, *options, *judge, *head, *critic, *value_head, *process_model, *process_head, *out, *resume,
+    const char *model, *adapter, *tasks, *pairs, *prompt, *reward, *kind, *options, *judge, *head, *critic, *value_head, *process_model, *process_head, *out, *resume,
         *stop_tokens, *title, *field, *algorithm;
     const char *stop[16];  int n_stop;
     int n, steps, threads, bootstrap, jobs, limit, level, preference;
@@ -18,6 +18,7 @@ typedef struct args {
     float borda_p, min_k, prefix;
     int ngram, permutations;
     bool twins;
+    rlvr_lora_desc lora;
     rlvr_sampling sampling;
     rlvr_trainer_desc trainer;
     const char *words[256];  int n_words;
@@ -29,7 +30,21 @@ static const option machine_options[] = {
     {"threads", OPT_INT, AT(threads), "all cores", "threads"},
     {"cpu", OPT_TEXT, AT(cpu), "the best there is", "avx512, avx2, neon or portable"},
 };
-static const option model_options[] = {{"model", OPT_TEXT, AT(model), "", "GGUF file or safetensors folder"}};
+static const option model_options[] = {
+    {"model", OPT_TEXT, AT(model), "", "GGUF file or safetensors folder"},
+    {"adapter", OPT_TEXT, AT(adapter), "", "folder of a LoRA adapter for it, as PEFT and train write them"},
+};
+static const option adapter_options[] = {{"adapter", OPT_TEXT, AT(adapter), "", "folder of a LoRA adapter for the model: its shape is told too"}};
+static const option lora_options[] = {
+    {"lora_rank", OPT_INT, AT(lora.rank), "0", "train a LoRA adapter of this rank alone; 0: the whole model, or --adapter"},
+    {"lora_alpha", OPT_FLOAT, AT(lora.alpha), "8", "its scale is this / rank"},
+    {"lora_targets", OPT_TEXT, AT(lora.targets), "all", "of q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj, with commas between"},
+    {"rslora", OPT_FLAG, AT(lora.rslora), "", "its scale is alpha / sqrt(rank)"},
+    {"frozen_layers", OPT_INT, AT(trainer.frozen.layers), "0", "the first so many layers are not trained"},
+    {"frozen_embeddings", OPT_FLAG, AT(trainer.frozen.embeddings), "", "nor is the embedding"},
+    {"frozen_names", OPT_TEXT, AT(trainer.frozen.names), "", "nor are tensors whose names hold one of these, with commas between"},
+};
+static const option merge_options[] = {{"out", OPT_TEXT, AT(out), "", "folder of the merged model"}};
 static const option json_options[] = {{"json", OPT_FLAG, AT(json), "", "print JSON"}};
 static const option raw_options[] = {{"raw", OPT_FLAG, AT(raw), "", "prompts are not put through the chat template"}};
 static const option info_options[] = {{"params", OPT_FLAG, AT(params), "", "list the parameter tensors too"}};
@@ -232,10 +247,22 @@ static rlvr_ctx *open_ctx(const args *a)
     return rlvr_open(&desc);
 }
 
-static rlvr_model *open_model(rlvr_ctx *ctx, const char *path)
+static rlvr_model *open_model(rlvr_ctx *ctx, const args *a, const char *path)      /* with --adapter, where there is one */
 {
     if (!path) fprintf(stderr, "rlvr: --model is missing\n");
-    return path && ctx ? rlvr_model_load(ctx, path) : NULL;
+    rlvr_model *m = path && ctx ? rlvr_model_load(ctx, path) : NULL;
+    return m && a->adapter && rlvr_lora_load(m, a->adapter) != RLVR_OK ? NULL : m;
+}
+
+/* The adapter that a run trains: that of --adapter, or a new one by --lora_rank. False: they do not go together, said. */
+static bool find_lora(args *a, rlvr_model *m)
+{
+    a->lora.seed = (uint64_t)a->seed;
+    if (!a->lora.rank && (a->lora.alpha != 0 || a->lora.targets || a->lora.rslora)) {
+        fprintf(stderr, "rlvr: --lora_alpha, --lora_targets and --rslora need --lora_rank\n");
+        return false;
+    }
+    return !a->lora.rank || rlvr_lora_add(m, &a->lora) == RLVR_OK;
 }
 
 static char *read_all(FILE *f, size_t *len)
@@ -340,11 +367,14 @@ static bool print_buf(rlvr__buf *b)      /* and empties it */
 static rlvr_result info(rlvr_ctx *ctx, args *a)
 {
     const char *path = a->n_words ? a->words[0] : a->model, *name;
-    rlvr_model *m = open_model(ctx, path);
+    int64_t rows, cols;
+    rlvr_model *m = open_model(ctx, a, path);
     if (!m) return RLVR_ERROR_IO;
     const rlvr_model_desc *d = rlvr_model_info(m);
+    const rlvr_lora_desc *lora = rlvr_lora_info(m);
+    int64_t adapted = 0;      /* numbers of the adapter */
+    for (int i = 0; rlvr_model_param(m, i, &name, &rows, &cols); i++) adapted += strstr(name, ".lora_") ? rows * cols : 0;
     rlvr__buf b = {ctx, NULL, 0, 0, false};
-    int64_t rows, cols;
     if (a->json) {
         rlvr__buf_addf(&b, "{\"file\":");
         rlvr__json_put_string(&b, path, strlen(path));
@@ -353,6 +383,9 @@ static rlvr_result info(rlvr_ctx *ctx, args *a)
                        (long long)rlvr_model_n_params(m), d->n_vocab, d->n_ctx, d->d_model, d->n_layers, d->n_heads, d->n_kv_heads,
                        d->head_dim, d->d_ff, (double)d->rope_theta, (double)d->rms_eps, d->tied ? "true" : "false", rlvr_token_eos(m),
                        (unsigned long long)rlvr_model_hash(m));
+        if (lora)
+            rlvr__buf_addf(&b, ",\"lora\":{\"rank\":%d,\"alpha\":%g,\"rslora\":%s,\"targets\":\"%s\",\"n_params\":%lld}", lora->rank, (double)lora->alpha,
+                           lora->rslora ? "true" : "false", lora->targets, (long long)adapted);
         for (int i = 0; a->params && rlvr_model_param(m, i, &name, &rows, &cols); i++)
             rlvr__buf_addf(&b, "%s{\"name\":\"%s\",\"rows\":%lld,\"cols\":%lld}", i ? "," : ",\"params\":[", name, (long long)rows, (long long)cols);
         rlvr__buf_addf(&b, a->params ? "]}\n" : "}\n");
@@ -365,6 +398,9 @@ static rlvr_result info(rlvr_ctx *ctx, args *a)
         rlvr__buf_addf(&b, "context    %d tokens, vocabulary %d, end of text %d, rope theta %g, rms eps %g\n", d->n_ctx, d->n_vocab,
                        rlvr_token_eos(m), (double)d->rope_theta, (double)d->rms_eps);
         rlvr__buf_addf(&b, "hash       %016llx\n", (unsigned long long)rlvr_model_hash(m));
+        if (lora)
+            rlvr__buf_addf(&b, "adapter    LoRA, %.3f M parameters, rank %d, alpha %g%s, on %s\n", 1e-6 * (double)adapted, lora->rank, (double)lora->alpha,
+                           lora->rslora ? " (rsLoRA)" : "", lora->targets);
         for (int i = 0; a->params && rlvr_model_param(m, i, &name, &rows, &cols); i++)
             rlvr__buf_addf(&b, "%-52s %6lld x %lld\n", name, (long long)rows, (long long)cols);
     }
@@ -373,7 +409,7 @@ static rlvr_result info(rlvr_ctx *ctx, args *a)
 
 static rlvr_result tokenize(rlvr_ctx *ctx, args *a)
 {
-    rlvr_model *m = open_model(ctx, a->model);
+    rlvr_model *m = open_model(ctx, a, a->model);
     size_t len = 0;
     char *text = NULL;
     if (!m) return RLVR_ERROR_IO;
@@ -455,7 +491,7 @@ static rlvr_tasks *prompts(rlvr_ctx *ctx, args *a)
 static rlvr_result generate(rlvr_ctx *ctx, args *a)
 {
     static const char *const finish[] = {"none", "stop", "length"};
-    rlvr_model *m = open_model(ctx, a->model);
+    rlvr_model *m = open_model(ctx, a, a->model);
     rlvr_tasks *tasks = m ? prompts(ctx, a) : NULL;
     if (!tasks) return RLVR_ERROR_IO;
     int64_t count = rlvr_tasks_count(tasks), piece = RLVR__MAX(1, 256 / a->n);
@@ -636,7 +672,7 @@ static int score_tokens(rlvr_model *m, const rlvr__json *line, bool raw, int64_t
 
 static rlvr_result score(rlvr_ctx *ctx, args *a)
 {
-    rlvr_model *m = open_model(ctx, a->model);
+    rlvr_model *m = open_model(ctx, a, a->model);
     rlvr__buf b = {ctx, NULL, 0, 0, false};
     rlvr_result r = m ? RLVR_OK : RLVR_ERROR_IO;
     char *line = NULL;
@@ -731,7 +767,7 @@ static rlvr_result eval(rlvr_ctx *ctx, args *a)
     rlvr_eval_report e;
     memset(&d, 0, sizeof d);
     if (!find_reward(ctx, a, a->reward, &d.reward)) return RLVR_ERROR_ARGUMENT;
-    rlvr_model *m = open_model(ctx, a->model);
+    rlvr_model *m = open_model(ctx, a, a->model);
     rlvr_tasks *tasks = m ? open_tasks(ctx, a->tasks, a->raw) : NULL;
     if (!tasks) return RLVR_ERROR_IO;
     d.sampling = a->sampling;
@@ -771,25 +807,32 @@ static rlvr_result eval(rlvr_ctx *ctx, args *a)
 
 /* ---- train ---- */
 
-/* The model and, with --ema_decay, its average. */
-static rlvr_result save_trained(rlvr_trainer *t, rlvr_model *m, const rlvr_trainer_desc *d, const char *out)
+/* What a run has learned: OUT/adapter where there is one, else OUT/model; with --ema_decay its average too. */
+static rlvr_result save_trained(rlvr_trainer *t, rlvr_model *m, const rlvr_trainer_desc *d, const args *a)
 {
-    rlvr_result r = rlvr_model_save(m, in_folder(out, "model"));
-    if (r != RLVR_OK || d->optim.ema_decay == 0) return r;
-    r = rlvr_trainer_swap_average(t);
-    if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(out, "average"));
-    return r == RLVR_OK ? rlvr_trainer_swap_average(t) : r;
+    bool adapter = rlvr_lora_info(m) != NULL;
+    rlvr_result (*save)(rlvr_model *, const char *) = adapter ? rlvr_lora_save : rlvr_model_save;
+    rlvr_result r = save(m, in_folder(a->out, adapter ? "adapter" : "model"));
+    if (r == RLVR_OK && d->optim.ema_decay != 0) {
+        r = rlvr_trainer_swap_average(t);
+        if (r == RLVR_OK) r = save(m, in_folder(a->out, "average"));
+        if (r == RLVR_OK) r = rlvr_trainer_swap_average(t);
+    }
+    if (r != RLVR_OK) return r;
+    if (adapter) printf("saved      %s/adapter (a folder that peft loads; --adapter takes it, rlvr merge makes a model of it)\n", a->out);
+    else printf("saved      %s/model (a folder that transformers loads; --model takes it)\n", a->out);
+    return RLVR_OK;
 }
 
 static rlvr_result run_training(rlvr_ctx *ctx, args *a)
 {
     rlvr_trainer_desc *d = &a->trainer;
     if (!find_reward(ctx, a, a->reward, &d->reward)) return RLVR_ERROR_ARGUMENT;
-    rlvr_model *m = open_model(ctx, a->model);
+    rlvr_model *m = open_model(ctx, a, a->model);
     d->tasks = m ? open_tasks(ctx, a->tasks, a->raw) : NULL;
     d->held_out = d->tasks && a->held_out ? open_tasks(ctx, a->held_out, a->raw) : NULL;
     if (!d->tasks || (a->held_out && !d->held_out)) return RLVR_ERROR_IO;
-    if (!find_values(ctx, a, m, &d->value)) return RLVR_ERROR_ARGUMENT;
+    if (!find_lora(a, m) || !find_values(ctx, a, m, &d->value)) return RLVR_ERROR_ARGUMENT;
     d->sampling = a->sampling;
     d->seed = (uint64_t)a->seed;
     d->out_dir = a->out;
@@ -804,10 +847,10 @@ static rlvr_result run_training(rlvr_ctx *ctx, args *a)
     rlvr_trainer *t = rlvr_trainer_open(m, d);
     r = t ? train(t, a->steps, a->out, resume) : RLVR_ERROR_ARGUMENT;
     if (r == RLVR_OK && d->save_every && rlvr_trainer_steps(t) % d->save_every) r = rlvr_trainer_save(t, in_folder(a->out, "checkpoint"));
-    if (r == RLVR_OK) r = save_trained(t, m, d, a->out);
+    if (r == RLVR_OK) r = save_trained(t, m, d, a);
     if (r == RLVR_OK && d->value.critic) r = rlvr_model_save(d->value.critic, in_folder(a->out, "critic"));
-    if (r == RLVR_OK && d->value.on) r = rlvr_head_save(rlvr_trainer_head(t), in_folder(a->out, d->value.critic ? "critic/head.safetensors" : "model/head.safetensors"));
-    if (r == RLVR_OK) printf("saved      %s/model (a folder that transformers loads; --model takes it)\n", a->out);
+    const char *head = d->value.critic ? "critic/head.safetensors" : rlvr_lora_info(m) ? "adapter/head.safetensors" : "model/head.safetensors";
+    if (r == RLVR_OK && d->value.on) r = rlvr_head_save(rlvr_trainer_head(t), in_folder(a->out, head));
     return r;
 }
 
@@ -827,10 +870,11 @@ static rlvr_result prefer(rlvr_ctx *ctx, args *a)
     rlvr_metrics metrics;
     int n = d->prompts_per_step ? d->prompts_per_step : 8;
     if (!a->pairs) { fprintf(stderr, "rlvr prefer: --pairs is missing\n"); return RLVR_ERROR_ARGUMENT; }
-    rlvr_model *m = open_model(ctx, a->model);
+    rlvr_model *m = open_model(ctx, a, a->model);
     rlvr_preferences *pairs = m ? rlvr_preferences_load_jsonl(m, a->pairs) : NULL;
     rlvr_preference *batch = pairs ? RLVR__NEW(ctx, rlvr_preference, n) : NULL;
     if (!batch) return RLVR_ERROR_IO;
+    if (!find_lora(a, m)) return RLVR_ERROR_ARGUMENT;
     d->preference.kind = (rlvr_preference_kind)(RLVR_PREFER_NONE + 1 + a->preference);
     d->seed = (uint64_t)a->seed;
     d->out_dir = a->out;
@@ -852,8 +896,19 @@ static rlvr_result prefer(rlvr_ctx *ctx, args *a)
     }
     if (r == RLVR_OK && (interrupted || (d->save_every && rlvr_trainer_steps(t) % d->save_every))) r = rlvr_trainer_save(t, in_folder(a->out, "checkpoint"));
     if (r == RLVR_OK && interrupted) { printf("stopped    after step %lld; go on with --resume %s\n", (long long)rlvr_trainer_steps(t), a->out); return RLVR_STOPPED; }
-    if (r == RLVR_OK) r = save_trained(t, m, d, a->out);
-    if (r == RLVR_OK) printf("saved      %s/model (a folder that transformers loads; --model takes it)\n", a->out);
+    return r == RLVR_OK ? save_trained(t, m, d, a) : r;
+}
+
+/* ---- merge ---- */
+
+static rlvr_result merge(rlvr_ctx *ctx, args *a)
+{
+    if (!a->adapter || !a->out) { fprintf(stderr, "rlvr merge: --adapter and --out are needed\n"); return RLVR_ERROR_ARGUMENT; }
+    rlvr_model *m = open_model(ctx, a, a->model);
+    if (!m) return RLVR_ERROR_IO;
+    rlvr_result r = rlvr_lora_merge(m);
+    if (r == RLVR_OK) r = rlvr_model_save(m, a->out);
+    if (r == RLVR_OK) printf("saved      %s (a folder that transformers loads; --model takes it)\n", a->out);
     return r;
 }
 
@@ -1184,7 +1239,7 @@ static rlvr_result lint(rlvr_ctx *ctx, args *a)
     rlvr_eval_report e;
     rlvr__buf b = {ctx, NULL, 0, 0, false};
     if (!find_reward(ctx, a, a->kind, &reward)) return RLVR_ERROR_ARGUMENT;
-    rlvr_model *m = a->model ? open_model(ctx, a->model) : NULL;
+    rlvr_model *m = a->model ? open_model(ctx, a, a->model) : NULL;
     rlvr_tasks *tasks = m || !a->model ? open_tasks(ctx, a->tasks, a->raw) : NULL;
     if (!tasks) return RLVR_ERROR_IO;
     if (!reward.model) reward.model = m;
@@ -1373,7 +1428,7 @@ static rlvr_result contamination(rlvr_ctx *ctx, args *a)
 {
     rlvr__buf b = {ctx, NULL, 0, 0, false};
     if (!a->against && !a->model) { fprintf(stderr, "rlvr contamination: --against T2 or --model F is missing\n"); return RLVR_ERROR_ARGUMENT; }
-    rlvr_model *m = a->model ? open_model(ctx, a->model) : NULL;
+    rlvr_model *m = a->model ? open_model(ctx, a, a->model) : NULL;
     rlvr_tasks *tasks = m || !a->model ? open_tasks(ctx, a->tasks, false) : NULL, *against = tasks && a->against ? open_tasks(ctx, a->against, false) : NULL;
     if (!tasks || (a->against && !against)) return RLVR_ERROR_IO;
     rlvr_result r = RLVR_OK;
@@ -1448,11 +1503,11 @@ static rlvr_result plot(rlvr_ctx *ctx, args *a)
 typedef struct command {
     const char *name, *usage, *about;
     rlvr_result (*run)(rlvr_ctx *, args *);
-    group groups[8];
+    group groups[10];
 } command;
 
 static const command commands[] = {
-    {"info", "FILE", "what a model file holds", info, {GROUP(info_options), GROUP(json_options), GROUP(machine_options)}},
+    {"info", "FILE", "what a model file holds", info, {GROUP(info_options), GROUP(adapter_options), GROUP(json_options), GROUP(machine_options)}},
     {"tokenize", "--model F [TEXT]", "token numbers of a text (stdin without TEXT), or its text", tokenize,
      {GROUP(model_options), GROUP(tokenize_options), GROUP(json_options), GROUP(machine_options)}},
     {"generate", "--model F [PROMPT]", "completions of prompts, streamed", generate,
@@ -1463,9 +1518,12 @@ static const command commands[] = {
      {GROUP(model_options), GROUP(tasks_options), GROUP(reward_options), GROUP(eval_options), GROUP(sampling_options), GROUP(raw_options), GROUP(json_options),
       GROUP(machine_options)}},
     {"train", "--model F --tasks T --out DIR", "reinforcement learning from a verifier", run_training,
-     {GROUP(model_options), GROUP(tasks_options), GROUP(reward_options), GROUP(train_options), GROUP(optim_options), GROUP(sampling_options), GROUP(raw_options), GROUP(machine_options)}},
+     {GROUP(model_options), GROUP(tasks_options), GROUP(reward_options), GROUP(train_options), GROUP(lora_options), GROUP(optim_options), GROUP(sampling_options),
+      GROUP(raw_options), GROUP(machine_options)}},
     {"prefer", "--model F --pairs P --out DIR", "learning from preferences: dpo, ipo, orpo, simpo, kto ...", prefer,
-     {GROUP(model_options), GROUP(prefer_options), GROUP(optim_options), GROUP(machine_options)}},
+     {GROUP(model_options), GROUP(prefer_options), GROUP(lora_options), GROUP(optim_options), GROUP(machine_options)}},
+    {"merge", "--model F --adapter DIR --out DIR", "a model with its adapter's product added to its weights", merge,
+     {GROUP(model_options), GROUP(merge_options), GROUP(machine_options)}},
     {"advantage", "< LINES", "advantages: JSONL {\"estimator\":\"grpo\",\"rewards\":[1,1,0,0]} in, {\"advantages\":[...]} out", advantage, {{NULL, 0}}},
     {"grade", "[--kind K] < CASES", "verdicts: JSONL {\"kind\":...,\"gold\":...,\"pred\":...} in, {\"reward\":...,\"status\":...} out, other fields passed on", grade,
      {GROUP(grade_options), GROUP(reward_options), GROUP(model_options), GROUP(machine_options)}},

@@ -22,7 +22,7 @@ check "a model is made" test -f $model/model.safetensors
 for i in 1 2 3 4 5 6 7 8; do echo "{\"prompt\":\"${i}2345>\",\"answer\":\"$((i > 5 ? i : 5))\",\"raw\":true}"; done >$dir/tasks.jsonl
 
 check "help" prints 'rlvr train' rlvr help
-for c in info tokenize generate score eval train prefer advantage grade lint-verifier contamination make-tasks plot; do check "$c --help" prints "rlvr $c" rlvr $c --help; done
+for c in info tokenize generate score eval train prefer merge advantage grade lint-verifier contamination make-tasks plot; do check "$c --help" prints "rlvr $c" rlvr $c --help; done
 check "no such command" fails rlvr fly
 check "no such option" fails rlvr info --fly
 check "a value that is no number" fails rlvr eval --model $model --tasks $dir/tasks.jsonl --n many
@@ -147,6 +147,37 @@ check "prefer: fields that exclude each other" fails prefer --loss ipo --gamma 1
 cp $dir/err $dir/bad.err
 check "... with the reason" says 'gamma is the margin of dpo and simpo' $dir/bad.err
 check "prefer: single lines where pairs are needed" fails rlvr prefer --model $model --pairs $dir/single.jsonl --steps 2 --out $dir/bad2
+# LoRA and frozen layers
+check "prefer --lora_rank" prints 'saved.*adapter' prefer --lora_rank 4 --lora_alpha 8 --lora_targets q_proj,v_proj,down_proj --rslora --steps 4 --save_every 2 --out $dir/lora
+adapter=$dir/lora/adapter
+check "... writes an adapter and no model" test -f $adapter/adapter_config.json -a -f $adapter/adapter_model.safetensors -a ! -e $dir/lora/model
+check "... in two parts, 1 thread" prefer --lora_rank 4 --lora_alpha 8 --lora_targets q_proj,v_proj,down_proj --rslora --steps 2 --threads 1 --out $dir/lora2
+check "... the rest" rlvr prefer --resume $dir/lora2 --steps 4
+check "... the same adapter" cmp $adapter/adapter_model.safetensors $dir/lora2/adapter/adapter_model.safetensors
+check "info --adapter" prints 'rank 4, alpha 8 \(rsLoRA\), on q_proj,v_proj,down_proj' rlvr info $model --adapter $adapter
+check "info --adapter --json" prints '"lora":\{"rank":4,"alpha":8,"rslora":true,"targets":"q_proj,v_proj,down_proj","n_params":[0-9]+\}' rlvr info $model --adapter $adapter --json
+rlvr generate --model $model --adapter $adapter --raw '12345>' --json -n 3 --max_tokens 4 --seed 5 >$dir/l.jsonl 2>$dir/err
+check "generate --adapter: another model speaks" fails cmp -s $dir/a.jsonl $dir/l.jsonl
+sample_tokens $dir/l.jsonl | rlvr score --model $model --adapter $adapter >$dir/scored.jsonl 2>$dir/err
+check "score --adapter: the sampler's bits" same_logprobs $dir/l.jsonl $dir/scored.jsonl
+check "merge" rlvr merge --model $model --adapter $adapter --out $dir/merged
+nearly() { python3 -c '
+import json,sys
+for a, b in zip(open(sys.argv[1]), open(sys.argv[2])):
+    if max(abs(x - y) for x, y in zip(json.loads(a)["logprobs"], json.loads(b)["logprobs"])) > 1e-4: sys.exit(1)' "$1" "$2"; }
+sample_tokens $dir/l.jsonl | rlvr score --model $dir/merged >$dir/merged.jsonl 2>$dir/err
+check "... says what the adapter says" nearly $dir/scored.jsonl $dir/merged.jsonl
+check "merge without an adapter" fails rlvr merge --model $model --out $dir/merged2
+check "train --adapter, with a value head" train --adapter $adapter --value --kl_coef 0.01 --steps 2 --out $dir/lora3
+check "... goes on with it" fails cmp -s $adapter/adapter_model.safetensors $dir/lora3/adapter/adapter_model.safetensors
+check "eval --adapter" prints 'pass@k' rlvr eval --model $model --adapter $dir/lora3/adapter --tasks $dir/tasks.jsonl --n 2 --max_tokens 3
+check "--lora_alpha without a rank" fails train --lora_alpha 8 --steps 2 --out $dir/lora4
+check "an adapter that is none" fails rlvr info $model --adapter $dir/run
+check "train --frozen_layers" train --frozen_layers 1 --frozen_names norm --steps 2 --out $dir/frozen
+check "train --frozen_names of half a matrix" fails train --frozen_names q_proj --steps 2 --out $dir/frozen2
+cp $dir/err $dir/bad.err
+check "... is told" says 'one matrix' $dir/bad.err
+
 echo '{"prompt":"a","chosen":"b"}' >>$dir/pairs.jsonl
 check "prefer: a bad line" fails prefer --steps 2 --out $dir/bad3
 cp $dir/err $dir/bad.err

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Kill -9 at ten random moments, resume each: the final weights are those of the run that nobody killed.
+# Kill -9 at ten random moments, and at three while an adapter is trained, resume each: the final weights are those of the run that
+# nobody killed.
 cd "$(dirname "$0")/.."
 passed=0 failed=0 kills=0
 dir=build/test/resume
@@ -36,6 +37,20 @@ for i in 1 2 3 4 5 6 7 8 9 10; do
     check "killed after $ms ms, resumed: the metrics log" "$(steps $run)" "$(steps $dir/whole)"
 done
 echo "    $kills of 10 runs of $took ms were killed before their end"
+
+lora() { train --lora_rank 4 --kl_coef 0.01 --curriculum 0.5 "$@"; }
+lora --out $dir/lora >$dir/lora.log 2>&1
+for i in 1 2 3; do
+    run=$dir/lora$i
+    (exec_it=exec; lora --out $run) >$dir/lora$i.log 2>&1 &
+    pid=$!
+    ms=$((RANDOM % took))
+    sleep $((ms / 1000)).$(printf %03d $((ms % 1000)))
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    train --resume $run >>$dir/lora$i.log 2>&1 || tail -n 3 $dir/lora$i.log
+    check "LoRA, killed after $ms ms, resumed: the adapter" "$(sha256sum <$run/adapter/adapter_model.safetensors)" "$(sha256sum <$dir/lora/adapter/adapter_model.safetensors)"
+done
 [ -z "${KEEP:-}" ] && rm -rf $dir
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
