@@ -23856,7 +23856,6 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         sum.kl += stats.kl * (double)stats.n_tokens;
         sum.clip_low += stats.clip_low * (double)stats.n_tokens;
         sum.clip_high += stats.clip_high * (double)stats.n_tokens;
-        sum.correction += stats.correction * (double)stats.n_tokens;
         metrics->ratio_max = RLVR__MAX(metrics->ratio_max, stats.ratio_max);
         if (t->values.head) rlvr__values_backward(t, t->dlogprob, dentropy, decoded && whole);
         else rlvr__forest_backward(t, &r->policy, t->dlogprob, dentropy, decoded && whole, NULL);
@@ -23867,7 +23866,6 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
     metrics->kl += sum.kl * share;
     metrics->clip_low += sum.clip_low * share;
     metrics->clip_high += sum.clip_high * share;
-    metrics->correction += sum.correction * share;
     *weight += 1;
     return RLVR_OK;
 }
@@ -23904,7 +23902,6 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     metrics->kl /= updates;
     metrics->clip_low /= updates;
     metrics->clip_high /= updates;
-    metrics->correction /= updates;
     metrics->value_loss /= updates;
     metrics->value_clip /= updates;
     if (t->desc.value.kl_reward != 0) metrics->kl = t->values.kl;
@@ -26134,20 +26131,38 @@ static void rlvr__lag_logprobs(rlvr_trainer *t)
     if (t->desc.loss.correction != RLVR_IS_NONE) memcpy(t->old_logprob, t->logprob, bytes);
 }
 
-/* How far the policy is from what has sampled, before the first update. */
+/* How far the policy is from what has sampled, before the first update; the weights of the correction stay so in all of them. */
 static void rlvr__off_policy(rlvr_trainer *t, rlvr_metrics *m)
 {
     const rlvr_rollouts *r = t->rollouts;
-    double sum = 0;
+    double apart = 0, weights = 0;
+    rlvr_loss_batch b;
+    rlvr__loss l;
+    memset(&b, 0, sizeof b);
+    memset(&l, 0, sizeof l);
+    b.n_seq = r->n;
+    b.offset = t->offset;
+    b.logprob = t->logprob;
+    b.old_logprob = t->old_logprob;
+    b.behaviour_logprob = t->behaviour;
+    b.mask = t->mask;
+    l.d = &t->desc.loss;
+    l.b = &b;
+    l.n_seq = l.n_tokens = 1;      /* of the loss's own denominators nothing is asked */
     t->ready = 0;
     if (t->ring) rlvr__lag_logprobs(t);
     for (int i = 0; i < r->n; i++) {
         bool other = r->items[i].origin == RLVR_ORIGIN_REPLAY || (r->items[i].origin == RLVR_ORIGIN_POLICY && m->lag > 0);
         if (!other || !rlvr__takes_part(t, i)) continue;
-        for (int k = t->offset[i]; k < t->offset[i + 1]; k++) sum += fabs((double)t->logprob[k] - (double)t->behaviour[k]);
+        rlvr__sequence s = rlvr__sequence_of(&l, i);
+        for (int k = t->offset[i]; k < t->offset[i + 1]; k++) {
+            apart += fabs((double)t->logprob[k] - (double)t->behaviour[k]);
+            weights += rlvr__correction_of(&l, &s, k);
+        }
         m->n_off_policy += r->items[i].n_tokens;
     }
-    m->log_ratio = m->n_off_policy ? sum / (double)m->n_off_policy : 0;
+    m->log_ratio = m->n_off_policy ? apart / (double)m->n_off_policy : 0;
+    m->correction = m->n_off_policy ? weights / (double)m->n_off_policy : 0;
 }
 
 /* ---- demonstrations ---- */
