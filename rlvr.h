@@ -63,6 +63,7 @@
     18c Reward models >>reward-model  18d Process rewards >>process    19 Trainer >>trainer
     19.1 sampling plans >>plans, 19.2 a step >>step, 19b training on preferences >>preference-training, 19c values in the trainer >>values-train,
     19d algorithms and regularisers in the trainer >>algorithms
+    19e replay, lag, demonstrations >>off-policy
     20 Evaluation >>eval >>test-time >>contamination >>evaluate        21 Reports >>reports
     Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math (>>arith
     >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape,
@@ -242,9 +243,10 @@ typedef struct rlvr_task {
     bool        raw;         /* prompt is not put through the chat template */
     int64_t     line;        /* where it came from, for messages */
     const int  *tokens;  int n_tokens;               /* the prompt as tokens, for rlvr_sample() alone: no text of it is then read */
+    const char *demonstration;                       /* a completion that somebody else has written, for plan.demonstrations; NULL if none */
 } rlvr_task;
 
-/* Lines {"prompt": "..."} or {"messages": [...]}, with "answer". NULL on the first bad line (its number in the message). */
+/* Lines {"prompt": "..."} or {"messages": [...]}, with "answer", "demonstration". NULL on the first bad line (its number in the message). */
 RLVR_API rlvr_tasks *rlvr_tasks_load_jsonl(rlvr_ctx *ctx, const char *path);
 RLVR_API rlvr_tasks *rlvr_tasks_new(rlvr_ctx *ctx);
 RLVR_API rlvr_result rlvr_tasks_add(rlvr_tasks *t, const rlvr_task *task);    /* copies the strings */
@@ -278,6 +280,9 @@ typedef struct rlvr_sampling {
     void  *user;
 } rlvr_sampling;
 
+/* Who wrote a completion: the policy that was sampled; the policy of an earlier step (plan.replay_capacity); the task's demonstration. */
+typedef enum rlvr_origin { RLVR_ORIGIN_POLICY, RLVR_ORIGIN_REPLAY, RLVR_ORIGIN_DEMONSTRATION } rlvr_origin;
+
 typedef struct rlvr_rollout {
     const rlvr_task *task;           /* what was asked */
     int   prompt_index, index;       /* which prompt, which rollout of its group */
@@ -290,6 +295,8 @@ typedef struct rlvr_rollout {
     rlvr_result  graded;             /* RLVR_OK, or why there is no reward */
     float reward, advantage;
     float punishment;                /* what of the reward is for its length alone, rlvr_overlong(); 0 or below */
+    rlvr_origin  origin;             /* what was not sampled has the logprobs and entropy that sampling it would have given */
+    const float *behaviour;          /* (n_tokens) of a replayed one: its logprobs when it was sampled; else NULL */
 } rlvr_rollout;
 
 /* Verb 1, sample: group_size rollouts of each task. *out NULL: allocated; else reused. Tasks must outlive the rollouts. */
@@ -875,6 +882,13 @@ typedef struct rlvr_metrics {        /* names follow TRL's */
     int     n_cov_selected;          /* tokens, by regulariser.cov_share */
     int64_t n_values;                /* tokens that have a value; 0: there is no value function */
     double  value_loss, value_clip, explained_variance;         /* value/loss, value/clip_ratio, value/explained_variance */
+    int     n_replayed, n_stored;    /* replay/num_replayed: rollouts that took places of this step's; replay/num_stored: in the buffer after it */
+    int     n_demonstrations;        /* demonstrations/count; what is measured on rollouts leaves out both of these */
+    double  demonstration_reward;    /* demonstrations/reward: mean of those that have one */
+    int     lag;                     /* off_policy/lag: steps that the weights which sampled are behind */
+    int64_t n_off_policy;            /* tokens in the loss that other weights have sampled; of these: */
+    double  log_ratio;               /* off_policy/log_ratio: mean |logprob - behaviour logprob| before the step's first update */
+    double  ratio_max, correction;   /* of the loss: off_policy/ratio_max over all tokens and updates; off_policy/correction, the mean weight */
 } rlvr_metrics;
 
 /* What to do about tasks of a list that the model already completes by heart, before any step: rlvr_known_by_heart(). A
@@ -934,6 +948,14 @@ typedef struct rlvr_plan_desc {
        the list's order (Foster et al. 2025; Rutherford et al. 2024). Needs tasks. */
     float curriculum;                /* 0: off; 1: all */
     float curriculum_decay;          /* of a task's former rate when it is measured anew; 0: 0.5 */
+    /* replay of rare successes, section 19e: right rollouts of groups with a pass rate of at most replay_below are stored; where a
+       group has none that is right, those stored for its task take places of its wrong ones */
+    int   replay_capacity;           /* rollouts, the oldest out; 0: off */
+    float replay_below;              /* 0: 0.25 */
+    int   replay_per_group;          /* most places; 0: 1 */
+    int   replay_prompts;            /* with task_fn: so many prompts of a step are tasks that have one stored. A list's come again anyway */
+    int   lag;                       /* rollouts are sampled by the weights of this many steps ago, as a sampler that runs ahead does; 0: off */
+    bool  demonstrations;            /* a task's demonstration takes the last place of its group (LUFFY, Yan et al. 2025), with loss.demo_gamma */
 } rlvr_plan_desc;
 /* Parameters of the policy that a trainer leaves as they are, bit for bit: they have neither gradient nor optimizer state. A model
    with an adapter (rlvr_lora_add()) trains that alone and needs nothing said here. */
@@ -4719,7 +4741,7 @@ rlvr_result rlvr_tasks_add(rlvr_tasks *t, const rlvr_task *task)
         bytes += strlen(task->messages[i].role) + strlen(task->messages[i].content) + 2;
     }
     bytes += (task->prompt ? strlen(task->prompt) : 0) + (task->answer ? strlen(task->answer) : 0) +
-             (task->json ? strlen(task->json) : 0);
+             (task->json ? strlen(task->json) : 0) + (task->demonstration ? strlen(task->demonstration) + 1 : 0);
     void *block = rlvr__tasks_grow(t) ? rlvr__alloc(t->ctx, bytes, 1) : NULL;
     if (!block) return RLVR_ERROR_MEMORY;
     rlvr_message *messages = (rlvr_message *)block;
@@ -4737,6 +4759,7 @@ rlvr_result rlvr_tasks_add(rlvr_tasks *t, const rlvr_task *task)
     own->prompt = rlvr__task_copy(&at, task->prompt);
     own->answer = rlvr__task_copy(&at, task->answer);
     own->json = rlvr__task_copy(&at, task->json);
+    own->demonstration = rlvr__task_copy(&at, task->demonstration);
     t->blocks[t->count++] = block;
     return RLVR_OK;
 }
@@ -4819,7 +4842,7 @@ static rlvr_result rlvr__task_messages(rlvr_ctx *ctx, const rlvr__place *at, con
 static rlvr_result rlvr__task_read(rlvr_ctx *ctx, const rlvr__place *at, const rlvr__json *j, rlvr_task *task)
 {
     const rlvr__json *prompt = rlvr__json_get(j, "prompt"), *messages = rlvr__json_get(j, "messages");
-    const rlvr__json *answer = rlvr__json_get(j, "answer"), *raw = rlvr__json_get(j, "raw");
+    const rlvr__json *answer = rlvr__json_get(j, "answer"), *raw = rlvr__json_get(j, "raw"), *demonstration = rlvr__json_get(j, "demonstration");
     if (j->type != RLVR__JSON_OBJECT)
         return rlvr__line_error(ctx, at, "a task is an object like {\"prompt\": \"...\", \"answer\": \"...\"}, not %s",
                                 rlvr__json_type_name(j));
@@ -4837,6 +4860,8 @@ static rlvr_result rlvr__task_read(rlvr_ctx *ctx, const rlvr__place *at, const r
         task->answer = rlvr__task_text(ctx, at, "answer", answer);
         if (!task->answer) return RLVR_ERROR_FORMAT;
     }
+    if (demonstration && demonstration->type != RLVR__JSON_NULL && !(task->demonstration = rlvr__task_text(ctx, at, "demonstration", demonstration)))
+        return RLVR_ERROR_FORMAT;
     if (messages) return rlvr__task_messages(ctx, at, messages, task);
     task->prompt = rlvr__task_text(ctx, at, "prompt", prompt);
     return task->prompt ? RLVR_OK : RLVR_ERROR_FORMAT;
@@ -9064,7 +9089,9 @@ static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s, int f
         while (next < r->n_tasks) {
             const int *tokens = r->prompt_tokens + r->prompt_begin[next];
             int *slots = r->prompt_slots + r->prompt_begin[next], count = r->prompt_begin[next + 1] - r->prompt_begin[next];
-            int64_t need = count - r->shared + (int64_t)r->group_size * (r->max_tokens - 1);
+            int64_t need = count - r->shared;
+            for (int g = 0; g < r->group_size; g++)
+                if (r->items[next * r->group_size + g].origin == RLVR_ORIGIN_POLICY) need += r->max_tokens - 1;
             if (n_active && (n_active + r->group_size > sampling->max_batch || reserved + need > s->n_slots)) break;
             if (reserved + need > s->n_slots || r->group_size > s->n_rows)
                 return rlvr__fail(r->ctx, RLVR_ERROR_MEMORY, "a group of %d rollouts of %d tokens needs %lld token slots, the cache has %lld",
@@ -9076,6 +9103,7 @@ static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s, int f
                 rlvr__call_row(&c, tokens[k], k, slots[k], slots);
                 for (int g = 0; k == count - 1 && g < r->group_size; g++) {
                     int i = next * r->group_size + g;
+                    if (r->items[i].origin != RLVR_ORIGIN_POLICY) continue;
                     memcpy(r->lists + i * r->list_stride, slots, (size_t)count * sizeof(int));
                     c.head_row[c.n_head] = c.n - 1;
                     c.head_rollout[c.n_head++] = i;
@@ -9123,6 +9151,45 @@ static rlvr_result rlvr__rollouts_decode(rlvr_rollouts *r, rlvr__store *s, int f
     }
     if (failed) return RLVR_ERROR_MEMORY;
     return stop_all ? RLVR_STOPPED : RLVR_OK;
+}
+
+/* Runs rollout i, whose tokens are given, behind its group, which has been decoded last: log-probabilities and entropies as if it had
+   drawn them, and in a keeping store the rows that backward reads. Another store has let go of the prompt, which runs anew. */
+static void rlvr__rollouts_force(rlvr_rollouts *r, rlvr__store *s, int i)
+{
+    const rlvr_rollout *o = &r->items[i];
+    const int *prompt_slots = r->prompt_slots + r->prompt_begin[o->prompt_index];
+    int *list = r->lists + i * r->list_stride, *row = r->call, *position = row + s->head_rows;
+    int *token = position + s->head_rows, *pos = token + s->n_rows, *n_context = pos + s->n_rows;
+    int64_t V = r->m->info.n_vocab, first = (int64_t)i * r->max_tokens;
+    int n = o->n_prompt + o->n_tokens - 1, at = s->keep ? o->n_prompt : 0, head = o->n_prompt - 1, end;
+    for (int k = 0; k < n; k++) list[k] = !s->keep ? k : k < o->n_prompt ? prompt_slots[k] : rlvr__slot_take(r, s);
+    do {
+        int begin = at;
+        for (end = RLVR__MIN(n, begin + (int)s->n_rows); at < end; at++) {
+            token[at - begin] = at < o->n_prompt ? o->prompt_tokens[at] : o->tokens[at - o->n_prompt];
+            pos[at - begin] = at;
+            n_context[at - begin] = at + 1;
+            r->context[at - begin] = list;
+        }
+        rlvr__rows rows = {at - begin, token, pos, list + begin, r->context, n_context};
+        if (rows.n) rlvr__forward(s, &rows, s->keep ? list[begin] : 0);
+        while (head < end) {
+            int count = RLVR__MIN((int)s->head_rows, end - head), k = head - o->n_prompt + 1;
+            for (int h = 0; h < count; h++) {
+                row[h] = s->keep ? list[head + h] : head + h - begin;
+                position[h] = k + h;
+            }
+            rlvr__head_logits(s, row, count);
+            rlvr__ban(&r->policy, s->logits, V, count, position);
+            rlvr__dist_rows(r->ctx, r->dist, s->logits, count, V, &r->policy.sampling, s->dist_scratch);
+            for (int h = 0; h < count; h++) {
+                r->logprobs[first + k + h] = rlvr__dist_logprob(&r->dist[h], s->logits[h * V + o->tokens[k + h]]);
+                r->entropy[first + k + h] = r->dist[h].entropy;
+            }
+            head += count;
+        }
+    } while (at < n);
 }
 
 enum { RLVR__PREFILL_ROWS = 512, RLVR__HEAD_ROWS = 64 };
@@ -21897,7 +21964,7 @@ static void rlvr__part_keep(rlvr_rollouts *r, int i, const char *name, const rlv
 {
     int slot = rlvr__part_slot(r, name);
     if (slot < 0) return;
-    if (rlvr__status_is_error(out->status)) r->part_errors[slot]++;
+    if (rlvr__status_is_error(out->status)) r->part_errors[slot] += r->items[i].origin == RLVR_ORIGIN_POLICY;
     else r->part_reward[(int64_t)slot * r->n + i] = out->reward;
 }
 
@@ -24714,6 +24781,21 @@ typedef struct rlvr__algorithm_state {             /* section 19d; NULL where th
     unsigned char *selected;                       /* (tokens) */
 } rlvr__algorithm_state;
 
+/* Stored rollouts, section 19e. What is in a checkpoint: plain numbers without a gap between them. */
+typedef struct rlvr__success {
+    uint64_t task;                                 /* by rlvr__asked_key() */
+    int64_t  index, age;                           /* the task's number in its list or of its generator; when it came in, 0: the place is free */
+    int32_t  n_tokens, n_parts;
+    float    reward, punishment, part[RLVR_MAX_PARTS];
+} rlvr__success;
+
+typedef struct rlvr__replay {
+    rlvr__success *stored;                         /* (replay_capacity) */
+    int   *tokens;                                 /* (replay_capacity, max_tokens) */
+    float *logprobs;                               /* (replay_capacity, max_tokens) as they were sampled */
+    int64_t age;                                   /* how many have come in so far */
+} rlvr__replay;
+
 struct rlvr_trainer {
     rlvr_ctx *ctx;
     rlvr_model *m;
@@ -24724,7 +24806,12 @@ struct rlvr_trainer {
     rlvr_task_set *held_out;                       /* NULL: none */
     int64_t passed_over;                           /* held-out tasks that this step's generator has made */
     bool *keep;  int *kept;                        /* (prompts_per_step) groups that a refill keeps, and their former numbers */
-    int64_t *task_index;                           /* (prompts_per_step) in the list, of a curriculum */
+    int64_t *task_index;                           /* (prompts_per_step) in the list or of the generator, for a curriculum and replay */
+    rlvr__replay replay;
+    float *ring;  int64_t n_ring;                  /* (lag, n_floats) weights of the last steps, and how many have been put there */
+    float *behaviour;                              /* (completion tokens) of the weights that sampled; NULL: they are always the policy's */
+    unsigned char *demonstration;                  /* (rollouts); NULL: there are none */
+    int ready;                                     /* groups 0 .. ready-1 are packed and their activations in the training store */
     float *pass_rate;  bool *drawn;                /* (tasks) of a curriculum: measured, below 0: not yet; asked in this step */
     rlvr_rollouts *rollouts;
     rlvr__store store;                             /* decoding's; with one_forward also training's */
@@ -24761,6 +24848,21 @@ struct rlvr_trainer {
     int64_t log_bytes[2];                          /* lengths of metrics.jsonl and completions.jsonl at the last step's end */
     FILE *log[2];
 };
+
+/* Section 19e, of whose rollouts the present weights have not sampled. */
+struct rlvr__sizes;
+static bool rlvr__is_off_policy(const rlvr_plan_desc *p);
+static const char *rlvr__off_policy_problem(const rlvr_trainer_desc *d);
+static void rlvr__off_policy_plan(const rlvr_trainer *t, const struct rlvr__sizes *z, rlvr_memory *p);
+static rlvr_result rlvr__off_policy_alloc(rlvr_trainer *t, const struct rlvr__sizes *z);
+static void rlvr__off_policy(rlvr_trainer *t, rlvr_metrics *m);
+static int64_t rlvr__replay_draw(const rlvr_trainer *t, int place);
+static int rlvr__replay_join(rlvr_trainer *t, int first, rlvr_metrics *m);
+static void rlvr__replay_store(rlvr_trainer *t, rlvr_metrics *m);
+static rlvr_result rlvr__lag_decode(rlvr_trainer *t, int first);
+static void rlvr__lag_put(rlvr_trainer *t, rlvr_metrics *m);
+static rlvr_result rlvr__demonstrations_check(rlvr_trainer *t);
+static rlvr_result rlvr__demonstrations_place(rlvr_trainer *t, int first);
 
 static rlvr__store *rlvr__train_store(rlvr_trainer *t) { return t->plan.one_forward ? &t->store : &t->train; }
 
@@ -25100,7 +25202,9 @@ static rlvr_result rlvr__next_tasks(rlvr_trainer *t, int first, int64_t asked)
     int in_a_row = 0;
     if (!asked) t->passed_over = 0;
     for (int i = first; i < t->desc.prompts_per_step; i++) {
-        int64_t index = t->cursor + asked + t->passed_over + i - first;
+        int64_t index = t->cursor + asked + t->passed_over + i - first, again = asked ? -1 : rlvr__replay_draw(t, i);
+        if (again >= 0) index = again;
+        if (t->task_index) t->task_index[i] = index;
         if (t->desc.tasks) {
             int64_t count = rlvr_tasks_count(t->desc.tasks), at = rlvr__shuffled(t->desc.seed, index / count, index % count, count);
             if (t->pass_rate) t->task_index[i] = at = rlvr__plan_draw(t, index, at);
@@ -25141,16 +25245,20 @@ static void rlvr__flatten(rlvr_trainer *t)
     rlvr_rollouts *r = t->rollouts;
     t->offset[0] = 0;
     for (int i = 0; i < r->n; i++) {
-        const rlvr_rollout *o = &r->items[i];
+        rlvr_rollout *o = &r->items[i];
         int at = t->offset[i];
         t->offset[i + 1] = at + o->n_tokens;
-        memcpy(t->old_logprob + at, o->logprobs, (size_t)o->n_tokens * sizeof(float));
+        memcpy(t->logprob + at, o->logprobs, (size_t)o->n_tokens * sizeof(float));
         memcpy(t->entropy + at, o->entropy, (size_t)o->n_tokens * sizeof(float));
         memset(t->mask + at, rlvr__in_loss(t, i), (size_t)o->n_tokens);
         t->right[i] = rlvr__is_right(o);
+        if (t->behaviour) memcpy(t->behaviour + at, o->behaviour ? o->behaviour : o->logprobs, (size_t)o->n_tokens * sizeof(float));
+        if (o->behaviour) o->behaviour = t->behaviour + at;      /* the buffer may give its place away */
+        if (t->demonstration) t->demonstration[i] = o->origin == RLVR_ORIGIN_DEMONSTRATION;
     }
-    memcpy(t->logprob + 0, t->old_logprob, (size_t)t->offset[r->n] * sizeof(float));
-    memcpy(t->ref_logprob, t->old_logprob, (size_t)t->offset[r->n] * sizeof(float));
+    bool plain = t->behaviour && t->desc.loss.correction == RLVR_IS_NONE;      /* the ratio is to who has sampled */
+    memcpy(t->old_logprob, plain ? t->behaviour : t->logprob, (size_t)t->offset[r->n] * sizeof(float));
+    memcpy(t->ref_logprob, t->logprob, (size_t)t->offset[r->n] * sizeof(float));
 }
 
 /* Groups [first, *end) whose rows fit one pass. */
@@ -25189,7 +25297,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         rlvr__forest_groups(t, from, end, decoded && whole);
         if (!t->forest.n_targets) continue;
         if (t->desc.loss.kl_coef != 0 && t->desc.regulariser.kl_reward == 0) rlvr__forest_reference(t);
-        if (!decoded || !whole) rlvr__forest_forward(t);
+        if (!decoded || (!whole && (from || end > t->ready))) rlvr__forest_forward(t);
         if (!decoded) rlvr__forest_logprobs(t, &r->policy, t->logprob);
         rlvr_loss_stats stats;
         rlvr_loss_batch batch;
@@ -25208,6 +25316,8 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         batch.n_right_total = n_right;
         batch.token_advantage = t->values.advantage;      /* NULL without a value function */
         batch.selected = t->algorithm.selected;
+        batch.behaviour_logprob = t->behaviour;
+        batch.demo = t->demonstration ? t->demonstration + from * G : NULL;
         rlvr_result result = rlvr_policy_loss(&t->desc.loss, &batch, t->dlogprob, dentropy, &stats);
         if (result == RLVR_OK && t->values.head) result = rlvr__values_loss(t, from, end, n_tokens, decoded, metrics);
         if (result != RLVR_OK) {
@@ -25220,6 +25330,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         sum.kl += stats.kl * (double)stats.n_tokens;
         sum.clip_low += stats.clip_low * (double)stats.n_tokens;
         sum.clip_high += stats.clip_high * (double)stats.n_tokens;
+        metrics->ratio_max = RLVR__MAX(metrics->ratio_max, stats.ratio_max);
         if (t->values.head) rlvr__values_backward(t, t->dlogprob, dentropy, decoded && whole);
         else rlvr__forest_backward(t, &r->policy, t->dlogprob, dentropy, decoded && whole, NULL);
     }
@@ -25246,6 +25357,7 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
         pull |= t->desc.loss.nll_coef != 0 && t->right[i] != 0;
         part |= rlvr__takes_part(t, i);
     }
+    if (t->behaviour && part) rlvr__off_policy(t, metrics);
     if (t->values.head && part) {
         if (!rlvr__values_step(t)) return RLVR_ERROR_ARGUMENT;
         metrics->n_values = t->values.n_values;
@@ -25280,8 +25392,12 @@ typedef struct rlvr__sampled {
     int n_groups, n_rollouts, n_graded, n_with_std, n_truncated;
     int64_t n_prompt_tokens, judge_tokens;
     double reward, std, length, entropy, shortest, longest;
+    int n_demonstrations, n_demonstrations_graded;
+    double demonstration_reward;
     rlvr__part_sums part[RLVR_MAX_PARTS];
 } rlvr__sampled;
+
+static bool rlvr__own_finite(const rlvr_rollouts *r, int i, float x) { return r->items[i].origin == RLVR_ORIGIN_POLICY && rlvr__finite((double)x); }
 
 static void rlvr__sample_part(const rlvr_rollouts *r, int first, int part, rlvr__part_sums *out)
 {
@@ -25289,11 +25405,11 @@ static void rlvr__sample_part(const rlvr_rollouts *r, int first, int part, rlvr_
     double sum = 0, square = 0;
     int n = 0;
     for (int i = first; i < r->n; i++)
-        if (rlvr__finite((double)reward[i])) { sum += (double)reward[i]; n++; }
+        if (rlvr__own_finite(r, i, reward[i])) { sum += (double)reward[i]; n++; }
     if (!n) return;
     double mean = sum / n, apart = mean - out->mean;
     for (int i = first; i < r->n; i++)
-        if (rlvr__finite((double)reward[i])) square += ((double)reward[i] - mean) * ((double)reward[i] - mean);
+        if (rlvr__own_finite(r, i, reward[i])) square += ((double)reward[i] - mean) * ((double)reward[i] - mean);
     int all = out->n + n;
     out->square += square + apart * apart * out->n * n / all;
     out->mean = out->n ? out->mean + apart * n / all : mean;
@@ -25308,7 +25424,7 @@ static void rlvr__measure_part(const rlvr_rollouts *r, int part, const rlvr__par
     out->std = sums->n > 1 ? sqrt(sums->square / (sums->n - 1)) : 0;
 }
 
-/* Adds groups `first` and on, just graded. */
+/* Adds groups `first` and on, just graded: what the policy itself has sampled. */
 static void rlvr__sample_sums(const rlvr_rollouts *r, int first, rlvr__sampled *x)
 {
     for (int g = first; g < r->n_tasks; g++) {
@@ -25316,6 +25432,12 @@ static void rlvr__sample_sums(const rlvr_rollouts *r, int first, rlvr__sampled *
         int n = 0;
         for (int i = g * r->group_size; i < (g + 1) * r->group_size; i++) {
             const rlvr_rollout *o = &r->items[i];
+            if (o->origin != RLVR_ORIGIN_POLICY) {      /* nothing has been replayed yet */
+                x->n_demonstrations++;
+                x->n_demonstrations_graded += o->graded == RLVR_OK;
+                x->demonstration_reward += o->graded == RLVR_OK ? (double)o->reward : 0;
+                continue;
+            }
             x->length += o->n_tokens;
             x->n_truncated += o->finish_reason == RLVR_FINISH_LENGTH;
             x->shortest = x->n_rollouts ? RLVR__MIN(x->shortest, (double)o->n_tokens) : (double)o->n_tokens;
@@ -25324,8 +25446,10 @@ static void rlvr__sample_sums(const rlvr_rollouts *r, int first, rlvr__sampled *
             for (int k = 0; k < o->n_tokens; k++) x->entropy += (double)o->entropy[k];
             if (o->graded == RLVR_OK) { group += (double)o->reward; n++; }
         }
-        for (int i = g * r->group_size; i < (g + 1) * r->group_size; i++)
-            if (r->items[i].graded == RLVR_OK) square += ((double)r->items[i].reward - group / n) * ((double)r->items[i].reward - group / n);
+        for (int i = g * r->group_size; i < (g + 1) * r->group_size; i++) {
+            const rlvr_rollout *o = &r->items[i];
+            if (o->graded == RLVR_OK && o->origin == RLVR_ORIGIN_POLICY) square += ((double)o->reward - group / n) * ((double)o->reward - group / n);
+        }
         if (n > 1) { x->std += sqrt(square / (n - 1)); x->n_with_std++; }
         x->reward += group;
         x->n_graded += n;
@@ -25356,6 +25480,8 @@ static void rlvr__measure(rlvr_trainer *t, const rlvr__sampled *x, int n_signal,
     m->completion_max_length = x->longest;
     m->truncated = (double)x->n_truncated / x->n_rollouts;
     m->entropy = x->length > 0 ? x->entropy / x->length : 0;
+    m->n_demonstrations = x->n_demonstrations;
+    m->demonstration_reward = x->n_demonstrations_graded ? x->demonstration_reward / x->n_demonstrations_graded : 0;
 }
 
 /* ============================================================================================
@@ -25414,6 +25540,19 @@ static int64_t rlvr__plan_draw(rlvr_trainer *t, int64_t index, int64_t next)
     return last;
 }
 
+/* How many of a group's own rollouts have a reward, and of these are right. */
+static int rlvr__group_counts(const rlvr_rollouts *r, int group, int *right)
+{
+    int n = *right = 0;
+    for (int i = group * r->group_size; i < (group + 1) * r->group_size; i++) {
+        const rlvr_rollout *o = &r->items[i];
+        if (o->origin != RLVR_ORIGIN_POLICY || o->graded != RLVR_OK) continue;
+        n++;
+        *right += rlvr__is_right(o);
+    }
+    return n;
+}
+
 /* Notes what groups `first` and on, just graded, say of their tasks. */
 static void rlvr__plan_rates(rlvr_trainer *t, int first)
 {
@@ -25421,11 +25560,7 @@ static void rlvr__plan_rates(rlvr_trainer *t, int first)
     double keep = t->desc.plan.curriculum_decay == 0 ? 0.5 : (double)t->desc.plan.curriculum_decay;
     for (int g = first; t->pass_rate && g < r->n_tasks; g++) {
         float *rate = &t->pass_rate[t->task_index[g]];
-        int n = 0, right = 0;
-        for (int i = g * r->group_size; i < (g + 1) * r->group_size; i++) {
-            n += r->items[i].graded == RLVR_OK;
-            right += rlvr__is_right(&r->items[i]);
-        }
+        int right, n = rlvr__group_counts(r, g, &right);
         if (n) *rate = (float)(*rate < 0 ? (double)right / n : keep * (double)*rate + (1 - keep) * right / n);
     }
 }
@@ -25460,7 +25595,7 @@ static const char *rlvr__plan_problem(const rlvr_trainer_desc *d)
     if (p->curriculum != 0 && !d->tasks) return "curriculum needs tasks, a list: a generator's tasks are asked once";
     if (!(p->curriculum_decay >= 0 && p->curriculum_decay < 1)) return "curriculum_decay is not within 0 .. 1";
     if (p->min_groups && !p->max_refills) return "min_groups needs max_refills, the most rounds that may be sampled for it";
-    return NULL;
+    return rlvr__off_policy_problem(d);
 }
 
 static bool rlvr__group_differs(const rlvr_rollouts *r, int group)      /* do two of its rewards differ? */
@@ -25482,7 +25617,7 @@ static int rlvr__plan_keep(rlvr_trainer *t)
         if (t->kept[k] == k) continue;
         if (t->desc.task_fn) rlvr__tasks_swap(t->asked, k, t->kept[k]);
         t->batch[k] = t->batch[t->kept[k]];
-        if (t->pass_rate) t->task_index[k] = t->task_index[t->kept[k]];
+        if (t->task_index) t->task_index[k] = t->task_index[t->kept[k]];
     }
     return kept;
 }
@@ -25499,10 +25634,11 @@ static rlvr_result rlvr__plan_rollouts(rlvr_trainer *t, rlvr__sampled *sums, int
         double start = rlvr__now();
         result = rlvr__next_tasks(t, first, *asked);
         if (result == RLVR_OK) result = rlvr__step_layout(t, first, *asked);
+        if (result == RLVR_OK && t->demonstration) result = rlvr__demonstrations_place(t, first);
         if (result == RLVR_OK) result = rlvr__grade_open(&grading, r, first * r->group_size, &t->desc.reward);
         if (result != RLVR_OK) return result;
         rlvr__grade_listen(&grading);
-        result = rlvr__rollouts_decode(r, &t->store, first);
+        result = rlvr__lag_decode(t, first);
         rlvr__grade_ignore(r);
         double sampled = rlvr__now();
         if (result == RLVR_OK) rlvr__grade_finish(&grading);
@@ -25517,6 +25653,7 @@ static rlvr_result rlvr__plan_rollouts(rlvr_trainer *t, rlvr__sampled *sums, int
         rlvr__plan_punish(t, first);
         rlvr__plan_rates(t, first);
         rlvr__sample_sums(r, first, sums);
+        if (t->replay.stored) with_signal += rlvr__replay_join(t, first, m);
         if (m->n_refills == t->desc.plan.max_refills) break;
         if (with_signal >= wanted) break;
         first = rlvr__plan_keep(t);
@@ -25553,8 +25690,10 @@ rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
     int n_signal = rlvr__algorithm_advantages(t);
     if (n_signal < 0) return RLVR_ERROR_ARGUMENT;
     rlvr__measure(t, &sums, n_signal, m);
+    if (t->ring) rlvr__lag_put(t, m);
     r = rlvr__step_learn(t, n_signal, m);
     if (r != RLVR_OK) return r;
+    if (t->replay.stored) rlvr__replay_store(t, m);
 
     t->cursor += asked + t->passed_over;
     m->n_held_out = t->n_held_out += t->passed_over;
@@ -25884,6 +26023,8 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
     if (d->minibatches == 0) d->minibatches = 1;
     if (d->max_prompt_tokens == 0) d->max_prompt_tokens = 256;
     if (d->loss.max_tokens == 0) d->loss.max_tokens = d->sampling.max_tokens;
+    if (d->plan.replay_capacity > 0 && d->plan.replay_below == 0) d->plan.replay_below = 0.25f;
+    if (d->plan.replay_capacity > 0 && d->plan.replay_per_group == 0) d->plan.replay_per_group = 1;
     if (d->memory_limit == 0) d->memory_limit = rlvr__free_memory() / 10 * 9;
     if (d->memory_limit <= 0) d->memory_limit = INT64_MAX;
     if (rlvr__sampling_check(ctx, &d->sampling) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
@@ -25899,7 +26040,8 @@ static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
             return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.%s: %g is not within %g .. %g", field[i].name, field[i].value,
                               field[i].low, field[i].high);
     const char *problem = rlvr_loss_problem(&d->loss, NULL);
-    if (!problem && d->loss.correction != RLVR_IS_NONE) problem = "correction is for rollouts of another policy; the trainer's are its own";
+    if (!problem && d->loss.correction != RLVR_IS_NONE && !rlvr__is_off_policy(&d->plan))
+        problem = "correction is for rollouts of another policy; without plan.replay_capacity and plan.lag the trainer's are its own";
     if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.loss: %s", problem);
     problem = d->preference.kind ? rlvr_preference_problem(&d->preference, NULL) : NULL;
     if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.preference: %s", problem);
@@ -25961,6 +26103,7 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
     rlvr__values_plan(t, z, p->one_forward ? z->decode_slots : z->train_slots, p);
     rlvr__algorithm_plan(t, z, p);
     if (t->desc.plan.curriculum > 0) p->scratch += rlvr_tasks_count(t->desc.tasks) * 5;
+    if (z->sampling) rlvr__off_policy_plan(t, z, p);
     p->total = p->weights + p->gradients + p->optimizer + p->reference + p->kv_cache + p->activations + p->scratch;
     p->limit = t->desc.memory_limit;
     return p->total <= p->limit ? RLVR_OK : RLVR_ERROR_MEMORY;
@@ -25993,10 +26136,12 @@ static rlvr_result rlvr__plan(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory *p)
     z->group_rows = 2 * prompt + G * (d->sampling.max_tokens - 1);
     z->decode_slots = all;
     z->decode_rows = RLVR__MIN(RLVR__MAX((int64_t)RLVR__PREFILL_ROWS, G), RLVR__MAX(all, G));
-    p->one_forward = !d->two_forwards && !rlvr__steps_need_reference(d) && (!d->micro_tokens || d->micro_tokens >= all);
+    p->one_forward = !d->two_forwards && !rlvr__steps_need_reference(d) && (!d->micro_tokens || d->micro_tokens >= all) && !d->plan.lag;
     z->train_slots = all;
+    if (d->plan.replay_capacity) z->decode_slots += P * d->plan.replay_per_group * (d->sampling.max_tokens - 1);      /* behind those they replace */
     if (p->one_forward && rlvr__plan_with(t, z, p) == RLVR_OK) return RLVR_OK;
     p->one_forward = false;
+    z->decode_slots = all;
     z->train_slots = RLVR__MAX(d->micro_tokens ? RLVR__MIN((int64_t)d->micro_tokens, all) : all, z->group_rows);
     for (;; z->train_slots = RLVR__MAX(z->train_slots / 2, z->group_rows)) {
         z->train_rows = RLVR__MIN(z->train_slots, (int64_t)RLVR__TRAIN_ROWS);
@@ -26093,9 +26238,10 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     t->batch = RLVR__NEW(ctx, rlvr_task, t->desc.prompts_per_step);
     t->keep = RLVR__NEW(ctx, bool, t->desc.prompts_per_step);
     t->kept = RLVR__NEW(ctx, int, t->desc.prompts_per_step);
+    if (t->desc.plan.curriculum > 0 || t->desc.plan.replay_capacity) t->task_index = RLVR__NEW(ctx, int64_t, t->desc.prompts_per_step);
+    if (rlvr__off_policy_alloc(t, z) != RLVR_OK) return RLVR_ERROR_MEMORY;
     if (t->desc.plan.curriculum > 0) {
         int64_t n = rlvr_tasks_count(t->desc.tasks);
-        t->task_index = RLVR__NEW(ctx, int64_t, t->desc.prompts_per_step);
         t->pass_rate = RLVR__NEW(ctx, float, n);
         t->drawn = RLVR__NEW(ctx, bool, n);
         if (!t->task_index || !t->pass_rate || !t->drawn) return RLVR_ERROR_MEMORY;
@@ -26178,6 +26324,7 @@ rlvr_trainer *rlvr_trainer_open(rlvr_model *m, const rlvr_trainer_desc *desc)
     if (r == RLVR_OK && t->desc.held_out) r = rlvr__hold_out(t);
     if (r == RLVR_OK && t->desc.gate && t->desc.tasks) r = rlvr__gate_tasks(t);
     if (r == RLVR_OK) r = rlvr__trainer_alloc(t, &sizes);
+    if (r == RLVR_OK && t->demonstration) r = rlvr__demonstrations_check(t);
     if (r == RLVR_OK && t->desc.out_dir) r = rlvr__logs_open(t);
     if (r != RLVR_OK) { rlvr_trainer_close(t); return NULL; }
     return t;
@@ -26202,7 +26349,8 @@ void rlvr_trainer_close(rlvr_trainer *t)
     rlvr__let_go(t);
     void *arrays[] = {t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
                       t->ref_logprob, t->dlogprob, t->entropy, t->dentropy, t->advantage, t->offset, t->mask, t->right, t->batch, t->keep, t->kept,
-                      t->task_index, t->pass_rate, t->drawn, t->token_weight, t->token_logprob,
+                      t->task_index, t->pass_rate, t->drawn, t->replay.stored, t->replay.tokens, t->replay.logprobs, t->ring, t->behaviour,
+                      t->demonstration, t->token_weight, t->token_logprob,
                       t->given, t->given_sum, t->given_weight, t->given_length, t->given_label, t->pair_score};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(ctx, arrays[i]);
     rlvr__free(ctx, t);
@@ -26243,6 +26391,22 @@ static void rlvr__put_preference(rlvr__buf *b, const rlvr_preference_stats *s)
         {"rewards/margins", s->margin}, {"logps/chosen", s->logp_chosen}, {"logps/rejected", s->logp_rejected}, {"nll_loss", s->nll},
         {"kl", s->kl}, {"log_odds_ratio", s->log_odds_ratio}, {"log_odds_chosen", s->log_odds_chosen}};
     for (size_t i = 0; i < sizeof field / sizeof *field && s->n_chosen + s->n_rejected > 0; i++) {
+        rlvr__buf_addf(b, ",\"%s\":", field[i].name);
+        rlvr__json_put_digits(b, field[i].value, 9);
+    }
+}
+
+static void rlvr__put_off_policy(rlvr__buf *b, const rlvr_metrics *m)
+{
+    bool replay = m->n_stored || m->n_replayed, shown = m->n_demonstrations > 0;
+    struct { const char *name; bool there; double value; } field[] = {
+        {"replay/num_replayed", replay, (double)m->n_replayed}, {"replay/num_stored", replay, (double)m->n_stored},
+        {"demonstrations/count", shown, (double)m->n_demonstrations}, {"demonstrations/reward", shown, m->demonstration_reward},
+        {"off_policy/lag", m->lag > 0, (double)m->lag}, {"off_policy/num_tokens", m->n_off_policy > 0, (double)m->n_off_policy},
+        {"off_policy/log_ratio", m->n_off_policy > 0, m->log_ratio}, {"off_policy/ratio_max", m->n_off_policy > 0, m->ratio_max},
+        {"off_policy/correction", m->n_off_policy > 0, m->correction}};
+    for (size_t i = 0; i < sizeof field / sizeof *field; i++) {
+        if (!field[i].there) continue;
         rlvr__buf_addf(b, ",\"%s\":", field[i].name);
         rlvr__json_put_digits(b, field[i].value, 9);
     }
@@ -26291,6 +26455,7 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
         rlvr__json_put_digits(b, m->greedy_reward, 9);
     }
     if (m->n_cov_selected) rlvr__buf_addf(b, ",\"cov/n_selected\":%d", m->n_cov_selected);
+    rlvr__put_off_policy(b, m);
     if (m->judge_tokens) rlvr__buf_addf(b, ",\"judge/num_tokens\":%lld", (long long)m->judge_tokens);
     if (m->n_held_out) rlvr__buf_addf(b, ",\"held_out\":%lld", (long long)m->n_held_out);
     rlvr__buf_addf(b, "}\n");
@@ -26299,7 +26464,7 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
 static void rlvr__put_completion(rlvr__buf *b, int64_t step, const rlvr_rollouts *r, int i)
 {
     const rlvr_rollout *o = &r->items[i];
-    static const char *const finish[] = {"none", "stop", "length"};
+    static const char *const finish[] = {"none", "stop", "length"}, *const origin[] = {"policy", "replay", "demonstration"};
     const rlvr_task *task = o->task;
     const char *prompt = task->prompt ? task->prompt : task->messages[task->n_messages - 1].content;
     struct { const char *name, *text; size_t len; } field[] = {
@@ -26321,6 +26486,7 @@ static void rlvr__put_completion(rlvr__buf *b, int64_t step, const rlvr_rollouts
     if (r->n_parts > 1) rlvr__buf_addf(b, "}");
     rlvr__buf_addf(b, ",\"advantage\":");
     rlvr__json_put_float(b, o->advantage);
+    if (o->origin != RLVR_ORIGIN_POLICY) rlvr__buf_addf(b, ",\"origin\":\"%s\"", origin[o->origin]);
     rlvr__buf_addf(b, ",\"n_tokens\":%d,\"finish_reason\":\"%s\"}\n", o->n_tokens, finish[o->finish_reason]);
 }
 
@@ -26352,6 +26518,15 @@ enum { RLVR__STATE_VERSION = 2, RLVR__STATE_SHAPE = 10, RLVR__STATE_STANDING = 5
 
 typedef struct rlvr__state_block { char name[40]; void *data; int64_t n; rlvr__dtype dtype; } rlvr__state_block;      /* F32 is 0 */
 
+static void rlvr__state_put(rlvr__state_block *block, int *n, const char *name, const char *part, rlvr__dtype dtype, void *data, int64_t count)
+{
+    rlvr__state_block *b = &block[(*n)++];
+    snprintf(b->name, sizeof b->name, "%s%s", name, part);
+    b->dtype = dtype;
+    b->data = data;
+    b->n = count;
+}
+
 static void rlvr__state_shape(const rlvr_trainer *t, int64_t *s)      /* what must be the same in the run that resumes */
 {
     const rlvr_model_desc *d = &t->m->info;
@@ -26363,7 +26538,7 @@ static void rlvr__state_shape(const rlvr_trainer *t, int64_t *s)      /* what mu
 static int64_t *rlvr__state_field(rlvr_trainer *t, int i)
 {
     int64_t *field[] = {&t->step, &t->updates, &t->num_tokens, &t->n_skipped, &t->cursor, &t->log_bytes[0], &t->log_bytes[1],
-                        &t->n_held_out, &t->values.n_still[0], &t->values.n_still[1]};
+                        &t->n_held_out, &t->values.n_still[0], &t->values.n_still[1], &t->replay.age, &t->n_ring};
     return i < (int)(sizeof field / sizeof *field) ? field[i] : NULL;
 }
 
@@ -26371,39 +26546,31 @@ static float *rlvr__kl_coef(rlvr_trainer *t);
 
 static int rlvr__state_blocks(rlvr_trainer *t, rlvr__state_block *block)
 {
-    static const char *const part[RLVR__SAVED] = {"moment1", "moment2", "codes", "scales", "average"};
+    static const char *const part[RLVR__SAVED] = {".moment1", ".moment2", ".codes", ".scales", ".average"};
+    int64_t capacity = t->desc.plan.replay_capacity, floats = t->m->n_floats;
     int n = 0;
     memset(block, 0, RLVR__STATE_BLOCKS * sizeof *block);
     for (int b = 0; b < t->n_trained; b++) {
         const rlvr__trained *x = &t->trained[b];
-        snprintf(block[n].name, sizeof block[n].name, "%s.weights", x->name);
-        block[n].data = x->weights;
-        block[n++].n = x->n_floats;
-        for (int i = 0; i < RLVR__SAVED; i++) {
-            if (!x->kept.n[i]) continue;
-            snprintf(block[n].name, sizeof block[n].name, "%s.%s", x->name, part[i]);
-            block[n].data = x->kept.part[i];
-            block[n].dtype = i == RLVR__CODES ? RLVR__DTYPE_I8 : RLVR__DTYPE_F32;
-            block[n++].n = x->kept.n[i];
-        }
+        rlvr__state_put(block, &n, x->name, ".weights", RLVR__DTYPE_F32, x->weights, x->n_floats);
+        for (int i = 0; i < RLVR__SAVED; i++)
+            if (x->kept.n[i])
+                rlvr__state_put(block, &n, x->name, part[i], i == RLVR__CODES ? RLVR__DTYPE_I8 : RLVR__DTYPE_F32, x->kept.part[i], x->kept.n[i]);
     }
-    if (t->reference) {
-        snprintf(block[n].name, sizeof block[n].name, "reference");
-        block[n].data = t->reference;
-        block[n++].n = t->m->n_floats;
-    }
-    if (t->pass_rate) {
-        snprintf(block[n].name, sizeof block[n].name, "pass_rate");
-        block[n].data = t->pass_rate;
-        block[n++].n = rlvr_tasks_count(t->desc.tasks);
+    if (t->reference) rlvr__state_put(block, &n, "reference", "", RLVR__DTYPE_F32, t->reference, floats);
+    if (t->pass_rate) rlvr__state_put(block, &n, "pass_rate", "", RLVR__DTYPE_F32, t->pass_rate, rlvr_tasks_count(t->desc.tasks));
+    if (t->ring) rlvr__state_put(block, &n, "lag", "", RLVR__DTYPE_F32, t->ring, t->desc.plan.lag * floats);
+    if (t->replay.stored) {
+        int64_t tokens = capacity * t->desc.sampling.max_tokens, words = capacity * (int64_t)(sizeof(rlvr__success) / sizeof(int64_t));
+        rlvr__state_put(block, &n, "replay", ".stored", RLVR__DTYPE_I64, t->replay.stored, words);
+        rlvr__state_put(block, &n, "replay", ".tokens", RLVR__DTYPE_I32, t->replay.tokens, tokens);
+        rlvr__state_put(block, &n, "replay", ".logprobs", RLVR__DTYPE_F32, t->replay.logprobs, tokens);
     }
     struct { const char *name; float target, *coef; } adaptive[] = {
         {"kl_coef", t->desc.regulariser.kl_target, rlvr__kl_coef(t)}, {"entropy_coef", t->desc.regulariser.entropy_target, &t->desc.loss.entropy_coef}};
     for (int i = 0; i < 2; i++) {
         if (adaptive[i].target == 0) continue;
-        snprintf(block[n].name, sizeof block[n].name, "%s", adaptive[i].name);
-        block[n].data = adaptive[i].coef;
-        block[n++].n = 1;
+        rlvr__state_put(block, &n, adaptive[i].name, "", RLVR__DTYPE_F32, adaptive[i].coef, 1);
     }
     return n;
 }
@@ -26884,10 +27051,10 @@ static const char *rlvr__preference_text(rlvr_ctx *ctx, const rlvr__place *at, c
     return rlvr__task_text(ctx, at, name, j);
 }
 
-/* Appends a completion's tokens and the token that ends it. */
-static rlvr_result rlvr__preference_tokens(rlvr_model *m, const rlvr__place *at, const char *name, const char *text, int n_prompt, int **tokens, int *n)
+/* A completion's tokens (allocated) and the token that ends it, eos, where it is not below 0 and does not stand there. */
+static rlvr_result rlvr__completion_tokens(rlvr_model *m, const char *text, int eos, int **tokens, int *n)
 {
-    int *list = NULL, eos = rlvr_token_eos(m), count = rlvr_tokenize(m, text, strlen(text), true, &list);
+    int *list = NULL, count = rlvr_tokenize(m, text, strlen(text), true, &list);
     if (count < 0) return RLVR_ERROR_ARGUMENT;
     bool end = eos >= 0 && (!count || list[count - 1] != eos);
     *n = count + end;
@@ -26895,7 +27062,13 @@ static rlvr_result rlvr__preference_tokens(rlvr_model *m, const rlvr__place *at,
     if (*tokens && count) memcpy(*tokens, list, (size_t)count * sizeof(int));
     if (*tokens && end) (*tokens)[count] = eos;
     rlvr__free(m->ctx, list);
-    if (!*tokens) return RLVR_ERROR_MEMORY;
+    return *tokens ? RLVR_OK : RLVR_ERROR_MEMORY;
+}
+
+static rlvr_result rlvr__preference_tokens(rlvr_model *m, const rlvr__place *at, const char *name, const char *text, int n_prompt, int **tokens, int *n)
+{
+    rlvr_result r = rlvr__completion_tokens(m, text, rlvr_token_eos(m), tokens, n);
+    if (r != RLVR_OK) return r;
     if (*n < 1) return rlvr__line_error(m->ctx, at, "\"%s\" is empty, and the model has no ending token; write a completion", name);
     if (n_prompt + *n > m->info.n_ctx)
         return rlvr__line_error(m->ctx, at, "prompt and \"%s\" have %d tokens; the model takes %d; shorten them", name, n_prompt + *n, m->info.n_ctx);
@@ -27211,7 +27384,7 @@ static bool rlvr__values_step(rlvr_trainer *t)
         int at = t->offset[i], length = t->offset[i + 1] - at;
         float *reward = v->dvalue + at;      /* its place until there is a gradient */
         if (r->items[i].graded != RLVR_OK) continue;
-        if (kl_reward != 0) rlvr_kl_reward(t->desc.loss.kl, kl_reward, t->old_logprob + at, t->ref_logprob + at, length, reward);
+        if (kl_reward != 0) rlvr_kl_reward(t->desc.loss.kl, kl_reward, t->logprob + at, t->ref_logprob + at, length, reward);
         reward[length - 1] += r->items[i].reward;
         if (d->process && !rlvr__values_process(t, &r->items[i], reward)) return false;
         rlvr_gae(&d->gae, reward, v->old_value + at, length, 0, v->advantage + at, v->returns + at);
@@ -27650,6 +27823,8 @@ static rlvr_result rlvr__algorithm_check(rlvr_trainer *t)
     if (d->regulariser.entropy_target != 0 && d->regulariser.entropy_delta == 0) d->regulariser.entropy_delta = 1e-3f;
     const char *problem = rlvr__regulariser_problem(d, t->m->lora != NULL);
     if (problem) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser: %s", problem);
+    if (d->plan.lag && t->m->lora)
+        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.plan.lag: old weights are kept of a whole model; this one has an adapter, of which none are");
     if (samples && (problem = rlvr__estimator_problem(d)) != NULL) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.advantage: %s", problem);
     return samples && rlvr__uses(d, RLVR_ADV_GDPO) ? rlvr__gdpo_check(t) : RLVR_OK;
 }
@@ -27728,7 +27903,7 @@ static void rlvr__kl_before(rlvr_trainer *t)
     for (int i = 0; i < r->n; i++) {
         double sum = 0;
         for (int k = t->offset[i]; k < t->offset[i + 1] && r->items[i].graded == RLVR_OK; k++, tokens++)
-            sum += rlvr__kl_of(t->desc.loss.kl, (double)t->old_logprob[k] - (double)t->ref_logprob[k], &slope);
+            sum += rlvr__kl_of(t->desc.loss.kl, (double)t->logprob[k] - (double)t->ref_logprob[k], &slope);
         a->penalty[i] = (float)(coef * sum);
         kl += sum;
     }
@@ -27829,6 +28004,362 @@ static void rlvr__algorithm_after(rlvr_trainer *t, rlvr_metrics *m)
         *rlvr__kl_coef(t) = rlvr_adapt_kl(*rlvr__kl_coef(t), t->algorithm.penalty ? t->algorithm.kl : m->kl, (double)d->kl_target, m->n_rollouts, (double)d->kl_horizon);
     if (d->entropy_target != 0) t->desc.loss.entropy_coef = rlvr_adapt_entropy(t->desc.loss.entropy_coef, m->entropy, (double)d->entropy_target, d->entropy_delta);
     if (d->ref_refresh && t->step % d->ref_refresh == 0) rlvr__reference_refresh(t);
+}
+
+/* ============================================================================================
+   19e. REPLAY, LAG, DEMONSTRATIONS                                                >>off-policy
+   ============================================================================================ */
+
+/* Rollouts that the present weights have not sampled. Whoever wrote a completion, it runs through the model like any other
+   (rlvr__rollouts_force), stands in its group's baseline, and is packed and learned with it. What differs is the ratio of its
+   loss: b is the logprob under the weights that sampled, recorded then, and p that of the policy before the step's first update.
+   Without loss.correction the ratio is to b, as PPO's is to any older policy. With it the two are told apart (Hilton et al.
+   2022): the ratio is to p, which clips the update alone, and exp(p - b), cut at loss.is_cap, weighs what is left.
+
+   Replay of rare successes. A hard task's one right rollout is worth more than one update: it is kept, and where the task comes
+   again and no rollout of its group is right, such a group being without a gradient, stored ones take the places of wrong ones
+   (response reuse: AR3PO, Zhang et al. 2025), the newest first, being nearest to the policy (RePO, Li et al. 2025). A task that
+   passes more often than replay_below leaves the buffer (as ExGRPO, Zhan et al. 2025, retires what is solved). A rollout
+   that could not be graded is never stored, nor is one that max_tokens has cut: right or not, it is no example of how to end. The
+   same tokens again renew what is stored. Metrics are of what the policy has sampled, before anything takes its place.
+
+   Lag. With lag k a step's rollouts come from the weights that stood k steps before it: a ring of k copies. The policy's own
+   logprobs need a forward pass, so that a step has two.
+
+   Demonstrations. p / (p + gamma) takes the place of the ratio in their loss, rlvr_policy_loss(). */
+
+static bool rlvr__is_off_policy(const rlvr_plan_desc *p) { return p->replay_capacity > 0 || p->lag > 0; }
+
+static const char *rlvr__off_policy_problem(const rlvr_trainer_desc *d)
+{
+    const rlvr_plan_desc *p = &d->plan;
+    const rlvr_sampling *s = &d->sampling;
+    bool other = rlvr__is_off_policy(p);
+    if (p->replay_capacity < 0 || p->replay_capacity > 1 << 24) return "replay_capacity is not within 0 .. 2^24";
+    if (!p->replay_capacity && (p->replay_below != 0 || p->replay_per_group || p->replay_prompts))
+        return "replay_below, replay_per_group and replay_prompts need replay_capacity, the rollouts that are stored";
+    if (!(p->replay_below >= 0 && p->replay_below <= 1)) return "replay_below is not within 0 .. 1";
+    if (p->replay_per_group < 0 || (p->replay_capacity && p->replay_per_group >= d->group_size))
+        return "replay_per_group is not within 1 .. group_size - 1: a rollout of the policy's own must stay";
+    if (p->replay_prompts < 0 || p->replay_prompts > d->prompts_per_step) return "replay_prompts is not within 0 .. prompts_per_step";
+    if (p->replay_prompts && !d->task_fn) return "replay_prompts needs task_fn: the tasks of a list come again by themselves";
+    if (p->lag < 0 || p->lag > 64) return "lag is not within 0 .. 64";
+    if (p->demonstrations && d->group_size < 2) return "demonstrations need a group_size of 2 at least: the last place is theirs";
+    if ((other || p->demonstrations) && (s->top_k || s->top_p < 1 || s->min_p > 0))
+        return "replay, lag and demonstrations need whole distributions: under sampling.top_k, top_p or min_p another's token has no "
+               "probability where it is cut off";
+    if ((p->replay_capacity || p->demonstrations) && d->value.on)
+        return "replay and demonstrations do not go with value.on: values would be those of rollouts that the policy does not make";
+    if (other && d->loss.correction == RLVR_IS_NONE && d->loss.kind == RLVR_LOSS_REINFORCE && !d->loss.fn)
+        return "replay and lag need a loss with a ratio: reinforce has none; set loss.correction, or another loss.kind";
+    return NULL;
+}
+
+static void rlvr__off_policy_plan(const rlvr_trainer *t, const rlvr__sizes *z, rlvr_memory *p)
+{
+    const rlvr_plan_desc *d = &t->desc.plan;
+    int64_t word = (int64_t)sizeof(float);
+    if (rlvr__is_off_policy(d)) p->scratch += z->tokens * word;
+    if (d->demonstrations) p->scratch += z->rollouts;
+    if (d->replay_capacity) p->scratch += t->desc.prompts_per_step * (int64_t)sizeof(int64_t);
+    p->scratch += d->replay_capacity * ((int64_t)sizeof(rlvr__success) + 2 * word * t->desc.sampling.max_tokens);
+    p->weights += d->lag * t->m->n_floats * word;
+}
+
+static rlvr_result rlvr__off_policy_alloc(rlvr_trainer *t, const rlvr__sizes *z)
+{
+    const rlvr_plan_desc *d = &t->desc.plan;
+    int64_t tokens = (int64_t)d->replay_capacity * t->desc.sampling.max_tokens;
+    bool ok = true;
+    if (rlvr__is_off_policy(d)) ok = (t->behaviour = RLVR__NEW(t->ctx, float, z->tokens)) != NULL;
+    if (ok && d->demonstrations) ok = (t->demonstration = RLVR__NEW(t->ctx, unsigned char, z->rollouts)) != NULL;
+    if (ok && d->lag) ok = (t->ring = RLVR__NEW(t->ctx, float, d->lag * t->m->n_floats)) != NULL;
+    if (!ok || !d->replay_capacity) return ok ? RLVR_OK : RLVR_ERROR_MEMORY;
+    t->replay.stored = RLVR__NEW(t->ctx, rlvr__success, d->replay_capacity);
+    t->replay.tokens = RLVR__NEW(t->ctx, int, tokens);
+    t->replay.logprobs = RLVR__NEW(t->ctx, float, tokens);
+    return t->replay.stored && t->replay.tokens && t->replay.logprobs ? RLVR_OK : RLVR_ERROR_MEMORY;
+}
+
+/* ---- replay ---- */
+
+/* What a group was asked: its prompt's tokens and what its verifier reads. */
+static uint64_t rlvr__asked_key(const rlvr_rollouts *r, int group)
+{
+    const rlvr_rollout *o = &r->items[group * r->group_size];
+    const char *const text[] = {o->task->answer, o->task->json};
+    uint64_t hash = 1469598103934665603u;
+    for (int i = 0; i < o->n_prompt; i++) hash = (hash ^ (uint32_t)o->prompt_tokens[i]) * 1099511628211u;
+    for (int k = 0; k < 2; k++) {
+        hash = (hash ^ (text[k] ? 256u : 257u)) * 1099511628211u;
+        for (const char *c = text[k]; c && *c; c++) hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+    }
+    return hash;
+}
+
+/* A task that has a success stored, for a place of the step's batch that asks such ones again; each is asked once. -1: none. */
+static int64_t rlvr__replay_draw(const rlvr_trainer *t, int place)
+{
+    int n = t->desc.plan.replay_capacity, first = t->desc.prompts_per_step - t->desc.plan.replay_prompts;
+    if (!t->desc.plan.replay_prompts || place < first) return -1;
+    uint32_t at = rlvr__random(t->desc.seed, (uint32_t)t->step, (uint32_t)place, 0, 0x7265706cu) % (uint32_t)n;
+    for (int i = 0; i < n; i++, at = (at + 1) % (uint32_t)n) {
+        bool asked = false;
+        if (!t->replay.stored[at].age) continue;
+        for (int k = first; k < place; k++) asked = asked || t->task_index[k] == t->replay.stored[at].index;
+        if (!asked) return t->replay.stored[at].index;
+    }
+    return -1;
+}
+
+/* The newest rollout stored for a task that is older than `age`; -1: there is none. */
+static int rlvr__replay_next(const rlvr_trainer *t, uint64_t task, int64_t age)
+{
+    const rlvr__success *stored = t->replay.stored;
+    int found = -1;
+    for (int e = 0; e < t->desc.plan.replay_capacity; e++)
+        if (stored[e].age && stored[e].task == task && stored[e].age < age && (found < 0 || stored[e].age > stored[found].age)) found = e;
+    return found;
+}
+
+/* The rollout of a group whose place is taken next: the last that could not be graded, else the last wrong one. -1: one graded
+   rollout is left, which stays. */
+static int rlvr__replay_place(const rlvr_rollouts *r, int group)
+{
+    int right, graded = rlvr__group_counts(r, group, &right);
+    for (int pass = graded ? 0 : 2; pass < (graded > 1 ? 2 : 1); pass++)
+        for (int i = (group + 1) * r->group_size; i-- > group * r->group_size;)
+            if (r->items[i].origin == RLVR_ORIGIN_POLICY && (pass || r->items[i].graded != RLVR_OK)) return i;
+    return -1;
+}
+
+static void rlvr__replay_put(rlvr_trainer *t, int i, int e)
+{
+    rlvr_rollouts *r = t->rollouts;
+    rlvr_rollout *o = &r->items[i];
+    const rlvr__success *x = &t->replay.stored[e];
+    int64_t from = (int64_t)e * r->max_tokens;
+    memcpy(r->tokens + (int64_t)i * r->max_tokens, t->replay.tokens + from, (size_t)x->n_tokens * sizeof(int));
+    o->n_tokens = x->n_tokens;
+    o->origin = RLVR_ORIGIN_REPLAY;
+    o->behaviour = t->replay.logprobs + from;
+    o->finish_reason = RLVR_FINISH_STOP;
+    o->graded = RLVR_OK;
+    o->reward = x->reward;
+    o->punishment = x->punishment;
+    for (int p = 0; p < r->n_parts; p++) r->part_reward[(int64_t)p * r->n + i] = p < x->n_parts ? x->part[p] : NAN;
+    memset(&r->verdicts[i], 0, sizeof r->verdicts[i]);
+    r->verdicts[i].reward = x->reward;
+    rlvr__rollout_text(r, o);
+    rlvr__rollouts_force(r, &t->store, i);
+}
+
+/* Of groups `first` and on, just graded: stored rollouts join those without a right one; what is no longer hard is forgotten.
+   Returns how many more groups have signal. */
+static int rlvr__replay_join(rlvr_trainer *t, int first, rlvr_metrics *m)
+{
+    rlvr_rollouts *r = t->rollouts;
+    int more = 0;
+    double start = rlvr__now();
+    for (int g = first; g < r->n_tasks; g++) {
+        int right, n = rlvr__group_counts(r, g, &right), e = -1, i;
+        uint64_t task = rlvr__asked_key(r, g);
+        for (int k = 0; n && (float)((double)right / n) > t->desc.plan.replay_below && (e = rlvr__replay_next(t, task, INT64_MAX)) >= 0; k++)
+            t->replay.stored[e].age = 0;
+        for (int k = g * r->group_size; k < (g + 1) * r->group_size; k++) right += rlvr__is_right(&r->items[k]);      /* a demonstration, too */
+        int64_t age = INT64_MAX;
+        for (int k = 0; !right && k < t->desc.plan.replay_per_group && (e = rlvr__replay_next(t, task, age)) >= 0; k++) {
+            if ((i = rlvr__replay_place(r, g)) < 0) break;
+            age = t->replay.stored[e].age;
+            rlvr__replay_put(t, i, e);
+            m->n_replayed++;
+            more += !t->keep[g];
+            t->keep[g] = true;
+        }
+    }
+    m->sample_time += rlvr__now() - start;
+    return more;
+}
+
+/* The place of a new rollout: that of the same tokens for the same task, a free one, or the oldest one's. */
+static int rlvr__replay_room(const rlvr_trainer *t, uint64_t task, const rlvr_rollout *o)
+{
+    const rlvr__success *stored = t->replay.stored;
+    int oldest = 0;
+    for (int e = 0; e < t->desc.plan.replay_capacity; e++) {
+        const int *tokens = t->replay.tokens + (int64_t)e * t->rollouts->max_tokens;
+        if (stored[e].age && stored[e].task == task && stored[e].n_tokens == o->n_tokens &&
+            !memcmp(tokens, o->tokens, (size_t)o->n_tokens * sizeof(int))) return e;
+        if (stored[e].age < stored[oldest].age) oldest = e;
+    }
+    return oldest;
+}
+
+/* Stores the rare successes of a step that is done. */
+static void rlvr__replay_store(rlvr_trainer *t, rlvr_metrics *m)
+{
+    const rlvr_rollouts *r = t->rollouts;
+    for (int i = 0; i < r->n; i++) {
+        const rlvr_rollout *o = &r->items[i];
+        int group = i / r->group_size, right, n = rlvr__group_counts(r, group, &right);
+        if (o->origin != RLVR_ORIGIN_POLICY || !rlvr__is_right(o) || o->finish_reason != RLVR_FINISH_STOP) continue;
+        if ((float)((double)right / n) > t->desc.plan.replay_below) continue;
+        uint64_t task = rlvr__asked_key(r, group);
+        int e = rlvr__replay_room(t, task, o);
+        int64_t to = (int64_t)e * r->max_tokens;
+        rlvr__success *x = &t->replay.stored[e];
+        x->task = task;
+        x->index = t->task_index[group];
+        x->age = ++t->replay.age;
+        x->n_tokens = o->n_tokens;
+        x->n_parts = r->n_parts;
+        x->reward = o->reward;
+        x->punishment = o->punishment;
+        for (int p = 0; p < r->n_parts; p++) x->part[p] = r->part_reward[(int64_t)p * r->n + i];
+        memcpy(t->replay.tokens + to, o->tokens, (size_t)o->n_tokens * sizeof(int));
+        memcpy(t->replay.logprobs + to, o->logprobs, (size_t)o->n_tokens * sizeof(float));
+    }
+    for (int e = 0; e < t->desc.plan.replay_capacity; e++) m->n_stored += t->replay.stored[e].age > 0;
+}
+
+/* ---- lag ---- */
+
+static float *rlvr__lag_oldest(const rlvr_trainer *t) { return t->ring + t->n_ring % t->desc.plan.lag * t->m->n_floats; }
+
+/* Decodes groups `first` and on by the weights that sample, and runs the demonstrations among them by the policy's. */
+static rlvr_result rlvr__lag_decode(rlvr_trainer *t, int first)
+{
+    rlvr_rollouts *r = t->rollouts;
+    float *policy_weights = t->m->weights;
+    size_t bytes = (size_t)t->m->n_floats * sizeof(float);
+    for (int k = 0; t->ring && !t->n_ring && k < t->desc.plan.lag; k++) memcpy(t->ring + k * t->m->n_floats, policy_weights, bytes);
+    if (t->ring) t->m->weights = rlvr__lag_oldest(t);
+    rlvr_result result = rlvr__rollouts_decode(r, &t->store, first);
+    t->m->weights = policy_weights;
+    for (int i = first * r->group_size; result == RLVR_OK && i < r->n; i++)
+        if (r->items[i].origin == RLVR_ORIGIN_DEMONSTRATION) rlvr__rollouts_force(r, &t->store, i);
+    return result;
+}
+
+/* The weights before this step's update take the place of those that have sampled it. */
+static void rlvr__lag_put(rlvr_trainer *t, rlvr_metrics *m)
+{
+    memcpy(rlvr__lag_oldest(t), t->m->weights, (size_t)t->m->n_floats * sizeof(float));
+    m->lag = (int)RLVR__MIN(t->n_ring, (int64_t)t->desc.plan.lag);
+    t->n_ring++;
+}
+
+/* The policy's own logprobs of what older weights have sampled. */
+static void rlvr__lag_logprobs(rlvr_trainer *t)
+{
+    int n = t->rollouts->n_tasks, end;
+    for (int from = 0; from < n; from = end) {
+        end = rlvr__micro_end(t, from, n);
+        rlvr__forest_groups(t, from, end, false);
+        if (!t->forest.n_targets) continue;
+        rlvr__forest_forward(t);
+        rlvr__forest_logprobs(t, &t->rollouts->policy, t->logprob);
+        t->ready = !from && end == n && !t->reference ? n : 0;      /* no pass of the reference comes between */
+    }
+    size_t bytes = (size_t)t->offset[t->rollouts->n] * sizeof(float);
+    if (t->desc.loss.correction != RLVR_IS_NONE) memcpy(t->old_logprob, t->logprob, bytes);
+}
+
+/* How far the policy is from what has sampled, before the first update; the weights of the correction stay so in all of them. */
+static void rlvr__off_policy(rlvr_trainer *t, rlvr_metrics *m)
+{
+    const rlvr_rollouts *r = t->rollouts;
+    double apart = 0, weights = 0;
+    rlvr_loss_batch b;
+    rlvr__loss l;
+    memset(&b, 0, sizeof b);
+    memset(&l, 0, sizeof l);
+    b.n_seq = r->n;
+    b.offset = t->offset;
+    b.logprob = t->logprob;
+    b.old_logprob = t->old_logprob;
+    b.behaviour_logprob = t->behaviour;
+    b.mask = t->mask;
+    l.d = &t->desc.loss;
+    l.b = &b;
+    l.n_seq = l.n_tokens = 1;      /* of the loss's own denominators nothing is asked */
+    t->ready = 0;
+    if (t->ring) rlvr__lag_logprobs(t);
+    for (int i = 0; i < r->n; i++) {
+        bool other = r->items[i].origin == RLVR_ORIGIN_REPLAY || (r->items[i].origin == RLVR_ORIGIN_POLICY && m->lag > 0);
+        if (!other || !rlvr__takes_part(t, i)) continue;
+        rlvr__sequence s = rlvr__sequence_of(&l, i);
+        for (int k = t->offset[i]; k < t->offset[i + 1]; k++) {
+            apart += fabs((double)t->logprob[k] - (double)t->behaviour[k]);
+            weights += rlvr__correction_of(&l, &s, k);
+        }
+        m->n_off_policy += r->items[i].n_tokens;
+    }
+    m->log_ratio = m->n_off_policy ? apart / (double)m->n_off_policy : 0;
+    m->correction = m->n_off_policy ? weights / (double)m->n_off_policy : 0;
+}
+
+/* ---- demonstrations ---- */
+
+/* The tokens of a task's demonstration, the ending one included, as a completion must be. *tokens is allocated, or NULL. */
+static rlvr_result rlvr__demonstration_tokens(rlvr_trainer *t, const rlvr_task *task, int **tokens, int *n)
+{
+    const rlvr_sampling *s = &t->desc.sampling;
+    int eos = s->ignore_eos ? -1 : rlvr_token_eos(t->m);
+    bool stops = false;
+    *tokens = NULL;
+    rlvr_result r = rlvr__completion_tokens(t->m, task->demonstration, eos, tokens, n);
+    if (r != RLVR_OK) return r;
+    for (int i = 0; i + 1 < *n; i++) {
+        stops = stops || (*tokens)[i] == eos;
+        for (int k = 0; k < s->n_stop_tokens; k++) stops = stops || (*tokens)[i] == s->stop_tokens[k];
+    }
+    const char *problem = *n < 1 ? "is empty, and no token ends it; write a completion"
+                        : *n > s->max_tokens ? "has more tokens than sampling.max_tokens; shorten it or raise that"
+                        : *n <= s->min_tokens ? "has no more tokens than sampling.min_tokens; lower that"
+                        : stops ? "holds a token that ends a completion before its end; take that out" : NULL;
+    if (!problem) return RLVR_OK;
+    return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "task of line %lld: its demonstration (%d tokens) %s", (long long)task->line, *n, problem);
+}
+
+/* All of a list's, when the trainer is opened: what is wrong with one is said before the first step. */
+static rlvr_result rlvr__demonstrations_check(rlvr_trainer *t)
+{
+    rlvr_result r = RLVR_OK;
+    int64_t count = t->desc.tasks ? rlvr_tasks_count(t->desc.tasks) : 0, found = 0;
+    for (int64_t i = 0; r == RLVR_OK && i < count; i++) {
+        const rlvr_task *task = rlvr_tasks_get(t->desc.tasks, i);
+        int *tokens = NULL, n;
+        if (!task->demonstration) continue;
+        found++;
+        r = rlvr__demonstration_tokens(t, task, &tokens, &n);
+        rlvr__free(t->ctx, tokens);
+    }
+    if (r == RLVR_OK && t->desc.tasks && !found)
+        r = rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.plan.demonstrations: no task has one; give tasks the field \"demonstration\"");
+    return r;
+}
+
+/* In groups `first` and on, just laid out, demonstrations take their places. */
+static rlvr_result rlvr__demonstrations_place(rlvr_trainer *t, int first)
+{
+    rlvr_rollouts *r = t->rollouts;
+    rlvr_result result = RLVR_OK;
+    for (int g = first; result == RLVR_OK && g < r->n_tasks; g++) {
+        int i = (g + 1) * r->group_size - 1, *tokens = NULL;
+        rlvr_rollout *o = &r->items[i];
+        if (!o->task->demonstration) continue;
+        result = rlvr__demonstration_tokens(t, o->task, &tokens, &o->n_tokens);
+        if (result == RLVR_OK) {
+            memcpy(r->tokens + (int64_t)i * r->max_tokens, tokens, (size_t)o->n_tokens * sizeof(int));
+            o->origin = RLVR_ORIGIN_DEMONSTRATION;
+            o->finish_reason = RLVR_FINISH_STOP;
+            rlvr__rollout_text(r, o);
+            if (r->texts[i].failed) result = RLVR_ERROR_MEMORY;
+        }
+        rlvr__free(t->ctx, tokens);
+    }
+    return result;
 }
 /* ============================================================================================
    20. EVALUATION                                                                       >>eval
