@@ -18,8 +18,8 @@ ppo|2|20|--value --value_warmup 2 --epochs 2|\"value/loss\":
 critic|2|12|--value --critic $dir/made/model --kl_reward 0.01|\"value/loss\":
 adaptive|3|20|--kl_coef 0.05 --kl_target 0.001 --kl_horizon 200 --entropy_coef 0.001 --entropy_target 0.5 --ref_refresh 7|\"kl\":[0-9.e-]*[1-9]
 lora|3|20|--lora_rank 4 --kl_coef 0.01 --curriculum 0.5|\"kl\":[0-9.e-]*[1-9]
-muon|2|12|--optimizer muon --ema_decay 0.9|\"skipped\":0
-adamw8|2|12|--optimizer adamw8|\"skipped\":0
+muon|2|12|--optim muon --ema_decay 0.9|\"skipped\":0
+adamw8|2|12|--optim adamw8|\"skipped\":0
 curriculum|2|20|--max_refills 3 --curriculum 0.5 --prompts_per_step 4|\"num_refills\":[1-9]
 replay|3|40|--replay_capacity 32 --replay_per_group 2 --correction token_truncate|\"replay/num_replayed\":[1-9]
 lag|3|20|--lag 3 --correction sequence_mask|\"off_policy/lag\":3
