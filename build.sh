@@ -192,6 +192,7 @@ run_examples() {
     local name
     example 03_scratch --quick --out build/test/scratch
     example 07_algorithms --quick
+    example 08_recipe --quick --out build/test/recipe
     if model; then
         example 01_first "$MODEL" 1
         example 02_largest --model "$MODEL" --steps 2 --eval 16 --samples 2 --out build/test/largest
