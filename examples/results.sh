@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The main job and its controls, three seeds of each: examples/results/main_job.md, largest.svg and times.svg. Runs that have
-# a result already (build/results/TASK-REWARD-SEED/result.json) are kept. About an hour and a half on 2 cores.
+# a result already (build/results/TASK-REWARD-SEED/result.json) are kept. Then the three-stage recipe: recipe.md. About an hour and
+# a half on 2 cores.
 # ./build.sh results calls it, with the model's path in MODEL.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -74,4 +75,5 @@ for task in largest times; do
     done
     build/rlvr plot --out $to/$task.svg --title "$task: reward of each arm" --field reward "${curves[@]}"
 done
-echo "written: $to/main_job.md"
+build/08_recipe --seeds 3 --out $runs/recipe --report $to/recipe.md
+echo "written: $to/main_job.md, $to/recipe.md"
