@@ -4,7 +4,7 @@
    several habits. Most guess, some write out each step ("3+8=1,1+1=2,2+9=1:1"), some chain the steps ("3+8=1+1=2+9=1:1"), and some
    forget the ":" before the answer. It learns all of them, and from a bare prompt it mostly guesses. 2. RLVR: a verifier pays for
    the right digit behind the ":", of sums alone; how it was found is not looked at. 3. Polish: an editor who cannot add shortens
-   the model's own workings into chains and prefers them so: DPO. The same polish straight after mid-training, without RLVR,
+   the model's own workings into chains and prefers them so: DPO, with the likelihood of what is preferred (RPO). The same polish straight after mid-training, without RLVR,
    stands beside it. Every stage is a folder with a checkpoint and a model: a run that was killed, in whatever stage, goes on by
    --resume to the same bits. */
 #define RLVR_IMPLEMENTATION
@@ -34,8 +34,8 @@ static const option options[] = {
     {"polish", OPT_INT, offsetof(settings, polish), "40", "steps of polish, 32 pairs each"},
     {"polish_lr", OPT_FLOAT, offsetof(settings, polish_lr), "1e-4", "their learning rate"},
     {"loss", OPT_CHOICE, offsetof(settings, loss), "dpo", "dpo|ipo|orpo|simpo"},
-    {"beta", OPT_FLOAT, offsetof(settings, beta), "0.1; simpo 2", "how far the reference counts"},
-    {"nll", OPT_FLOAT, offsetof(settings, nll), "0", "weight of the chosen answers' likelihood"},
+    {"beta", OPT_FLOAT, offsetof(settings, beta), "0.5", "how far the reference counts"},
+    {"nll", OPT_FLOAT, offsetof(settings, nll), "1", "weight of the preferred answers' likelihood"},
     {"tasks", OPT_INT, offsetof(settings, tasks), "256", "held-out tasks of each kind"},
     {"threads", OPT_INT, offsetof(settings, threads), "all cores", "threads"},
     {"quick", OPT_FLAG, offsetof(settings, quick), "", "a few steps of each, to see that it runs"},
@@ -531,7 +531,7 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
 
 int main(int argc, char **argv)
 {
-    settings s = {"build/recipe", NULL, 1, 50, 40, 0, 256, 0, 3e-4f, 1e-4f, 0, 0, false, false, {0, 800, 2e-3f, "", ""}, argc, argv};
+    settings s = {"build/recipe", NULL, 1, 50, 40, 0, 256, 0, 3e-4f, 1e-4f, 0.5f, 1, false, false, {0, 800, 2e-3f, "", ""}, argc, argv};
     options_read(argc, argv, "build/08_recipe [options]", options, COUNT(options), &s, NULL, 0);
     if (s.quick) { s.world.read = 30; s.steps = 3; s.polish = 3; s.tasks = 32; }
     if (s.seeds < 1 || s.seeds > MAX_SEEDS) { fprintf(stderr, "--seeds: 1 to %d\n", MAX_SEEDS); return 2; }
