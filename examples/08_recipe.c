@@ -4,9 +4,9 @@
    several habits. Most guess, some write out each step ("3+8=1,1+1=2,2+9=1:1"), some chain the steps ("3+8=1+1=2+9=1:1"), and some
    forget the ":" before the answer. It learns all of them, and from a bare prompt it mostly guesses. 2. RLVR: a verifier pays for
    the right digit behind the ":", of sums alone; how it was found is not looked at. 3. Polish: an editor who cannot add shortens
-   the model's own workings into chains and prefers them so: DPO, with the likelihood of what is preferred (RPO). The same polish straight after mid-training, without RLVR,
-   stands beside it. Every stage is a folder with a checkpoint and a model: a run that was killed, in whatever stage, goes on by
-   --resume to the same bits. */
+   the model's own workings into chains and prefers them so: DPO, with the likelihood of what is preferred (RPO). The same polish
+   straight after mid-training, without RLVR, stands beside it. Every stage is a folder with a checkpoint and a model: a run that
+   was killed, in whatever stage, goes on by --resume to the same bits. */
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "scratch.h"
@@ -115,7 +115,8 @@ static rlvr_result ask_sum(void *user, uint64_t index, rlvr_task *task)      /* 
     return RLVR_OK;
 }
 
-static rlvr_tasks *question_tasks(rlvr_ctx *ctx, uint64_t seed, int count, char family, int least, int most, bool held_out)    /* NULL: memory is out */
+/* NULL: memory is out. */
+static rlvr_tasks *question_tasks(rlvr_ctx *ctx, uint64_t seed, int count, char family, int least, int most, bool held_out)
 {
     rlvr_tasks *tasks = rlvr_tasks_new(ctx);
     scratch_world w;
@@ -155,7 +156,7 @@ static rlvr_reward_desc verifier(void)
 
 typedef struct measures {
     double sampled, low, high, greedy, pass, form, style[STYLE_COUNT], length, right, wrong, longer, other, kl;
-    char example[FULL_TOKENS + 1];       /* one answer to SHOWN */
+    char example[FULL_TOKENS + 1];       /* one answer to held-out task number SHOWN */
 } measures;
 
 typedef struct recipe {
@@ -446,13 +447,12 @@ static void put_means(FILE *f, const results *x)
 /* A table of the means, where there are several seeds, and one of each seed. */
 static void put_tables(FILE *f, const recipe *c, const results *x)
 {
-    char title[64];
+    char first[64], last[64];
     if (x->n > 1) put_means(f, x);
+    snprintf(last, sizeof last, " an answer to `%.16s` |", rlvr_tasks_get(c->held_out, SHOWN % c->s->tasks)->prompt);
     for (int seed = 0; seed < x->n; seed++) {
-        snprintf(title, sizeof title, " an answer to `%.16s` |", rlvr_tasks_get(c->held_out, SHOWN % c->s->tasks)->prompt);
-        char first[64];
         snprintf(first, sizeof first, "seed %lld, after", x->first + seed);
-        put_head(f, first, title);
+        put_head(f, first, last);
         for (int g = 0; g < COUNT(stages); g++) {
             const measures *e = &x->of[seed][g];
             fprintf(f, "| %s |", stages[g].title);
@@ -465,7 +465,8 @@ static void put_tables(FILE *f, const recipe *c, const results *x)
         }
     }
     fprintf(f, "\nSeconds (of all threads' processor time): ");
-    for (int seed = 0; seed < x->n; seed++) fprintf(f, "%sseed %lld %.0f (%.0f)", seed ? ", " : "", x->first + seed, x->seconds[seed], x->processor[seed]);
+    for (int seed = 0; seed < x->n; seed++)
+        fprintf(f, "%sseed %lld %.0f (%.0f)", seed ? ", " : "", x->first + seed, x->seconds[seed], x->processor[seed]);
     fprintf(f, "; evaluations included%s.\n", c->s->resume ? "; a resumed run's are those since it was resumed" : "");
 }
 
@@ -482,11 +483,11 @@ static rlvr_result write_report(const recipe *c, const results *x)
     fprintf(f, "`.\nMachine: %s; %s. Results do not depend on the number of threads.\n\n", rlvr_describe(c->ctx), date);
     fprintf(f, "A model of a million parameters, made from nothing, reads %d batches of 64 documents, then %d steps of RLVR, then %d steps of %s on\n"
             "pairs of its own answers, the preferred one shortened by an editor who cannot add; the last row is that polish straight after\n"
-            "mid-training. `examples/08_recipe.c` tells about the tasks. Sampled: %d answers to each of %d held-out sums of three to five digits,\n"
+            "mid-training. `examples/08_recipe.c` tells about tasks and styles. Sampled: %d answers to each of %d held-out sums of three to five digits,\n"
             "with a 95 %% bootstrap interval over tasks. Six digits: sums longer than any that was read or asked. Largest digit: a kind of question\n"
-            "that was read, but never asked by RLVR or polish (both sampled). Form: ends with \":\" and one digit. Guesses, full and chain are shares\n"
-            "of all answers: without working, with each step written in full, with steps as a chain. Length: tokens of an answer, the end included.\n"
-            "KL: log p of an answer less that under the mid-trained model, mean over answers.\n",
+            "that was read, but never asked by RLVR or polish (both sampled). Form: ends with \":\" and one digit. Guesses, full and chain are\n"
+            "shares of all answers: without working, with each step written in full, with steps as a chain. Length: tokens of an answer, the\n"
+            "end included. KL: log p of an answer less that under the mid-trained model, mean over answers.\n",
             c->s->world.read, c->s->steps, c->s->polish, rlvr_preference_name(preference_kinds[c->s->loss]), SAMPLES, c->s->tasks);
     put_tables(f, c, x);
     return fclose(f) ? RLVR_ERROR_IO : RLVR_OK;
