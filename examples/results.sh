@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job and its controls, three seeds of each: examples/results/main_job.md, largest.svg and times.svg. What a run came to
 # lies in examples/results/main_job/TASK-REWARD-SEED.json, its curve beside it in .jsonl; a run that has them is not made again.
-# About two hours on 2 cores.
+# Then the three-stage recipe: recipe.md. About two hours on 2 cores.
 # ./build.sh results calls it, with the model's path in MODEL.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -88,4 +88,5 @@ for task in largest times; do
     done
     build/rlvr plot --out $to/$task.svg --title "$task: reward of each arm" --field reward "${curves[@]}"
 done
-echo "written: $to/main_job.md"
+build/08_recipe --seeds 3 --out $runs/recipe --report $to/recipe.md
+echo "written: $to/main_job.md, $to/recipe.md"

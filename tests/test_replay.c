@@ -737,7 +737,7 @@ static void test_bits(void)
     e.value.on = true;
     check_bits(e, 4, "a lag of 1 with PPO");
     e.loss.kl_coef = 0.1f;
-    e.value.kl_reward = 0.1f;
+    e.regulariser.kl_reward = 0.1f;
     check_bits(e, 4, "a lag of 1 with PPO and both divergences");
     /* one step behind is none at the first step; what never happens changes nothing */
     e = d;
