@@ -88,5 +88,5 @@ for task in largest times; do
     done
     build/rlvr plot --out $to/$task.svg --title "$task: reward of each arm" --field reward "${curves[@]}"
 done
-build/08_recipe --seeds 3 --out $runs/recipe --report $to/recipe.md
+build/08_recipe --seeds 3 --out build/results/recipe --report $to/recipe.md
 echo "written: $to/main_job.md, $to/recipe.md"
