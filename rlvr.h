@@ -22957,8 +22957,8 @@ static bool rlvr__loss_of_sequence(rlvr__loss *l, int seq, float *dlogprob, floa
         double A = (double)(b->token_advantage ? b->token_advantage[i] : b->advantage[seq]), grad = 0;
         bool selected = b->selected && b->selected[i], still = selected && d->kl_cov_coef == 0;
         double held = (double)l->held[i];
-        rlvr__token_loss t = rlvr__loss_of_token(l, still ? held : now, old, ref, held, still || d->kind == RLVR_LOSS_GSPO_TOKEN ? s.held_ratio : s.ratio,
-                                                 A, s.demo);
+        double ratio = still || d->kind == RLVR_LOSS_GSPO_TOKEN ? s.held_ratio : s.ratio;
+        rlvr__token_loss t = rlvr__loss_of_token(l, still ? held : now, old, ref, held, ratio, A, s.demo);
         double w = s.demo ? 1 : rlvr__correction_of(l, &s, i), push = s.stale || still ? 0 : w * t.slope, weight = rlvr__weight_of(l, &s);
         if (d->kl_coef != 0) rlvr__regulariser_of(l, &t, now, old, ref, A);
         if (together) shared += weight * push;
@@ -23008,7 +23008,8 @@ const char *rlvr_loss_problem(const rlvr_loss_desc *d, const rlvr_loss_batch *b)
     if (!(d->is_cap >= 0) || !(d->stale_kl >= 0) || !(d->demo_gamma >= 0)) return "is_cap, stale_kl and demo_gamma cannot be below 0";
     if (!(d->sapo_tau_positive >= 0) || !(d->sapo_tau_negative >= 0)) return "a temperature of sapo cannot be below 0";
     if (!b) return NULL;
-    if (!d->aggregation_fn && d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM && d->max_tokens < 1) return "seq_mean_token_sum_norm needs max_tokens";
+    if (!d->aggregation_fn && d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM && d->max_tokens < 1)
+        return "seq_mean_token_sum_norm needs max_tokens";
     if (b->n_seq < 0) return "n_seq is below 0";
     if (d->kl_coef != 0 && !b->ref_logprob) return "kl_coef needs ref_logprob";
     if (d->correction != RLVR_IS_NONE && !b->behaviour_logprob) return "correction needs behaviour_logprob";
@@ -23235,53 +23236,52 @@ static void rlvr__check_random(const rlvr_loss_desc *d, int n_seq, uint64_t seed
     offset[n_seq] = at;
 }
 
-rlvr_result rlvr_gradient_check(rlvr_ctx *ctx, const rlvr_loss_desc *d, const rlvr_loss_batch *b, int n_seq, uint64_t seed, rlvr_gradient_report *report)
+/* The random batch, its arrays in x (6, 8 n_seq) and byte (3, 8 n_seq). */
+static rlvr_loss_batch rlvr__check_batch(const rlvr_loss_desc *d, int n_seq, uint64_t seed, int *offset, float *x, unsigned char *byte)
 {
-    rlvr__check c;
+    rlvr_loss_batch b;
+    int n = 8 * n_seq;
+    memset(&b, 0, sizeof b);
+    rlvr__check_random(d, n_seq, seed, offset, x, byte);
+    b.n_seq = n_seq;
+    b.offset = offset;
+    b.logprob = x;
+    b.old_logprob = x + n;
+    b.ref_logprob = x + 2 * n;
+    b.behaviour_logprob = x + 3 * n;
+    b.entropy = x + 4 * n;
+    b.advantage = x + 5 * n;
+    b.mask = byte;
+    b.selected = byte + n;
+    b.right = byte + 2 * n;
+    return b;
+}
+
+rlvr_result rlvr_gradient_check(rlvr_ctx *ctx, const rlvr_loss_desc *d, const rlvr_loss_batch *b, int n_seq, uint64_t seed,
+                                rlvr_gradient_report *report)
+{
     rlvr_loss_batch made;
-    rlvr_result r = RLVR_OK;
-    int *offset = NULL, n = b ? b->n_seq > 0 ? b->offset[b->n_seq] : 0 : 8 * n_seq;
-    memset(&made, 0, sizeof made);
+    const char *problem = rlvr_loss_problem(d, b);
     memset(report, 0, sizeof *report);
     report->token = -1;
+    if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_gradient_check: %s", problem);
     if (!b && (n_seq < 1 || n_seq > 100000)) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_gradient_check: n_seq is %d; give 1 .. 100000", n_seq);
-    if (b && rlvr_loss_problem(d, b)) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_gradient_check: %s", rlvr_loss_problem(d, b));
-    float *x = RLVR__NEW(ctx, float, 11 * (size_t)n + 1);
-    unsigned char *byte = RLVR__NEW(ctx, unsigned char, 3 * (size_t)n + 1);
-    if (!b) offset = RLVR__NEW(ctx, int, n_seq + 1);
-    if (!x || !byte || (!b && !offset)) r = RLVR_ERROR_MEMORY;
+    if (b && b->n_seq < 1) return RLVR_OK;
+    int *offset = b ? NULL : RLVR__NEW(ctx, int, n_seq + 1);
+    size_t n = b ? (size_t)b->offset[b->n_seq] : 8 * (size_t)n_seq, own = b ? 0 : 6 * n;
+    float *x = RLVR__NEW(ctx, float, own + 5 * n + 1);
+    unsigned char *byte = RLVR__NEW(ctx, unsigned char, 3 * n + 1);
+    rlvr_result r = x && byte && (b || offset) ? RLVR_OK : RLVR_ERROR_MEMORY;
     if (r == RLVR_OK && !b) {
-        rlvr__check_random(d, n_seq, seed, offset, x, byte);
-        made.n_seq = n_seq;
-        made.offset = offset;
-        made.logprob = x;
-        made.old_logprob = x + n;
-        made.ref_logprob = x + 2 * n;
-        made.behaviour_logprob = x + 3 * n;
-        made.entropy = x + 4 * n;
-        made.advantage = x + 5 * n;
-        made.mask = byte;
-        made.selected = byte + n;
-        made.right = byte + 2 * n;
+        made = rlvr__check_batch(d, n_seq, seed, offset, x, byte);
         b = &made;
-        n = offset[n_seq];
-        if (rlvr_loss_problem(d, b)) r = rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_gradient_check: %s", rlvr_loss_problem(d, b));
+        problem = rlvr_loss_problem(d, b);
+        if (problem) r = rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_gradient_check: %s", problem);
     }
-    if (r == RLVR_OK && b->n_seq > 0) {
-        float *own = x + 6 * (b == &made ? 8 * n_seq : n);
-        memset(&c, 0, sizeof c);
-        c.d = d;
-        c.b = *b;
-        c.held = b->logprob;
-        c.first = b->offset[0];
-        c.n = n;
-        c.logprob = own;
-        c.entropy = own + n;
-        c.dlogprob = own + 2 * n;
-        c.dentropy = own + 3 * n;
-        c.unused = own + 4 * n;
-        memcpy(c.logprob, b->logprob, (size_t)n * sizeof(float));
-        if (b->entropy) memcpy(c.entropy, b->entropy, (size_t)n * sizeof(float));
+    if (r == RLVR_OK) {
+        rlvr__check c = {d, *b, b->logprob, x + own, x + own + n, x + own + 2 * n, x + own + 3 * n, x + own + 4 * n, b->offset[0], b->offset[b->n_seq]};
+        memcpy(c.logprob, b->logprob, (size_t)c.n * sizeof(float));
+        if (b->entropy) memcpy(c.entropy, b->entropy, (size_t)c.n * sizeof(float));
         c.b.logprob = c.logprob;
         c.b.entropy = b->entropy ? c.entropy : NULL;
         r = rlvr__check_run(&c, report);
@@ -25381,7 +25381,6 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     metrics->clip_high /= updates;
     metrics->value_loss /= updates;
     metrics->value_clip /= updates;
-    if (t->desc.regulariser.kl_reward != 0) metrics->kl = t->algorithm.kl;
     t->values.held = false;
     return RLVR_OK;
 }
@@ -25698,6 +25697,7 @@ rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
     t->cursor += asked + t->passed_over;
     m->n_held_out = t->n_held_out += t->passed_over;
     m->step = ++t->step;
+    if (t->algorithm.penalty) m->kl = t->algorithm.kl;
     rlvr__algorithm_after(t, m);
     m->num_tokens = t->num_tokens;
     m->n_skipped = t->n_skipped;
@@ -26567,7 +26567,8 @@ static int rlvr__state_blocks(rlvr_trainer *t, rlvr__state_block *block)
         rlvr__state_put(block, &n, "replay", ".logprobs", RLVR__DTYPE_F32, t->replay.logprobs, tokens);
     }
     struct { const char *name; float target, *coef; } adaptive[] = {
-        {"kl_coef", t->desc.regulariser.kl_target, rlvr__kl_coef(t)}, {"entropy_coef", t->desc.regulariser.entropy_target, &t->desc.loss.entropy_coef}};
+        {"kl_coef", t->desc.regulariser.kl_target, rlvr__kl_coef(t)},
+        {"entropy_coef", t->desc.regulariser.entropy_target, &t->desc.loss.entropy_coef}};
     for (int i = 0; i < 2; i++) {
         if (adaptive[i].target == 0) continue;
         rlvr__state_put(block, &n, adaptive[i].name, "", RLVR__DTYPE_F32, adaptive[i].coef, 1);
@@ -27751,8 +27752,10 @@ static const char *rlvr__regulariser_problem(const rlvr_trainer_desc *d, bool lo
     if (!(g->kl_target >= 0 && g->kl_target <= 1e6f)) return "kl_target is not within 0 .. 1e6";
     if (!(g->kl_horizon == 0 || (g->kl_horizon >= 1 && g->kl_horizon <= 1e9f))) return "kl_horizon is not within 1 .. 1e9";
     if (g->kl_horizon != 0 && g->kl_target == 0) return "kl_horizon needs kl_target, which the coefficient moves to";
-    if (g->kl_target != 0 && g->kl_reward == 0 && d->loss.kl_coef == 0) return "kl_target needs kl_reward or loss.kl_coef, the coefficient to begin with";
-    if (g->kl_target != 0 && g->kl_reward != 0 && d->loss.kl_coef != 0) return "kl_target moves one coefficient; give kl_reward or loss.kl_coef, not both";
+    if (g->kl_target != 0 && g->kl_reward == 0 && d->loss.kl_coef == 0)
+        return "kl_target needs kl_reward or loss.kl_coef, the coefficient to begin with";
+    if (g->kl_target != 0 && g->kl_reward != 0 && d->loss.kl_coef != 0)
+        return "kl_target moves one coefficient; give kl_reward or loss.kl_coef, not both";
     if (!(g->entropy_target >= 0 && g->entropy_target <= 1e3f)) return "entropy_target is not within 0 .. 1000";
     if (!(g->entropy_delta >= 0 && g->entropy_delta <= 1e3f)) return "entropy_delta is not within 0 .. 1000";
     if (g->entropy_delta != 0 && g->entropy_target == 0) return "entropy_delta needs entropy_target";
@@ -27782,7 +27785,8 @@ static const char *rlvr__estimator_problem(const rlvr_trainer_desc *d)
     if (in_group && d->group_size == 1 && !other_pull)
         return "kind compares the rollouts of a group, and group_size is 1: no rollout could have an advantage";
     if (in_group && d->sampling.greedy && !other_pull) return "kind compares the rollouts of a group, and sampling.greedy makes them all the same";
-    if (a->kind == RLVR_ADV_REMAX && d->sampling.greedy) return "remax compares with the greedy completion, and sampling.greedy makes every rollout that one";
+    if (a->kind == RLVR_ADV_REMAX && d->sampling.greedy)
+        return "remax compares with the greedy completion, and sampling.greedy makes every rollout that one";
     if (a->kind == RLVR_ADV_GDPO && d->regulariser.kl_reward != 0)
         return "gdpo normalises each reward by itself and has no place for regulariser.kl_reward; use loss.kl_coef";
     return NULL;
@@ -27807,7 +27811,8 @@ static rlvr_result rlvr__gdpo_check(rlvr_trainer *t)
     a->part_weight[a->n_parts] = 1;      /* of the punishment for length */
     if (!reward.desc.fn && reward.desc.kind == RLVR_REWARD_COMPOSE) {
         if (!reward.n_parts) problem = "gdpo needs the parts of the reward in the descriptor or its options, not in each task";
-        else if (rule.product || rule.gdpo || rule.clip) problem = "gdpo adds up the parts' z-scores itself; leave combine, clip and normalize out of the reward's options";
+        else if (rule.product || rule.gdpo || rule.clip)
+            problem = "gdpo adds up the parts' z-scores itself; leave combine, clip and normalize out of the reward's options";
     }
     rlvr__part_close(t->ctx, &reward);
     return problem ? rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.advantage: %s", problem) : RLVR_OK;
@@ -27825,7 +27830,8 @@ static rlvr_result rlvr__algorithm_check(rlvr_trainer *t)
     if (problem) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser: %s", problem);
     if (d->plan.lag && t->m->lora)
         return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.plan.lag: old weights are kept of a whole model; this one has an adapter, of which none are");
-    if (samples && (problem = rlvr__estimator_problem(d)) != NULL) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.advantage: %s", problem);
+    problem = samples ? rlvr__estimator_problem(d) : NULL;
+    if (problem) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.advantage: %s", problem);
     return samples && rlvr__uses(d, RLVR_ADV_GDPO) ? rlvr__gdpo_check(t) : RLVR_OK;
 }
 
@@ -27985,7 +27991,8 @@ static void rlvr__algorithm_select(rlvr_trainer *t, rlvr_metrics *metrics)
     int n = t->offset[t->rollouts->n];
     for (int i = 0; i < t->rollouts->n; i++)
         for (int k = t->offset[i]; k < t->offset[i + 1]; k++) a->token_advantage[k] = t->values.head ? t->values.advantage[k] : t->advantage[i];
-    metrics->n_cov_selected = rlvr_covariance_select(t->old_logprob, a->token_advantage, t->mask, n, t->desc.regulariser.cov_share, a->covariance, a->selected);
+    metrics->n_cov_selected = rlvr_covariance_select(t->old_logprob, a->token_advantage, t->mask, n, t->desc.regulariser.cov_share, a->covariance,
+                                                     a->selected);
 }
 
 /* The reference, a share of the way to the policy. */
@@ -28000,9 +28007,10 @@ static void rlvr__reference_refresh(rlvr_trainer *t)
 static void rlvr__algorithm_after(rlvr_trainer *t, rlvr_metrics *m)
 {
     const rlvr_regulariser_desc *d = &t->desc.regulariser;
+    float *kl_coef = rlvr__kl_coef(t), *entropy_coef = &t->desc.loss.entropy_coef;
     if (d->kl_target != 0 && (t->algorithm.penalty || !m->skipped))
-        *rlvr__kl_coef(t) = rlvr_adapt_kl(*rlvr__kl_coef(t), t->algorithm.penalty ? t->algorithm.kl : m->kl, (double)d->kl_target, m->n_rollouts, (double)d->kl_horizon);
-    if (d->entropy_target != 0) t->desc.loss.entropy_coef = rlvr_adapt_entropy(t->desc.loss.entropy_coef, m->entropy, (double)d->entropy_target, d->entropy_delta);
+        *kl_coef = rlvr_adapt_kl(*kl_coef, m->kl, (double)d->kl_target, m->n_rollouts, (double)d->kl_horizon);
+    if (d->entropy_target != 0) *entropy_coef = rlvr_adapt_entropy(*entropy_coef, m->entropy, (double)d->entropy_target, d->entropy_delta);
     if (d->ref_refresh && t->step % d->ref_refresh == 0) rlvr__reference_refresh(t);
 }
 
@@ -28279,9 +28287,11 @@ static void rlvr__off_policy(rlvr_trainer *t, rlvr_metrics *m)
     b.logprob = t->logprob;
     b.old_logprob = t->old_logprob;
     b.behaviour_logprob = t->behaviour;
+    b.advantage = t->advantage;
     b.mask = t->mask;
     l.d = &t->desc.loss;
     l.b = &b;
+    l.held = t->logprob;
     l.n_seq = l.n_tokens = 1;      /* of the loss's own denominators nothing is asked */
     t->ready = 0;
     if (t->ring) rlvr__lag_logprobs(t);

@@ -175,7 +175,7 @@ static const option train_options[] = {
     {"entropy_delta", OPT_FLOAT, AT(trainer.regulariser.entropy_delta), "0.001", "... by this much a step"},
     {"ref_refresh", OPT_INT, AT(trainer.regulariser.ref_refresh), "never", "steps after which the reference follows the policy"},
     {"ref_mix", OPT_FLOAT, AT(trainer.regulariser.ref_mix), "1", "... by this share of the way"},
-    {"cov_share", OPT_FLOAT, AT(trainer.regulariser.cov_share), "0", "share of the tokens, by covariance, for KL-Cov (with --kl_cov_coef) or Clip-Cov"},
+    {"cov_share", OPT_FLOAT, AT(trainer.regulariser.cov_share), "0", "share of the tokens, by covariance, for KL-Cov (--kl_cov_coef) or Clip-Cov"},
     {"kl_cov_coef", OPT_FLOAT, AT(trainer.loss.kl_cov_coef), "0", "weight of KL-Cov's penalty"},
     {"process_model", OPT_TEXT, AT(process_model), "", "with --value: model of a process reward model, whose chances reward the steps"},
     {"process_head", OPT_TEXT, AT(process_head), "", "safetensors file of its head"},

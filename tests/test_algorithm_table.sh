@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # README's table of algorithms, made from tests/data/algorithms.tsv: "write" puts it there; without argument it is checked that it
-# stands there, that no cell is empty, and that every test it names is defined and called.
+# stands there, that no cell is empty, and that every test it names is defined and called; and the example beside it against rlvr.h.
 cd "$(dirname "$0")/.."
 source_file=tests/data/algorithms.tsv
 passed=0 failed=0
@@ -46,5 +46,13 @@ while IFS= read -r line; do
     check "$name: $proof is no test" grep -q "^static void $function(" "$file"
     check "$name: $file never calls $function" grep -qE "^ +.*\b$function\(" "$file"
 done <$source_file
+
+# what README shows of adding an estimator is what stands in rlvr.h
+shown=0
+while IFS= read -r line; do
+    shown=$((shown + 1))
+    check "README shows a line that is not in rlvr.h: $line" grep -qF -- "$line" rlvr.h
+done < <(awk '/^```$/ { code = 0 } code { print } /^\*\*Adding an estimator/ { here = 1 } here && /^```c$/ { code = 1 } /the two agree/ { exit }' README.md)
+check "README shows an estimator" [ $shown -gt 5 ]
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

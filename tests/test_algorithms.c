@@ -45,7 +45,12 @@ static rlvr_result even(const rlvr_rollout *r, void *user, float *reward)      /
     return RLVR_OK;
 }
 static rlvr_result first_low(const rlvr_rollout *r, void *user, float *reward) { (void)user; *reward = r->tokens[0] < 128; return RLVR_OK; }
-static rlvr_result last_low(const rlvr_rollout *r, void *user, float *reward) { (void)user; *reward = r->tokens[r->n_tokens - 1] < 170; return RLVR_OK; }
+static rlvr_result last_low(const rlvr_rollout *r, void *user, float *reward)
+{
+    (void)user;
+    *reward = r->tokens[r->n_tokens - 1] < 170;
+    return RLVR_OK;
+}
 static rlvr_result same(const rlvr_rollout *r, void *user, float *reward) { (void)r; (void)user; *reward = 0.3f; return RLVR_OK; }
 
 static rlvr_trainer_desc description(void)
@@ -418,7 +423,8 @@ static void test_kl_reward(void)
                     rlvr_kl_reward(d.loss.kl, 1, h.logprob + h.offset[i], h.ref + h.offset[i], h.length[i], minus);
                     for (int k = 0; k < h.length[i]; k++) { sum += minus[k]; mean -= (double)minus[k] / h.n; }
                     lessened[i] = h.reward[i] + 0.7f * sum;
-                    for (int k = h.offset[i]; filter && k < h.offset[i + 1]; k++) h.mask[k] = rlvr_rollouts_get(r, i)->finish_reason != RLVR_FINISH_LENGTH;
+                    bool cut = rlvr_rollouts_get(r, i)->finish_reason == RLVR_FINISH_LENGTH;
+                    for (int k = h.offset[i]; filter && k < h.offset[i + 1]; k++) h.mask[k] = !cut;
                 }
                 h.batch.reward = lessened;
                 CHECK_LE(hand_gradient(&h, m, t), 2e-5);
@@ -481,7 +487,8 @@ static void test_moving(void)
             entropy = rlvr_adapt_entropy(entropy, metrics.entropy, (double)d.regulariser.entropy_target, 0.003f);
             bool changed = false, mixed = true;
             for (int64_t i = 0; i < m->n_floats; i++) {
-                double want = (double)reference[i] + (d.regulariser.ref_mix == 0 ? 1 : (double)d.regulariser.ref_mix) * ((double)m->weights[i] - (double)reference[i]);
+                double share = d.regulariser.ref_mix == 0 ? 1 : (double)d.regulariser.ref_mix;
+                double want = (double)reference[i] + share * ((double)m->weights[i] - (double)reference[i]);
                 changed |= t->reference[i] != reference[i];
                 mixed &= fabs((double)t->reference[i] - want) <= 1e-6 * (1 + fabs(want));
             }
@@ -849,15 +856,15 @@ static void test_refusals(void)
 
 /* ---- memory ---- */
 
-typedef struct counter { int64_t calls, bytes; } counter;
-static void *count_alloc(void *user, void *p, size_t n) { (void)p; ((counter *)user)->calls++; ((counter *)user)->bytes += (int64_t)n; return malloc(n); }
+typedef struct counter { int64_t calls; } counter;
+static void *count_alloc(void *user, void *p, size_t n) { (void)p; ((counter *)user)->calls++; return malloc(n); }
 static void count_free(void *user, void *p) { (void)user; free(p); }
 
 /* No allocation in a step after the first, whatever the algorithm holds. */
 static void test_allocations(void)
 {
     for (int k = 0; k < 3; k++) {
-        counter c = {0, 0};
+        counter c = {0};
         rlvr_desc desc;
         memset(&desc, 0, sizeof desc);
         desc.n_threads = 1;

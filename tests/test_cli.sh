@@ -99,6 +99,15 @@ check "train: the same weights with 1 and 2 threads" test "$(hash_of $dir/run/mo
 check "train: on to 6 steps" rlvr train --resume $dir/run --steps 6
 check "train: 6 at once" train --steps 6 --out $dir/run6
 check "train: the same weights in two parts" test "$(hash_of $dir/run/model)" = "$(hash_of $dir/run6/model)"
+check "train: a preset" train --steps 1 --algorithm remax --out $dir/remax
+check "train: its greedy completions are in the log" says '"reward/greedy":' $dir/remax/metrics.jsonl
+check "train: options change a preset, wherever they stand" train --steps 1 --kl_coef 0.5 --algorithm grpo --out $dir/preset
+check "train: ... in the log" says '"kl_coef":0.5,' $dir/preset/metrics.jsonl
+check "train: a preset's fields after a resume" rlvr train --resume $dir/preset --steps 2
+check "train: ... in the log" test "$(grep -c '"kl_coef":0.5,' $dir/preset/metrics.jsonl)" = 2
+check "train: no such preset" fails train --steps 1 --algorithm fame --out $dir/x
+check "train: a nonsensical choice is refused by its field" says 'regulariser: kl_target needs' <(train --steps 1 --kl_target 0.1 --out $dir/x 2>&1)
+check "train --help lists the presets" prints 'algorithms: grpo, dr_grpo,.*clip_cov' rlvr train --help
 check "train: every field" train --steps 2 --out $dir/fields --advantage dr_grpo --clip_eps_low 0.1 --clip_eps_high 0.3 \
     --aggregation seq_mean_token_sum_norm --kl k1 --kl_coef 0.01 --loss_max_tokens 3 --beta1 0.8 --beta2 0.9 --eps 1e-6 \
     --weight_decay 0.1 --max_grad_norm 0.5 --warmup_steps 1 --schedule cosine --lr_min 1e-6 --epochs 2 --minibatches 2 \

@@ -361,7 +361,8 @@ static double matrix_loss(const matrix *m, const double *logprob, const double *
     const batch *b = &m->b;
     const rlvr_loss_desc *d = &b->d;
     bool cispo = d->kind == RLVR_LOSS_CISPO, gmpo = d->kind == RLVR_LOSS_GMPO && !d->fn;
-    double low = or_else(d->clip_eps_low, cispo ? 1 : gmpo ? 1 - exp(-0.4) : (double)0.2f), high = or_else(d->clip_eps_high, cispo ? 4 : gmpo ? exp(0.4) - 1 : low);
+    double low = or_else(d->clip_eps_low, cispo ? 1 : gmpo ? 1 - exp(-0.4) : (double)0.2f);
+    double high = or_else(d->clip_eps_high, cispo ? 4 : gmpo ? exp(0.4) - 1 : low);
     double loss = 0, cap = or_else(d->is_cap, 2), gamma = or_else(d->demo_gamma, (double)0.1f);
     int tokens = 0, seqs = 0, right_tokens = 0;
     for (int s = 0; s < b->n_seq; s++) {
