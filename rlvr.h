@@ -53,17 +53,17 @@
    What it does not do: other model families, other number formats than f32 in computation, GPUs, several machines.
 
    Contents (search for the marks)
-     2 Public API >>api                3 Platform >>platform            4 Log and error >>error
+     2 Public API >>api >>api-learning 3 Platform >>platform            4 Log and error >>error
      5 Allocator >>alloc               6 Random numbers >>rng           7 Thread pool >>threads
-     8 SIMD and GEMM >>gemm            9 Ops >>ops                     10 JSON, tasks >>json
+     8 SIMD and GEMM >>gemm            9 Ops >>ops >>op-calls         10 JSON, tasks >>json
     11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer   13 Model >>model
     13b LoRA >>lora                   13c Running a model >>forward    13d Models in files >>model-files
     14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
     17 Losses >>losses >>preferences  18 Optimizer >>optimizer         18b Heads, values >>values
     18c Reward models >>reward-model  18d Process rewards >>process    19 Trainer >>trainer
-    19.1 sampling plans >>plans, 19.2 a step >>step, 19b training on preferences >>preference-training, 19c values in the trainer >>values-train,
-    19d algorithms and regularisers in the trainer >>algorithms
-    19e replay, lag, demonstrations >>off-policy
+    19.1 Sampling plans >>plans       19.2 A step >>step                19.3 Opening >>open
+    19.4 Checkpoints >>checkpoints    19b Preferences >>preference-training
+    19c Values in it >>values-train   19d Algorithms >>algorithms       19e Replay, lag >>off-policy
     20 Evaluation >>eval >>test-time >>contamination >>evaluate        21 Reports >>reports
     Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math (>>arith
     >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape,
@@ -437,6 +437,10 @@ typedef struct rlvr_lint_report {
    length, programs that exit, text that closes a judge's frame. A function as reward gets rollouts that are made up: a token
    for each byte. RLVR_OK also where there are holes. */
 RLVR_API rlvr_result rlvr_lint_verifier(rlvr_ctx *ctx, const rlvr_reward_desc *desc, const rlvr_tasks *tasks, rlvr_lint_report *report);
+
+/* ============================================================================================
+   2b. PUBLIC API: LEARNING AND EVALUATION                                >>api-learning
+   ============================================================================================ */
 
 /* ---- advantages ---- */
 
@@ -3535,6 +3539,10 @@ RLVR__FN void RLVR__NAME(rlvr__k_swiglu_bwd)(void *arg, int64_t begin, int64_t e
     }
 }
 
+/* ============================================================================================
+   9b. OPS: DISTRIBUTIONS, OPTIMIZERS                                    >>distributions
+   ============================================================================================ */
+
 /* ---- kernels: distributions over the vocabulary ---- */
 
 /* Maxima of blocks of tokens, and of the row; NaN when there is a NaN in it. */
@@ -3867,7 +3875,9 @@ static const rlvr__op_kernels RLVR__NAME(rlvr__kernels) = {
 
 #endif
 #ifndef RLVR__KERNEL_PASS
-/* ---- the ops ---- */
+/* ============================================================================================
+   9c. OPS: THE CALLS                                                                >>op-calls
+   ============================================================================================ */
 
 static const rlvr__op_kernels *rlvr__ops(const rlvr_ctx *ctx) { return (const rlvr__op_kernels *)(const void *)ctx->kernels; }
 static int64_t rlvr__grain(int64_t width) { return RLVR__MAX(1, 16384 / RLVR__MAX(width, 1)); }      /* rows of a task */
@@ -6345,6 +6355,10 @@ static rlvr__tokenizer *rlvr__tokenizer_bytes(rlvr_ctx *ctx, const char *const *
     t->eos = t->pad = n_special ? t->n - 1 : -1;
     return t;
 }
+
+/* ============================================================================================
+   12b. TOKENIZER: FILES, ENCODING, DECODING                                    >>encode
+   ============================================================================================ */
 
 /* ---- from GGUF ---- */
 
@@ -17430,7 +17444,7 @@ static void rlvr__score_prime_factorization(rlvr__case *c, const rlvr__json *par
 }
 
 /* ============================================================================================
-   15.8b PROCEDURAL TASKS: WORDS, SEQUENCES, EQUATIONS, DATES
+   15.8b PROCEDURAL TASKS: WORDS, SEQUENCES, EQUATIONS, DATES               >>proc-words
    ============================================================================================ */
 
 static const char *const rlvr__word_list[] = {      /* by length */
@@ -18082,7 +18096,7 @@ static void rlvr__score_calendar(rlvr__case *c, const rlvr__json *params, const 
 }
 
 /* ============================================================================================
-   15.8c PROCEDURAL TASKS: PUZZLES
+   15.8c PROCEDURAL TASKS: PUZZLES                                        >>proc-puzzles
    ============================================================================================ */
 
 /* ---- countdown and 24 ---- */
@@ -18578,7 +18592,7 @@ static void rlvr__score_sat(rlvr__case *c, const rlvr__json *params, const rlvr_
 }
 
 /* ============================================================================================
-   15.8d PROCEDURAL TASKS: THE FAMILIES
+   15.8d PROCEDURAL TASKS: THE FAMILIES                                  >>proc-families
    ============================================================================================ */
 
 typedef struct rlvr__family {
@@ -26012,7 +26026,9 @@ static void rlvr__standing(const rlvr_trainer *t, int64_t out[2])
     for (int i = 0; i < 2; i++) out[i] = any[i] ? (int64_t)hash[i] : 0;
 }
 
-/* ---- opening: defaults, plan, allocation ---- */
+/* ============================================================================================
+   19.3 OPENING: DEFAULTS, PLAN, ALLOCATION                                       >>open
+   ============================================================================================ */
 
 static rlvr_result rlvr__trainer_defaults(rlvr_ctx *ctx, rlvr_trainer_desc *d)
 {
@@ -26355,6 +26371,10 @@ void rlvr_trainer_close(rlvr_trainer *t)
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(ctx, arrays[i]);
     rlvr__free(ctx, t);
 }
+
+/* ============================================================================================
+   19.4 LOGS AND CHECKPOINTS                                               >>checkpoints
+   ============================================================================================ */
 
 /* ---- logs ---- */
 
