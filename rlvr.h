@@ -53,17 +53,18 @@
    What it does not do: other model families, other number formats than f32 in computation, GPUs, several machines.
 
    Contents (search for the marks)
-     2 Public API >>api >>api-learning 3 Platform >>platform            4 Log and error >>error
-     5 Allocator >>alloc               6 Random numbers >>rng           7 Thread pool >>threads
-     8 SIMD and GEMM >>gemm            9 Ops >>ops >>op-calls         10 JSON, tasks >>json
-    11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer   13 Model >>model
-    13b LoRA >>lora                   13c Running a model >>forward    13d Models in files >>model-files
-    14 KV cache and sampler >>sampler 15 Rewards >>rewards             16 Advantages >>advantages
-    17 Losses >>losses >>preferences  18 Optimizer >>optimizer         18b Heads, values >>values
-    18c Reward models >>reward-model  18d Process rewards >>process    19 Trainer >>trainer
-    19.1 Sampling plans >>plans       19.2 A step >>step                19.3 Opening >>open
-    19.4 Checkpoints >>checkpoints    19b Preferences >>preference-training
-    19c Values in it >>values-train   19d Algorithms >>algorithms       19e Replay, lag >>off-policy
+     2 Public API >>api, learning >>api-learning                        3 Platform >>platform
+     4 Log and error >>error           5 Allocator >>alloc               6 Random numbers >>rng
+     7 Thread pool >>threads           8 SIMD and GEMM >>gemm            9 Ops >>ops >>distributions >>op-calls
+    10 JSON, tasks >>json             11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer >>encode
+    13 Model >>model                  13b LoRA >>lora                   13c Running a model >>forward
+    13d Models in files >>model-files 14 KV cache and sampler >>sampler 15 Rewards >>rewards
+    16 Advantages >>advantages        17 Losses >>losses                17b Preferences >>preferences
+    18 Optimizer >>optimizer          18b Heads, values >>values        18c Reward models >>reward-model
+    18d Process rewards >>process     19 Trainer >>trainer              19.1 Sampling plans >>plans
+    19.2 A step >>step                19.3 Opening >>open               19.4 Logs, checkpoints >>checkpoints
+    19b Preferences in the trainer >>preference-training                19c Values in the trainer >>values-train
+    19d Algorithms in the trainer >>algorithms                          19e Replay, lag, demonstrations >>off-policy
     20 Evaluation >>eval >>test-time >>contamination >>evaluate        21 Reports >>reports
     Of section 15: 15.0 text keys >>fold, 15.1 exact, number >>numbers >>units >>verdicts, 15.2 to 15.4 math >>math (>>arith
     >>math-clean >>math-read >>math-find >>math-equal >>math-meet), 15.5 choice >>choice, format >>format, shape >>shape,
@@ -446,20 +447,20 @@ RLVR_API rlvr_result rlvr_lint_verifier(rlvr_ctx *ctx, const rlvr_reward_desc *d
 
 /* The estimators. R: a rollout's reward; mean and std (with N-1): over its group; L: its length in tokens. */
 #define RLVR_ADVANTAGES(X)                                                                         \
-    X(RLVR_ADV_GRPO,            "grpo")             /* (R - mean) / (std + eps): Shao et al. 2024, as TRL */      \
-    X(RLVR_ADV_DR_GRPO,         "dr_grpo")          /* R - mean: Liu et al. 2025 */                               \
-    X(RLVR_ADV_RLOO,            "rloo")             /* R - mean of the others: Ahmadian et al. 2024 */            \
-    X(RLVR_ADV_REINFORCE,       "reinforce")        /* R - mean over the batch: Williams 1992 */                  \
-    X(RLVR_ADV_REINFORCE_PP,    "reinforce_pp")     /* R whitened over the batch's tokens: Hu et al. 2025 */      \
-    X(RLVR_ADV_REINFORCE_PP_BASELINE, "reinforce_pp_baseline") /* R - mean, then whitened over the tokens */      \
-    X(RLVR_ADV_REMAX,           "remax")            /* R - reward of the greedy completion: Li et al. 2023 */     \
-    X(RLVR_ADV_MAXRL,           "maxrl")            /* (R - mean) / mean, 0 where mean <= 0: Tajwar et al. 2026 */ \
-    X(RLVR_ADV_OPO,             "opo")              /* R - sum L R / sum L: Hao et al. 2025 */                    \
-    X(RLVR_ADV_GDPO,            "gdpo")             /* each reward as grpo, weighted sum, whitened: Liu et al. 2026 */ \
-    X(RLVR_ADV_PASS_AT_K,       "pass_at_k")        /* of a set of k that passes if one does: Chen et al. 2025 */
+    X(RLVR_ADV_GRPO, grpo, group)             /* (R - mean) / (std + eps): Shao et al. 2024, as TRL */                     \
+    X(RLVR_ADV_DR_GRPO, dr_grpo, group)       /* R - mean: Liu et al. 2025 */                                              \
+    X(RLVR_ADV_RLOO, rloo, group)             /* R - mean of the others: Ahmadian et al. 2024 */                           \
+    X(RLVR_ADV_REINFORCE, reinforce, batch)   /* R - mean over the batch: Williams 1992 */                                 \
+    X(RLVR_ADV_REINFORCE_PP, reinforce_pp, batch) /* R whitened over the batch's tokens: Hu et al. 2025 */                 \
+    X(RLVR_ADV_REINFORCE_PP_BASELINE, reinforce_pp_baseline, batch) /* R - mean, then whitened over the tokens */          \
+    X(RLVR_ADV_REMAX, remax, batch)           /* R - reward of the greedy completion: Li et al. 2023 */                    \
+    X(RLVR_ADV_MAXRL, maxrl, group)           /* (R - mean) / mean, 0 where mean <= 0: Tajwar et al. 2026 */               \
+    X(RLVR_ADV_OPO, opo, group)               /* R - sum L R / sum L: Hao et al. 2025 */                                   \
+    X(RLVR_ADV_GDPO, gdpo, batch)             /* each reward as grpo, weighted sum, whitened: Liu et al. 2026 */           \
+    X(RLVR_ADV_PASS_AT_K, pass_at_k, batch)   /* of a set of k that passes if one does: Chen et al. 2025 */
 
 typedef enum rlvr_advantage {
-#define RLVR__X(kind, name) kind,
+#define RLVR__X(kind, name, sees) kind,
     RLVR_ADVANTAGES(RLVR__X)
 #undef RLVR__X
     RLVR_ADVANTAGE_COUNT
@@ -22486,7 +22487,7 @@ rlvr_result rlvr_lint_verifier(rlvr_ctx *ctx, const rlvr_reward_desc *desc, cons
 
 /* Rewards are compared for equality before anything is computed, so that rounding never becomes signal: a group of equal
    rewards has advantage exactly 0, and so has a group with fewer than two rewards. To add an estimator: its row in
-   RLVR_ADVANTAGES, its function here, its row in the table below. */
+   RLVR_ADVANTAGES, which says whether it sees a group at a time or the whole batch, and its function here. */
 typedef struct rlvr__adv { const rlvr_advantage_desc *d; const rlvr_advantage_batch *b; float *out; double eps; } rlvr__adv;
 
 /* Numbers with weights (a rollout's tokens, or 1): walked once for the mean, once for the squares. */
@@ -22604,17 +22605,17 @@ static void rlvr__adv_batch(const rlvr__adv *a, bool whiten)
             a->out[i] = rlvr__adv_float(((double)a->b->reward[i] - rlvr__mean(&m)) / (whiten ? sqrt(m.square / m.weight) + a->eps : 1));
 }
 
-static rlvr_result rlvr__run_reinforce(const rlvr__adv *a)    { rlvr__adv_batch(a, false); return RLVR_OK; }
-static rlvr_result rlvr__run_reinforce_pp(const rlvr__adv *a) { rlvr__adv_batch(a, true); return RLVR_OK; }
+static rlvr_result rlvr__adv_reinforce(const rlvr__adv *a)    { rlvr__adv_batch(a, false); return RLVR_OK; }
+static rlvr_result rlvr__adv_reinforce_pp(const rlvr__adv *a) { rlvr__adv_batch(a, true); return RLVR_OK; }
 
-static rlvr_result rlvr__run_reinforce_pp_baseline(const rlvr__adv *a)
+static rlvr_result rlvr__adv_reinforce_pp_baseline(const rlvr__adv *a)
 {
     rlvr__adv_groups(a, a->b->reward, rlvr__adv_dr_grpo);
     rlvr__adv_whiten(a);
     return RLVR_OK;
 }
 
-static rlvr_result rlvr__run_remax(const rlvr__adv *a)
+static rlvr_result rlvr__adv_remax(const rlvr__adv *a)
 {
     const rlvr_advantage_batch *b = a->b;
     if (!b->greedy) return RLVR_ERROR_ARGUMENT;
@@ -22625,7 +22626,7 @@ static rlvr_result rlvr__run_remax(const rlvr__adv *a)
 }
 
 /* The parts' weighted z-scores are summed one part after the other, then whitened. */
-static rlvr_result rlvr__run_gdpo(const rlvr__adv *a)
+static rlvr_result rlvr__adv_gdpo(const rlvr__adv *a)
 {
     const rlvr_advantage_batch *b = a->b;
     int n = b->n_groups * b->group_size, G = b->group_size;
@@ -22652,7 +22653,7 @@ static double rlvr__none_of(int n, int c, int k)
 
 /* A rollout stands in sets of k; a set earns 1 if one in it is right (a reward of at least 0.5). With m the mean over all
    sets and s = sqrt(m (1 - m)): a right one's sets all earn 1, a wrong one's what is right among the others gives. */
-static rlvr_result rlvr__run_pass_at_k(const rlvr__adv *a)
+static rlvr_result rlvr__adv_pass_at_k(const rlvr__adv *a)
 {
     const rlvr_advantage_batch *b = a->b;
     int G = b->group_size;
@@ -22671,23 +22672,17 @@ static rlvr_result rlvr__run_pass_at_k(const rlvr__adv *a)
 }
 
 /* group: what compares within a group, one group at a time; run: what sees the whole batch. */
-static const struct { rlvr_advantage kind; rlvr__baseline_fn group; rlvr_result (*run)(const rlvr__adv *a); } rlvr__estimators[] = {
-    {RLVR_ADV_GRPO, rlvr__adv_grpo, NULL}, {RLVR_ADV_DR_GRPO, rlvr__adv_dr_grpo, NULL}, {RLVR_ADV_RLOO, rlvr__adv_rloo, NULL},
-    {RLVR_ADV_REINFORCE, NULL, rlvr__run_reinforce}, {RLVR_ADV_REINFORCE_PP, NULL, rlvr__run_reinforce_pp},
-    {RLVR_ADV_REINFORCE_PP_BASELINE, NULL, rlvr__run_reinforce_pp_baseline}, {RLVR_ADV_REMAX, NULL, rlvr__run_remax},
-    {RLVR_ADV_MAXRL, rlvr__adv_maxrl, NULL}, {RLVR_ADV_OPO, rlvr__adv_opo, NULL}, {RLVR_ADV_GDPO, NULL, rlvr__run_gdpo},
-    {RLVR_ADV_PASS_AT_K, NULL, rlvr__run_pass_at_k},
+static const struct { const char *name; rlvr__baseline_fn group; rlvr_result (*batch)(const rlvr__adv *a); } rlvr__estimators[] = {
+#define RLVR__SEES_group(fn) fn, NULL
+#define RLVR__SEES_batch(fn) NULL, fn
+#define RLVR__X(kind, name, sees) {#name, RLVR__SEES_##sees(rlvr__adv_##name)},
+    RLVR_ADVANTAGES(RLVR__X)
+#undef RLVR__X
+#undef RLVR__SEES_group
+#undef RLVR__SEES_batch
 };
 
-const char *rlvr_advantage_name(rlvr_advantage kind)
-{
-    static const char *const name[] = {
-#define RLVR__X(kind, name) name,
-        RLVR_ADVANTAGES(RLVR__X)
-#undef RLVR__X
-    };
-    return (unsigned)kind < RLVR_ADVANTAGE_COUNT ? name[kind] : NULL;
-}
+const char *rlvr_advantage_name(rlvr_advantage kind) { return (unsigned)kind < RLVR_ADVANTAGE_COUNT ? rlvr__estimators[kind].name : NULL; }
 
 rlvr_result rlvr_advantage_of(const rlvr_advantage_desc *d, const rlvr_advantage_batch *b, float *advantage)
 {
@@ -22697,10 +22692,9 @@ rlvr_result rlvr_advantage_of(const rlvr_advantage_desc *d, const rlvr_advantage
     if (b->n_groups < 0 || b->group_size < 1 || !(a.eps > 0)) return r;
     memset(advantage, 0, (size_t)n * sizeof(float));
     if (d->fn) r = d->fn(d->user, b, advantage);
-    for (size_t k = 0; !d->fn && k < sizeof rlvr__estimators / sizeof rlvr__estimators[0]; k++) {
-        if (rlvr__estimators[k].kind != d->kind) continue;
-        r = rlvr__estimators[k].group ? RLVR_OK : rlvr__estimators[k].run(&a);
-        if (rlvr__estimators[k].group) rlvr__adv_groups(&a, b->reward, rlvr__estimators[k].group);
+    else if ((unsigned)d->kind < RLVR_ADVANTAGE_COUNT) {
+        if (rlvr__estimators[d->kind].batch) r = rlvr__estimators[d->kind].batch(&a);
+        else { rlvr__adv_groups(&a, b->reward, rlvr__estimators[d->kind].group); r = RLVR_OK; }
     }
     for (int i = 0; i < n && r == RLVR_OK; i++) {
         float scale = advantage[i] > 0 ? d->positive_scale : d->negative_scale;
