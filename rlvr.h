@@ -83,7 +83,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RLVR_VERSION "0.3"
+#define RLVR_VERSION "0.4"
 
 #ifndef RLVR_API
 #define RLVR_API extern
@@ -26527,7 +26527,7 @@ static rlvr_result rlvr__log_step(rlvr_trainer *t, const rlvr_metrics *m)
 /* A safetensors file: of each trained block the weights and what the optimizer keeps as they lie in memory, the reference, and
    `state`: these numbers, in this order, and from place 58 on rlvr__standing()'s, from 60 on which optimizer it was. All else that a step depends on is in the
    descriptor or computed from step and cursor. */
-enum { RLVR__STATE_VERSION = 2, RLVR__STATE_SHAPE = 10, RLVR__STATE_STANDING = 58, RLVR__STATE_OPTIM = 60, RLVR__STATE = 64,
+enum { RLVR__STATE_VERSION = 3, RLVR__STATE_SHAPE = 10, RLVR__STATE_STANDING = 58, RLVR__STATE_OPTIM = 60, RLVR__STATE = 64,
        RLVR__STATE_BLOCKS = (1 + RLVR__SAVED) * RLVR__TRAINED + 8 };
 
 typedef struct rlvr__state_block { char name[40]; void *data; int64_t n; rlvr__dtype dtype; } rlvr__state_block;      /* F32 is 0 */

@@ -59,7 +59,7 @@ try() {             # try NAME KILLS STEPS OPTIONS PATTERN
         if kill -9 $pid 2>/dev/null; then kills=$((kills + 1)); fi
         runs=$((runs + 1))
         wait $pid 2>/dev/null
-        train --resume $run >>$run.log 2>&1 || tail -n 3 $run.log
+        train $options --resume $run >>$run.log 2>&1 || tail -n 3 $run.log
         check "$name: killed after $ms ms, resumed: the weights" "$(hash_of $run)" "$want"
         check "$name: killed after $ms ms, resumed: the metrics" "$(metrics $run)" "$(metrics $whole)"
     done
