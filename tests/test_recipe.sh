@@ -29,6 +29,7 @@ for stage in $stages; do
     wait $pid 2>/dev/null
     check "killed in stage $stage: before the end" "$([ "$(lines $run/seed-0/alone/metrics.jsonl)" -lt 3 ] && echo yes)" yes
     build/08_recipe --quick --threads 1 --out $run --resume >>$run.log 2>&1 || tail -n 3 $run.log
+    check "killed in stage $stage: it went on from there" "$(grep -cE "^$stage +resumed after step [1-9]" $run.log)" 1
     check "killed in stage $stage, resumed: the weights" "$(hashes $run)" "$want"
     check "killed in stage $stage, resumed: the logs" "$(steps $run)" "$(steps $dir/whole)"
     check "killed in stage $stage, resumed: the table" "$(grep '^| ' $run.log)" "$table"
