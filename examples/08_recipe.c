@@ -467,7 +467,8 @@ static void put_tables(FILE *f, const recipe *c, const results *x)
     fprintf(f, "\nSeconds (of all threads' processor time): ");
     for (int seed = 0; seed < x->n; seed++)
         fprintf(f, "%sseed %lld %.0f (%.0f)", seed ? ", " : "", x->first + seed, x->seconds[seed], x->processor[seed]);
-    fprintf(f, "; evaluations included%s.\n", c->s->resume ? "; a resumed run's are those since it was resumed" : "");
+    fprintf(f, "; evaluations included%s. Where other programs share\n"
+            "the machine, the processor time is what compares.\n", c->s->resume ? "; a resumed run's are those since it was resumed" : "");
 }
 
 /* The tables as a file, with what they are and how they came to be. */

@@ -22,13 +22,15 @@ check "the table has a row of each stage" "$(wc -l <<<"$table")" 5
 
 for stage in $stages; do
     run=$dir/$stage
+    seen=2; [ $stage != read ] || seen=4      # steps that are in the log: a checkpoint stands before the last of them
     build/08_recipe --quick --threads 2 --out $run >$run.log 2>&1 &
     pid=$!
-    while kill -0 $pid 2>/dev/null && [ "$(lines $run/seed-0/$stage/metrics.jsonl)" -lt 2 ]; do sleep 0.02; done
+    while kill -0 $pid 2>/dev/null && [ "$(lines $run/seed-0/$stage/metrics.jsonl)" -lt $seen ]; do sleep 0.02; done
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null
     check "killed in stage $stage: before the end" "$([ "$(lines $run/seed-0/alone/metrics.jsonl)" -lt 3 ] && echo yes)" yes
     build/08_recipe --quick --threads 1 --out $run --resume >>$run.log 2>&1 || tail -n 3 $run.log
+    check "killed in stage $stage: it went on from there" "$(grep -cE "^$stage +resumed after step [1-9]" $run.log)" 1
     check "killed in stage $stage, resumed: the weights" "$(hashes $run)" "$want"
     check "killed in stage $stage, resumed: the logs" "$(steps $run)" "$(steps $dir/whole)"
     check "killed in stage $stage, resumed: the table" "$(grep '^| ' $run.log)" "$table"
