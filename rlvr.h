@@ -25673,7 +25673,7 @@ static rlvr_result rlvr__plan_rollouts(rlvr_trainer *t, rlvr__sampled *sums, int
    19.2 A STEP                                                                           >>step
    ============================================================================================ */
 
-static rlvr_result rlvr__log_step(rlvr_trainer *t, const rlvr_metrics *m);
+static rlvr_result rlvr__end_step(rlvr_trainer *t, const rlvr_metrics *m);
 static rlvr_result rlvr__algorithm_before(rlvr_trainer *t, rlvr__sampled *sums, rlvr_metrics *m);
 static int rlvr__algorithm_advantages(rlvr_trainer *t);
 static void rlvr__algorithm_after(rlvr_trainer *t, rlvr_metrics *m);
@@ -25712,13 +25712,7 @@ rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
     if (m->skipped) m->learning_rate = (double)rlvr_learning_rate(&t->desc.optim, t->updates);
     m->train_time = rlvr__now() - graded;
     m->step_time = rlvr__now() - start;
-    r = rlvr__log_step(t, m);
-    if (r == RLVR_OK && t->desc.out_dir && t->desc.save_every && t->step % t->desc.save_every == 0) {
-        char path[1024];
-        snprintf(path, sizeof path, "%s/checkpoint", t->desc.out_dir);
-        r = rlvr_trainer_save(t, path);
-    }
-    return r;
+    return rlvr__end_step(t, m);
 }
 
 rlvr_rollouts *rlvr_trainer_rollouts(rlvr_trainer *t) { return t->rollouts; }
@@ -25807,7 +25801,7 @@ rlvr_result rlvr_train_tokens(rlvr_trainer *t, const int *tokens, const int *off
     m->num_tokens = t->num_tokens += n;
     m->n_skipped = t->n_skipped;
     m->step_time = m->train_time = rlvr__now() - start;
-    return rlvr__log_step(t, m);
+    return rlvr__end_step(t, m);
 }
 
 /* ---- what is trained: all of a model, its adapter, or what is not frozen ---- */
@@ -26504,7 +26498,8 @@ static void rlvr__put_completion(rlvr__buf *b, int64_t step, const rlvr_rollouts
     rlvr__buf_addf(b, ",\"n_tokens\":%d,\"finish_reason\":\"%s\"}\n", o->n_tokens, finish[o->finish_reason]);
 }
 
-static rlvr_result rlvr__log_step(rlvr_trainer *t, const rlvr_metrics *m)
+/* The end of every kind of step: its lines in the logs, and the checkpoint where one is due. */
+static rlvr_result rlvr__end_step(rlvr_trainer *t, const rlvr_metrics *m)
 {
     rlvr__buf b = {t->ctx, NULL, 0, 0, false};
     rlvr_result r = RLVR_OK;
@@ -26519,6 +26514,11 @@ static rlvr_result rlvr__log_step(rlvr_trainer *t, const rlvr_metrics *m)
         r = rlvr__log_write(t, 1, &b);
     }
     rlvr__buf_free(&b);
+    if (r == RLVR_OK && t->desc.out_dir && t->desc.save_every && t->step % t->desc.save_every == 0) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s/checkpoint", t->desc.out_dir);
+        r = rlvr_trainer_save(t, path);
+    }
     return r;
 }
 
@@ -26841,13 +26841,7 @@ static rlvr_result rlvr__given_apply(rlvr_trainer *t, int n, bool forwarded, dou
     m->num_tokens = t->num_tokens;
     m->n_skipped = t->n_skipped;
     m->step_time = m->train_time = rlvr__now() - start;
-    rlvr_result r = rlvr__log_step(t, m);
-    if (r == RLVR_OK && t->desc.out_dir && t->desc.save_every && t->step % t->desc.save_every == 0) {
-        char path[1024];
-        snprintf(path, sizeof path, "%s/checkpoint", t->desc.out_dir);
-        r = rlvr_trainer_save(t, path);
-    }
-    return r;
+    return rlvr__end_step(t, m);
 }
 
 /* ---- preferences ---- */
@@ -27532,7 +27526,7 @@ static rlvr_result rlvr__train_scored(rlvr_trainer *t, const int *tokens, const 
     m->num_tokens = t->num_tokens += n;
     m->n_skipped = t->n_skipped;
     m->step_time = m->train_time = rlvr__now() - start;
-    return rlvr__log_step(t, m);
+    return rlvr__end_step(t, m);
 }
 
 /* Room for flat arrays of a call on given tokens. */
