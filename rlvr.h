@@ -23773,7 +23773,7 @@ static rlvr_result rlvr__optim_check(rlvr_ctx *ctx, rlvr_optim_desc *d)
     else if (d->momentum != 0 && !muon && !sgd) problem = "momentum: it is of muon and sgd; AdamW has beta1";
     else if (d->nesterov == RLVR_NESTEROV_ON && !muon && !(sgd && d->momentum != 0)) problem = "nesterov: it is of muon, and of sgd with momentum";
     else if (d->decay_steps && !rlvr__is_wsd(d)) problem = "decay_steps: they are of the schedules wsd and wsd_sqrt";
-    else if (d->decay_steps > d->total_steps - d->warmup_steps) problem = "decay_steps: they are more than there are behind the warm-up";
+    else if (d->decay_steps && d->decay_steps > d->total_steps - d->warmup_steps) problem = "decay_steps: they are more than there are behind the warm-up";
     if (problem) return rlvr__fail(ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.optim.%s", problem);
     if (muon && d->momentum == 0) d->momentum = 0.95f;
     if (muon && d->adamw_lr == 0) d->adamw_lr = d->lr;

@@ -223,6 +223,7 @@ static rlvr_model *read_texts(rlvr_ctx *ctx, int steps, uint64_t planted_seed, d
     rlvr_model *m = rlvr_model_init(ctx, &shape);
     if (!m || rlvr_model_set_byte_tokenizer(m, special, 1) != RLVR_OK) return NULL;
     rlvr_trainer *t = rlvr_trainer_open(m, &d);
+    if (!CHECK(t != NULL)) printf("    %s\n", rlvr_last_error(ctx));
     *loss = 0;
     for (int step = 0; step < steps && t; step++) {
         int tokens[READ_BATCH * (TEXT + 1)], offset[READ_BATCH + 1] = {0}, at = 0;

@@ -243,8 +243,9 @@ static void test_switch_and_merge(void)
     rlvr_ctx *ctx = open_ctx(1);
     rlvr_model *base = small_model(ctx, false, 3), *m = small_model(ctx, false, 3), *on = small_model(ctx, false, 3);
     rlvr_lora_desc fresh = lora(0, 0, NULL, false);
-    const rlvr_lora_desc *info;
-    CHECK(rlvr_lora_info(m) == NULL && rlvr_lora_add(m, &fresh) == RLVR_OK && (info = rlvr_lora_info(m)) != NULL);
+    CHECK(rlvr_lora_info(m) == NULL && rlvr_lora_add(m, &fresh) == RLVR_OK);
+    const rlvr_lora_desc *info = rlvr_lora_info(m);
+    if (!CHECK(info != NULL)) return;
     CHECK(info->rank == 8 && info->alpha == 8 && !strcmp(info->targets, "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj") && m->lora->scale == 1);
     CHECK_LE(logits_apart(base, m), 0);      /* B is zero: it says what it said */
     const rlvr__view *v;

@@ -246,6 +246,9 @@ static void test_refused(void)
     REFUSED((d.schedule = RLVR_LR_COUNT, d.total_steps = 9), "schedule");
 #undef REFUSED
     memset(&d, 0, sizeof d);
+    d.warmup_steps = 10;
+    CHECK(rlvr__optim_check(ctx, &d) == RLVR_OK);      /* a warm-up alone has no end to reach */
+    memset(&d, 0, sizeof d);
     d.kind = RLVR_OPTIM_MUON;
     d.lr = 1e-3f;
     CHECK(rlvr__optim_check(ctx, &d) == RLVR_OK && d.momentum == 0.95f && d.adamw_lr == 1e-3f && d.nesterov == RLVR_NESTEROV_ON);
