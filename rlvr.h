@@ -23958,8 +23958,9 @@ static void rlvr__kept_add(const rlvr_optim_desc *d, const rlvr__param *p, int64
 /* Matrix number i of a parameter: its rows' number, and where they begin; 0: there is none. */
 static int64_t rlvr__param_matrix(const rlvr__param *p, int i, int64_t *row)
 {
+    if (i > 2) return 0;
     *row = i ? p->cut[i - 1] : 0;
-    if (i > 2 || (i && !*row)) return 0;
+    if (i && !*row) return 0;
     return (i < 2 && p->cut[i] ? p->cut[i] : p->rows) - *row;
 }
 
