@@ -726,7 +726,7 @@ RLVR_API float rlvr_adapt_entropy(float coef, double entropy, double target, flo
     X(RLVR_PREFER_DPO,      "dpo")         /* -log s(x - gamma): Rafailov et al. 2023; gamma: Amini et al. 2024; smoothed: cDPO */ \
     X(RLVR_PREFER_IPO,      "ipo")         /* (c - r - 1 / (2 beta))^2 of token means: Azar et al. 2024 */        \
     X(RLVR_PREFER_ORPO,     "orpo")        /* -beta log s(log odds(c) - log odds(r)), and nll: Hong et al. 2024 */ \
-    X(RLVR_PREFER_SIMPO,    "simpo")       /* dpo of token means without a reference: Meng et al. 2024 */         \
+    X(RLVR_PREFER_SIMPO,    "simpo")       /* dpo of token means without a reference: Meng et al. 2024; AlphaPO */ \
     X(RLVR_PREFER_KTO,      "kto")         /* of single ones: 1 - s(+-(beta score - beta z)): Ethayarajh et al. 2024 */ \
     X(RLVR_PREFER_HINGE,    "hinge")       /* max(0, 1 - x): SLiC, Zhao et al. 2023 */                            \
     X(RLVR_PREFER_ROBUST,   "robust")      /* dpo, unbiased where label_smoothing of the pairs are swapped: Chowdhury et al. 2024 */ \
@@ -750,6 +750,12 @@ typedef enum rlvr_preference_kind {
 /* A completion's score: the sum over its tokens or their mean. Default: the mean for ipo, orpo, simpo, else the sum. */
 typedef enum rlvr_score_length { RLVR_SCORE_DEFAULT, RLVR_SCORE_SUM, RLVR_SCORE_MEAN, RLVR_SCORE_COUNT } rlvr_score_length;
 
+/* dpo's divergence from the reference (Wang et al. 2024): the score u becomes f'(e^u), up to a constant: u; 1 - exp(-u);
+   log s(u); (1 - exp(-alpha u)) / alpha. The first is alpha 0, the second alpha 1. */
+typedef enum rlvr_divergence {
+    RLVR_DIVERGENCE_REVERSE_KL, RLVR_DIVERGENCE_FORWARD_KL, RLVR_DIVERGENCE_JS, RLVR_DIVERGENCE_ALPHA, RLVR_DIVERGENCE_COUNT
+} rlvr_divergence;
+
 typedef struct rlvr_preference_desc {
     rlvr_preference_kind kind;
     float beta;                          /* 0: 0.1; simpo 2, implicit_prm 0.05 */
@@ -761,6 +767,9 @@ typedef struct rlvr_preference_desc {
     float nll_coef;                      /* adds -nll_coef times the mean logprob of chosen tokens (RPO, Pang et al. 2024); orpo: 0: 1 */
     float desirable_weight, undesirable_weight;    /* of kto and implicit_prm; 0: 1 */
     bool  zero_baseline;                 /* kto: z is 0 instead of the divergence on mismatched completions */
+    rlvr_divergence divergence;          /* of dpo */
+    float alpha;                         /* of RLVR_DIVERGENCE_ALPHA, above 0 (0: 0.5; TRL's is 1 - this); simpo with it is AlphaPO (Gupta
+                                            et al. 2025): the score u is (1 - exp(-alpha u)) / alpha (0: u) */
 } rlvr_preference_desc;
 
 /* Sequence-level arrays of n completions: of pair i, 2i is the chosen one and 2i + 1 the rejected one; kto and implicit_prm take
@@ -23309,7 +23318,7 @@ typedef struct rlvr__prefer_row rlvr__prefer_row;
 typedef struct rlvr__prefer {        /* a call's settings, defaults filled in */
     const rlvr_preference_desc *d;
     const rlvr__prefer_row *row;
-    double beta, gamma, smoothing, baseline;
+    double beta, gamma, smoothing, baseline, alpha;
     bool mean, reference;
 } rlvr__prefer;
 
@@ -23523,6 +23532,7 @@ static rlvr__prefer rlvr__prefer_settings(const rlvr_preference_desc *d)
     p.smoothing = d->kind == RLVR_PREFER_EXO && d->label_smoothing == 0 ? 1e-3 : (double)d->label_smoothing;
     p.mean = d->length == RLVR_SCORE_MEAN || (d->length == RLVR_SCORE_DEFAULT && p.row->mean);
     p.reference = rlvr__prefer_needs_reference(d);
+    p.alpha = d->divergence == RLVR_DIVERGENCE_FORWARD_KL ? 1 : d->divergence == RLVR_DIVERGENCE_ALPHA && d->alpha == 0 ? 0.5 : (double)d->alpha;
     return p;
 }
 
@@ -23550,6 +23560,13 @@ const char *rlvr_preference_problem(const rlvr_preference_desc *d, const rlvr_pr
     if ((d->desirable_weight != 0 || d->undesirable_weight != 0) && !row->one) return "desirable_weight and undesirable_weight go with kto and implicit_prm";
     if (!(d->desirable_weight >= 0) || !(d->undesirable_weight >= 0)) return "desirable_weight and undesirable_weight must be above 0";
     if (d->zero_baseline && d->kind != RLVR_PREFER_KTO) return "zero_baseline goes with kto; no other loss has a baseline";
+    if ((unsigned)d->divergence >= RLVR_DIVERGENCE_COUNT) return "divergence is none there is";
+    if (d->divergence && d->kind != RLVR_PREFER_DPO) return "divergence goes with dpo; other losses leave the score as it is";
+    if (d->divergence && d->no_reference) return "divergence is from the reference; no_reference does not go with it";
+    if (d->divergence && d->length == RLVR_SCORE_MEAN) return "divergence is of whole completions; length mean does not go with it";
+    if (!rlvr__finite((double)d->alpha)) return "alpha is not finite";
+    if (d->alpha != 0 && d->kind != RLVR_PREFER_SIMPO && d->divergence != RLVR_DIVERGENCE_ALPHA) return "alpha goes with divergence alpha and with simpo";
+    if (d->alpha < 0 && d->divergence) return "alpha must be above 0: below it is no divergence";
     if (d->kind == RLVR_PREFER_KTO && d->precomputed_ref && !d->zero_baseline)
         return "kto's baseline is of completions that each update mismatches anew: with precomputed_ref set zero_baseline";
     if (!b) return NULL;
@@ -23575,10 +23592,24 @@ static double rlvr__prefer_score(const rlvr__prefer *p, const rlvr_preference_ba
     return mean ? s / b->length[i] : s;
 }
 
+/* What dpo's divergence and simpo's alpha make of a score, and the slope of that. Past exp(80) it goes on as a straight line, so
+   that no score is too far away. */
+static double rlvr__prefer_shape(const rlvr__prefer *p, double u, double *slope)
+{
+    double k = -p->alpha, over = RLVR__MAX(0, k * u - 80);
+    if (p->d->divergence == RLVR_DIVERGENCE_JS) {
+        *slope = rlvr__sigmoid(-u);
+        return rlvr__log_sigmoid(u);
+    }
+    *slope = exp(k * u - over);
+    return k == 0 ? u : (expm1(k * u - over) + over * *slope) / k;
+}
+
 /* What is measured of completion i. Returns its reward. */
 static double rlvr__prefer_measure(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, bool chosen, double *reward, rlvr_preference_stats *s)
 {
-    double own = p->beta * rlvr__prefer_score(p, b, i, !p->row->reference), logp = b->logprob[i] / (p->row->reference ? 1 : b->length[i]);
+    double slope, score = rlvr__prefer_score(p, b, i, !p->row->reference), logp = b->logprob[i] / (p->row->reference ? 1 : b->length[i]);
+    double own = p->beta * (p->row->reference ? score : rlvr__prefer_shape(p, score, &slope));
     if (reward) reward[i] = own;
     *(chosen ? &s->reward_chosen : &s->reward_rejected) += own;
     *(chosen ? &s->logp_chosen : &s->logp_rejected) += logp;
@@ -23589,14 +23620,16 @@ static double rlvr__prefer_measure(const rlvr__prefer *p, const rlvr_preference_
 static bool rlvr__prefer_pair(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, double *dlogprob, double *reward, rlvr__prefer_sums *sums)
 {
     rlvr_preference_stats *s = sums->stats;
-    double c = rlvr__prefer_score(p, b, i, p->mean), r = rlvr__prefer_score(p, b, i + 1, p->mean), slope;
+    double slope, of_c, of_r;
+    double c = rlvr__prefer_shape(p, rlvr__prefer_score(p, b, i, p->mean), &of_c);
+    double r = rlvr__prefer_shape(p, rlvr__prefer_score(p, b, i + 1, p->mean), &of_r);
     rlvr__prefer_loss l = p->row->pair(p, c, r);
     double nll = p->d->kind == RLVR_PREFER_ORPO && p->d->nll_coef == 0 ? 1 : RLVR__MAX(0, (double)p->d->nll_coef);
     s->preference_loss += sums->share * l.value;
     s->nll -= sums->nll_share * b->logprob[i];
     s->loss += sums->share * l.value - nll * sums->nll_share * b->logprob[i];
-    dlogprob[i] = sums->share * l.chosen / (p->mean ? b->length[i] : 1) - nll * sums->nll_share;
-    dlogprob[i + 1] = sums->share * l.rejected / (p->mean ? b->length[i + 1] : 1);
+    dlogprob[i] = sums->share * l.chosen * of_c / (p->mean ? b->length[i] : 1) - nll * sums->nll_share;
+    dlogprob[i + 1] = sums->share * l.rejected * of_r / (p->mean ? b->length[i + 1] : 1);
     sums->right += rlvr__prefer_measure(p, b, i, true, reward, s) > rlvr__prefer_measure(p, b, i + 1, false, reward, s);
     if (p->d->kind == RLVR_PREFER_ORPO) {
         double odds = rlvr__prefer_log_odds(c, &slope) - rlvr__prefer_log_odds(r, &slope);

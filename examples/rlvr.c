@@ -216,6 +216,8 @@ static const option prefer_options[] = {
     {"gamma", OPT_FLOAT, AT(trainer.preference.gamma), "0", "margin of dpo and simpo"},
     {"label_smoothing", OPT_FLOAT, AT(trainer.preference.label_smoothing), "0", "share of pairs held to be the wrong way round"},
     {"length", OPT_CHOICE, AT(trainer.preference.length), "", "default|sum|mean"},
+    {"divergence", OPT_CHOICE, AT(trainer.preference.divergence), "", "reverse_kl|forward_kl|js|alpha"},
+    {"alpha", OPT_FLOAT, AT(trainer.preference.alpha), "0.5", "of --divergence alpha; with simpo (there 0): AlphaPO"},
     {"no_reference", OPT_FLAG, AT(trainer.preference.no_reference), "", "leave the reference out (with --nll_coef 1: CPO)"},
     {"nll_coef", OPT_FLOAT, AT(trainer.preference.nll_coef), "0; orpo 1", "likelihood of what is chosen"},
     {"desirable_weight", OPT_FLOAT, AT(trainer.preference.desirable_weight), "1", "of kto"},

@@ -267,7 +267,10 @@ static void test_differences(void)
                 for (int smoothing = 0; smoothing < 2; smoothing++)
                     for (int length = 0; length < RLVR_SCORE_COUNT; length++)
                         for (int nll = 0; nll < 3; nll++)
-                            for (int option = 0; option < 8; option++) {
+                            for (int option = 0; option < 8 * 6; option++) {
+                                static const struct { rlvr_divergence divergence; float alpha; } shapes[] = {
+                                    {RLVR_DIVERGENCE_REVERSE_KL, 0}, {RLVR_DIVERGENCE_FORWARD_KL, 0}, {RLVR_DIVERGENCE_JS, 0},
+                                    {RLVR_DIVERGENCE_ALPHA, 0}, {RLVR_DIVERGENCE_ALPHA, 0.2f}, {RLVR_DIVERGENCE_REVERSE_KL, 0.6f}};
                                 sample x;
                                 memset(&x, 0, sizeof x);
                                 x.d.kind = (rlvr_preference_kind)kind;
@@ -279,6 +282,8 @@ static void test_differences(void)
                                 x.d.no_reference = option & 1;
                                 x.d.desirable_weight = weights[option >> 1 & 1];
                                 x.d.zero_baseline = option & 4;
+                                x.d.divergence = shapes[option / 8].divergence;
+                                x.d.alpha = shapes[option / 8].alpha;
                                 if (rlvr_preference_problem(&x.d, NULL)) continue;
                                 fill(&x);
                                 difference_case(&x);
@@ -340,6 +345,73 @@ static void test_values(void)
     for (int i = 0; i < SEQS; i++) CHECK(x.label[i] ? slope[i] < 0 : slope[i] > 0);
 }
 
+/* The log-ratios of the pair are log 2 and log(1/2), beta is 1: each divergence's f' at 2 and 1/2. */
+static void test_divergences(void)
+{
+    static const struct { rlvr_divergence divergence; float alpha; double above, below, of_above, of_below; } known[] = {
+        {RLVR_DIVERGENCE_REVERSE_KL, 0, 0.69314718055994531, -0.69314718055994531, 1, 1},
+        {RLVR_DIVERGENCE_FORWARD_KL, 0, 0.5, -1, 0.5, 2},                                     /* 1 - 1 / t; slope 1 / t */
+        {RLVR_DIVERGENCE_JS, 0, -0.40546510810816438, -1.0986122886681098, 1 / 3.0, 2 / 3.0},     /* log(t / (1 + t)); 1 / (1 + t) */
+        {RLVR_DIVERGENCE_ALPHA, 1, 0.5, -1, 0.5, 2},
+        {RLVR_DIVERGENCE_ALPHA, 0, 0.58578643762690497, -0.82842712474619010, 0.70710678118654752, 1.4142135623730950}};
+    sample x;
+    rlvr_preference_stats s;
+    double slope[SEQS], reward[SEQS];
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        memset(&x, 0, sizeof x);
+        fill(&x);
+        x.b.n = 2;
+        x.d.kind = RLVR_PREFER_DPO;
+        x.d.beta = 1;
+        x.d.divergence = known[i].divergence;
+        x.d.alpha = known[i].alpha;
+        x.logprob[0] = x.ref[0] + log(2);
+        x.logprob[1] = x.ref[1] - log(2);
+        double margin = known[i].above - known[i].below, push = 1 / (1 + exp(margin));
+        CHECK(rlvr_preference_loss(&x.d, &x.b, slope, reward, &s) == RLVR_OK);
+        CHECK_LE(fabs(s.loss - log1p(exp(-margin))), 1e-14);
+        CHECK_LE(fabs(slope[0] + push * known[i].of_above), 1e-14);
+        CHECK_LE(fabs(slope[1] - push * known[i].of_below), 1e-14);
+        CHECK_LE(fabs(reward[0] - log(2)), 1e-14);       /* the reward stays the log-ratio */
+        for (int far = 0; far < 4; far++) {              /* finite however far the policy has gone */
+            x.logprob[0] = x.ref[0] + (far & 1 ? -1e6 : 1e6);
+            x.logprob[1] = x.ref[1] + (far & 2 ? -1e6 : 1e6);
+            CHECK(rlvr_preference_loss(&x.d, &x.b, slope, reward, &s) == RLVR_OK);
+            CHECK(isfinite(s.loss) && s.loss >= 0 && isfinite((float)slope[0]) && isfinite((float)slope[1]) && slope[0] <= 0 && slope[1] >= 0);
+        }
+    }
+}
+
+/* AlphaPO: token probabilities 1/2 and 1/4 in the geometric mean, alpha 1: rewards 1 - 2 and 1 - 4; alpha -1: 1/2 - 1 and 1/4 - 1. */
+static void test_alphapo(void)
+{
+    sample x;
+    rlvr_preference_stats s;
+    double slope[SEQS], reward[SEQS];
+    memset(&x, 0, sizeof x);
+    fill(&x);
+    x.b.n = 2;
+    x.d.kind = RLVR_PREFER_SIMPO;
+    x.length[0] = 2; x.logprob[0] = 2 * log(0.5);
+    x.length[1] = 3; x.logprob[1] = 3 * log(0.25);
+    for (int sign = -1; sign <= 1; sign += 2) {
+        double c = sign > 0 ? -1 : -0.5, r = sign > 0 ? -3 : -0.75, x_of = 2 * (c - r) - 0.5, push = 2 / (1 + exp(x_of));
+        x.d.alpha = (float)sign;
+        x.d.gamma = 0.5f;
+        CHECK(rlvr_preference_loss(&x.d, &x.b, slope, reward, &s) == RLVR_OK);
+        CHECK_LE(fabs(s.loss - log1p(exp(-x_of))), 1e-14);
+        CHECK_LE(fabs(reward[0] - 2 * c) + fabs(reward[1] - 2 * r), 1e-14);
+        CHECK_LE(fabs(slope[0] + push * (sign > 0 ? 2 : 0.5) / 2), 1e-14);
+        CHECK_LE(fabs(slope[1] - push * (sign > 0 ? 4 : 0.25) / 3), 1e-14);
+    }
+    x.d.alpha = 2;
+    for (int far = 0; far < 2; far++) {
+        x.logprob[far] = -1e5;
+        CHECK(rlvr_preference_loss(&x.d, &x.b, slope, reward, &s) == RLVR_OK && isfinite(s.loss));
+        CHECK(isfinite((float)slope[0]) && isfinite((float)slope[1]) && isfinite(reward[0]) && isfinite(reward[1]));
+    }
+}
+
 static void test_names(void)
 {
     for (int k = 1; k < RLVR_PREFER_COUNT; k++) CHECK(rlvr_preference_find(rlvr_preference_name((rlvr_preference_kind)k)) == (rlvr_preference_kind)k);
@@ -360,6 +432,11 @@ static void test_refused(void)
         {.kind = RLVR_PREFER_DPO, .no_reference = true, .precomputed_ref = true}, {.kind = RLVR_PREFER_ORPO, .precomputed_ref = true},
         {.kind = RLVR_PREFER_DPO, .nll_coef = -1}, {.kind = RLVR_PREFER_DPO, .nll_coef = NAN}, {.kind = RLVR_PREFER_KTO, .nll_coef = 1},
         {.kind = RLVR_PREFER_DPO, .desirable_weight = 1}, {.kind = RLVR_PREFER_KTO, .undesirable_weight = -1}, {.kind = RLVR_PREFER_DPO, .zero_baseline = true},
+        {.kind = RLVR_PREFER_DPO, .divergence = RLVR_DIVERGENCE_COUNT}, {.kind = RLVR_PREFER_SIMPO, .divergence = RLVR_DIVERGENCE_JS},
+        {.kind = RLVR_PREFER_DPO, .divergence = RLVR_DIVERGENCE_JS, .no_reference = true}, {.kind = RLVR_PREFER_DPO, .alpha = 0.5f},
+        {.kind = RLVR_PREFER_DPO, .divergence = RLVR_DIVERGENCE_JS, .length = RLVR_SCORE_MEAN}, {.kind = RLVR_PREFER_HINGE, .alpha = 0.5f},
+        {.kind = RLVR_PREFER_DPO, .divergence = RLVR_DIVERGENCE_FORWARD_KL, .alpha = 0.5f}, {.kind = RLVR_PREFER_SIMPO, .alpha = NAN},
+        {.kind = RLVR_PREFER_DPO, .divergence = RLVR_DIVERGENCE_ALPHA, .alpha = -0.5f},
         {.kind = RLVR_PREFER_KTO, .precomputed_ref = true}};
     sample x;
     double slope[SEQS];
@@ -466,6 +543,8 @@ int main(void)
     test_trl();
     test_differences();
     test_values();
+    test_divergences();
+    test_alphapo();
     test_names();
     test_refused();
     test_prime();
