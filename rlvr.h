@@ -53,7 +53,7 @@
    What it does not do: other model families, other number formats than f32 in computation, GPUs, several machines.
 
    Contents (search for the marks)
-     2 Public API >>api, learning >>api-learning                        3 Platform >>platform
+     2 Public API >>api, learning >>api-learning, evaluation >>api-evaluation                3 Platform >>platform
      4 Log and error >>error           5 Allocator >>alloc               6 Random numbers >>rng
      7 Thread pool >>threads           8 SIMD and GEMM >>gemm            9 Ops >>ops >>distributions >>op-calls
     10 JSON, tasks >>json             11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer >>encode
@@ -440,7 +440,7 @@ typedef struct rlvr_lint_report {
 RLVR_API rlvr_result rlvr_lint_verifier(rlvr_ctx *ctx, const rlvr_reward_desc *desc, const rlvr_tasks *tasks, rlvr_lint_report *report);
 
 /* ============================================================================================
-   2b. PUBLIC API: LEARNING AND EVALUATION                                >>api-learning
+   2b. PUBLIC API: LEARNING                                               >>api-learning
    ============================================================================================ */
 
 /* ---- advantages ---- */
@@ -726,7 +726,7 @@ RLVR_API float rlvr_adapt_entropy(float coef, double entropy, double target, flo
     X(RLVR_PREFER_DPO,      "dpo")         /* -log s(x - gamma): Rafailov et al. 2023; gamma: Amini et al. 2024; smoothed: cDPO */ \
     X(RLVR_PREFER_IPO,      "ipo")         /* (c - r - 1 / (2 beta))^2 of token means: Azar et al. 2024 */        \
     X(RLVR_PREFER_ORPO,     "orpo")        /* -beta log s(log odds(c) - log odds(r)), and nll: Hong et al. 2024 */ \
-    X(RLVR_PREFER_SIMPO,    "simpo")       /* dpo of token means without a reference: Meng et al. 2024 */         \
+    X(RLVR_PREFER_SIMPO,    "simpo")       /* dpo of token means without a reference: Meng et al. 2024; AlphaPO */ \
     X(RLVR_PREFER_KTO,      "kto")         /* of single ones: 1 - s(+-(beta score - beta z)): Ethayarajh et al. 2024 */ \
     X(RLVR_PREFER_HINGE,    "hinge")       /* max(0, 1 - x): SLiC, Zhao et al. 2023 */                            \
     X(RLVR_PREFER_ROBUST,   "robust")      /* dpo, unbiased where label_smoothing of the pairs are swapped: Chowdhury et al. 2024 */ \
@@ -737,7 +737,9 @@ RLVR_API float rlvr_adapt_entropy(float coef, double entropy, double target, flo
     X(RLVR_PREFER_APO_ZERO, "apo_zero")    /* 1 - s(a) + s(b): D'Oosterlinck et al. 2024 */                       \
     X(RLVR_PREFER_APO_DOWN, "apo_down")    /* s(a) + 1 - s(x), likewise */                                        \
     X(RLVR_PREFER_DISCOPOP, "discopop")    /* -(1 - m) log s(x) + m exp(-x), m = s(x / 0.05): Lu et al. 2024 */   \
-    X(RLVR_PREFER_IMPLICIT_PRM, "implicit_prm")    /* of single ones: cross-entropy of s(+-beta score): Yuan et al. 2024, PRIME */
+    X(RLVR_PREFER_IMPLICIT_PRM, "implicit_prm")    /* of single ones: cross-entropy of s(+-beta score): Yuan et al. 2024, PRIME */ \
+    X(RLVR_PREFER_AOT,      "aot")         /* dpo of the batch's sorted margins of the policy, less the reference's sorted: Melnyk et al. 2024 */ \
+    X(RLVR_PREFER_AOT_UNPAIRED, "aot_unpaired")    /* dpo of the batch's sorted c, less its sorted r, likewise */
 
 typedef enum rlvr_preference_kind {
     RLVR_PREFER_NONE,
@@ -750,17 +752,28 @@ typedef enum rlvr_preference_kind {
 /* A completion's score: the sum over its tokens or their mean. Default: the mean for ipo, orpo, simpo, else the sum. */
 typedef enum rlvr_score_length { RLVR_SCORE_DEFAULT, RLVR_SCORE_SUM, RLVR_SCORE_MEAN, RLVR_SCORE_COUNT } rlvr_score_length;
 
+/* dpo's divergence from the reference (Wang et al. 2024): the score u becomes f'(e^u), up to a constant: u; 1 - exp(-u);
+   log s(u); (1 - exp(-alpha u)) / alpha. The first is alpha 0, the second alpha 1. */
+typedef enum rlvr_divergence {
+    RLVR_DIVERGENCE_REVERSE_KL, RLVR_DIVERGENCE_FORWARD_KL, RLVR_DIVERGENCE_JS, RLVR_DIVERGENCE_ALPHA, RLVR_DIVERGENCE_COUNT
+} rlvr_divergence;
+
 typedef struct rlvr_preference_desc {
     rlvr_preference_kind kind;
     float beta;                          /* 0: 0.1; simpo 2, implicit_prm 0.05 */
     float gamma;                         /* margin that x must have: dpo, simpo */
-    float label_smoothing;               /* share of pairs held to be the wrong way round: dpo, simpo, robust, exo (0: 0.001) */
+    float label_smoothing;               /* share of pairs held to be the wrong way round: dpo, simpo, robust, aot, exo (0: 0.001) */
     rlvr_score_length length;
     bool  precomputed_ref;               /* the preferences carry it: a trainer keeps no reference weights */
     bool  no_reference;                  /* the score is logprob alone; dpo with it and nll_coef 1 is CPO (Xu et al. 2024) */
     float nll_coef;                      /* adds -nll_coef times the mean logprob of chosen tokens (RPO, Pang et al. 2024); orpo: 0: 1 */
     float desirable_weight, undesirable_weight;    /* of kto and implicit_prm; 0: 1 */
     bool  zero_baseline;                 /* kto: z is 0 instead of the divergence on mismatched completions */
+    rlvr_divergence divergence;          /* of dpo */
+    float alpha;                         /* of RLVR_DIVERGENCE_ALPHA, above 0 (0: 0.5; TRL's is 1 - this); simpo with it is AlphaPO (Gupta
+                                            et al. 2025): the score u is (1 - exp(-alpha u)) / alpha (0: u) */
+    bool  weighting;                     /* of pairs: WPO (Zhou et al. 2024): each pair's loss times exp(token mean of the chosen one's logprob
+                                            + that of the rejected one's), a constant; as it stands, not divided by the tokens' sum of p^2 */
 } rlvr_preference_desc;
 
 /* Sequence-level arrays of n completions: of pair i, 2i is the chosen one and 2i + 1 the rejected one; kto and implicit_prm take
@@ -774,7 +787,7 @@ typedef struct rlvr_preference_batch {
     const double *mismatch_logprob, *mismatch_ref_logprob;    /* (n_mismatch) of kto: prompts with completions of other prompts */
     int n_mismatch;
     int64_t n_total, n_chosen_tokens_total;    /* of the whole batch, where this is a part of it; 0: of this call. kto's mismatched
-                                            ones are always the whole batch's */
+                                            ones are always the whole batch's; aot sorts within this call */
 } rlvr_preference_batch;
 
 typedef struct rlvr_preference_stats {   /* means are over this call's completions */
@@ -1137,6 +1150,10 @@ RLVR_API rlvr_result   rlvr_train_pairs(rlvr_trainer *t, const int *tokens, cons
 /* A process reward model: one update with rlvr_process_loss() on the head's values after the tokens where label is not NaN. */
 RLVR_API rlvr_result   rlvr_train_process(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *label,
                                           rlvr_process_stats *stats, rlvr_metrics *m);
+
+/* ============================================================================================
+   2c. PUBLIC API: EVALUATION                                             >>api-evaluation
+   ============================================================================================ */
 
 /* ---- evaluation ---- */
 
@@ -23309,7 +23326,7 @@ typedef struct rlvr__prefer_row rlvr__prefer_row;
 typedef struct rlvr__prefer {        /* a call's settings, defaults filled in */
     const rlvr_preference_desc *d;
     const rlvr__prefer_row *row;
-    double beta, gamma, smoothing, baseline;
+    double beta, gamma, smoothing, baseline, alpha;
     bool mean, reference;
 } rlvr__prefer;
 
@@ -23472,6 +23489,8 @@ static const rlvr__prefer_row rlvr__prefer_rows[] = {
     {RLVR_PREFER_APO_DOWN,    rlvr__prefer_apo_down,  NULL,                      0.1,  false, true,  true,  false},
     {RLVR_PREFER_DISCOPOP,    rlvr__prefer_discopop,  NULL,                      0.1,  false, true,  false, false},
     {RLVR_PREFER_IMPLICIT_PRM, NULL,                  rlvr__prefer_implicit_prm, 0.05, false, true,  true,  false},
+    {RLVR_PREFER_AOT,         rlvr__prefer_dpo,       NULL,                      0.1,  false, true,  false, true},
+    {RLVR_PREFER_AOT_UNPAIRED, rlvr__prefer_dpo,      NULL,                      0.1,  false, true,  false, true},
 };
 
 static const rlvr__prefer_row *rlvr__prefer_row_of(rlvr_preference_kind kind)
@@ -23493,6 +23512,8 @@ static bool rlvr__prefer_is_single(const rlvr_preference_desc *d)
     const rlvr__prefer_row *row = rlvr__prefer_row_of(d->kind);
     return row && row->one;
 }
+
+static bool rlvr__prefer_sorts(rlvr_preference_kind kind) { return kind == RLVR_PREFER_AOT || kind == RLVR_PREFER_AOT_UNPAIRED; }
 
 const char *rlvr_preference_name(rlvr_preference_kind kind)
 {
@@ -23523,19 +23544,20 @@ static rlvr__prefer rlvr__prefer_settings(const rlvr_preference_desc *d)
     p.smoothing = d->kind == RLVR_PREFER_EXO && d->label_smoothing == 0 ? 1e-3 : (double)d->label_smoothing;
     p.mean = d->length == RLVR_SCORE_MEAN || (d->length == RLVR_SCORE_DEFAULT && p.row->mean);
     p.reference = rlvr__prefer_needs_reference(d);
+    p.alpha = d->divergence == RLVR_DIVERGENCE_FORWARD_KL ? 1 : d->divergence == RLVR_DIVERGENCE_ALPHA && d->alpha == 0 ? 0.5 : (double)d->alpha;
     return p;
 }
 
 const char *rlvr_preference_problem(const rlvr_preference_desc *d, const rlvr_preference_batch *b)
 {
     const rlvr__prefer_row *row = rlvr__prefer_row_of(d->kind);
-    bool margin = d->kind == RLVR_PREFER_DPO || d->kind == RLVR_PREFER_SIMPO;
+    bool margin = d->kind == RLVR_PREFER_DPO || d->kind == RLVR_PREFER_SIMPO, sorts = rlvr__prefer_sorts(d->kind);
     if (!row) return "kind is no preference loss";
     if ((unsigned)d->length >= RLVR_SCORE_COUNT) return "length is none there is";
     if (!(d->beta >= 0) || !rlvr__finite((double)d->beta)) return "beta must be above 0";
     if (d->gamma != 0 && !margin) return "gamma is the margin of dpo and simpo; this loss has none";
     if (!rlvr__finite((double)d->gamma)) return "gamma is not finite";
-    if (d->label_smoothing != 0 && !row->smooths) return "label_smoothing goes with dpo, simpo, robust and exo";
+    if (d->label_smoothing != 0 && !row->smooths) return "label_smoothing goes with dpo, simpo, robust, exo and aot";
     if (!(d->label_smoothing >= 0) || !(d->label_smoothing < 0.5f))
         return "label_smoothing must be below 0.5: at half of the labels wrong there is nothing to learn";
     if (d->length == RLVR_SCORE_SUM && !row->reference)
@@ -23550,6 +23572,16 @@ const char *rlvr_preference_problem(const rlvr_preference_desc *d, const rlvr_pr
     if ((d->desirable_weight != 0 || d->undesirable_weight != 0) && !row->one) return "desirable_weight and undesirable_weight go with kto and implicit_prm";
     if (!(d->desirable_weight >= 0) || !(d->undesirable_weight >= 0)) return "desirable_weight and undesirable_weight must be above 0";
     if (d->zero_baseline && d->kind != RLVR_PREFER_KTO) return "zero_baseline goes with kto; no other loss has a baseline";
+    if (sorts && d->no_reference) return "aot compares the policy with its reference over the batch; no_reference does not go with it";
+    if (sorts && d->length == RLVR_SCORE_MEAN) return "aot sorts whole completions; length mean does not go with it";
+    if (d->weighting && (row->one || sorts)) return "weighting is of pairs; kto, implicit_prm and aot have none";
+    if ((unsigned)d->divergence >= RLVR_DIVERGENCE_COUNT) return "divergence is none there is";
+    if (d->divergence && d->kind != RLVR_PREFER_DPO) return "divergence goes with dpo; other losses leave the score as it is";
+    if (d->divergence && d->no_reference) return "divergence is from the reference; no_reference does not go with it";
+    if (d->divergence && d->length == RLVR_SCORE_MEAN) return "divergence is of whole completions; length mean does not go with it";
+    if (!rlvr__finite((double)d->alpha)) return "alpha is not finite";
+    if (d->alpha != 0 && d->kind != RLVR_PREFER_SIMPO && d->divergence != RLVR_DIVERGENCE_ALPHA) return "alpha goes with divergence alpha and with simpo";
+    if (d->alpha < 0 && d->divergence) return "alpha must be above 0: below it is no divergence";
     if (d->kind == RLVR_PREFER_KTO && d->precomputed_ref && !d->zero_baseline)
         return "kto's baseline is of completions that each update mismatches anew: with precomputed_ref set zero_baseline";
     if (!b) return NULL;
@@ -23569,16 +23601,31 @@ const char *rlvr_preference_problem(const rlvr_preference_desc *d, const rlvr_pr
 
 typedef struct rlvr__prefer_sums { rlvr_preference_stats *stats; double share, nll_share; int right; } rlvr__prefer_sums;
 
-static double rlvr__prefer_score(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, bool mean)
+/* ref: the completion whose reference is taken off; i but for aot. */
+static double rlvr__prefer_score(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, int ref, bool mean)
 {
-    double s = b->logprob[i] - (p->reference ? b->ref_logprob[i] : 0);
+    double s = b->logprob[i] - (p->reference ? b->ref_logprob[ref] : 0);
     return mean ? s / b->length[i] : s;
+}
+
+/* What dpo's divergence and simpo's alpha make of a score, and the slope of that. Past exp(80) it goes on as a straight line, so
+   that no score is too far away. */
+static double rlvr__prefer_shape(const rlvr__prefer *p, double u, double *slope)
+{
+    double k = -p->alpha, over = RLVR__MAX(0, k * u - 80);
+    if (p->d->divergence == RLVR_DIVERGENCE_JS) {
+        *slope = rlvr__sigmoid(-u);
+        return rlvr__log_sigmoid(u);
+    }
+    *slope = exp(k * u - over);
+    return k == 0 ? u : (expm1(k * u - over) + over * *slope) / k;
 }
 
 /* What is measured of completion i. Returns its reward. */
 static double rlvr__prefer_measure(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, bool chosen, double *reward, rlvr_preference_stats *s)
 {
-    double own = p->beta * rlvr__prefer_score(p, b, i, !p->row->reference), logp = b->logprob[i] / (p->row->reference ? 1 : b->length[i]);
+    double slope, score = rlvr__prefer_score(p, b, i, i, !p->row->reference), logp = b->logprob[i] / (p->row->reference ? 1 : b->length[i]);
+    double own = p->beta * (p->row->reference ? score : rlvr__prefer_shape(p, score, &slope));
     if (reward) reward[i] = own;
     *(chosen ? &s->reward_chosen : &s->reward_rejected) += own;
     *(chosen ? &s->logp_chosen : &s->logp_rejected) += logp;
@@ -23586,30 +23633,68 @@ static double rlvr__prefer_measure(const rlvr__prefer *p, const rlvr_preference_
     return own;
 }
 
-static bool rlvr__prefer_pair(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, double *dlogprob, double *reward, rlvr__prefer_sums *sums)
+/* The pair of completion i, whose other half is that of pair j: i itself but for aot, which takes j's reference, and aot_unpaired, which
+   takes its rejected one. Measured are the pairs as they were given. */
+static bool rlvr__prefer_pair(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, int j, double *dlogprob, double *reward,
+                              rlvr__prefer_sums *sums)
 {
     rlvr_preference_stats *s = sums->stats;
-    double c = rlvr__prefer_score(p, b, i, p->mean), r = rlvr__prefer_score(p, b, i + 1, p->mean), slope;
+    int ref = p->d->kind == RLVR_PREFER_AOT ? j : i, lost = (p->d->kind == RLVR_PREFER_AOT ? i : j) + 1;
+    double slope, of_c, of_r, share = sums->share;
+    double c = rlvr__prefer_shape(p, rlvr__prefer_score(p, b, i, ref, p->mean), &of_c);
+    double r = rlvr__prefer_shape(p, rlvr__prefer_score(p, b, lost, j + 1, p->mean), &of_r);
     rlvr__prefer_loss l = p->row->pair(p, c, r);
     double nll = p->d->kind == RLVR_PREFER_ORPO && p->d->nll_coef == 0 ? 1 : RLVR__MAX(0, (double)p->d->nll_coef);
-    s->preference_loss += sums->share * l.value;
+    if (p->d->weighting) share *= exp(b->logprob[i] / b->length[i] + b->logprob[lost] / b->length[lost]);
+    s->preference_loss += share * l.value;
     s->nll -= sums->nll_share * b->logprob[i];
-    s->loss += sums->share * l.value - nll * sums->nll_share * b->logprob[i];
-    dlogprob[i] = sums->share * l.chosen / (p->mean ? b->length[i] : 1) - nll * sums->nll_share;
-    dlogprob[i + 1] = sums->share * l.rejected / (p->mean ? b->length[i + 1] : 1);
+    s->loss += share * l.value - nll * sums->nll_share * b->logprob[i];
+    dlogprob[i] = share * l.chosen * of_c / (p->mean ? b->length[i] : 1) - nll * sums->nll_share;
+    dlogprob[lost] = share * l.rejected * of_r / (p->mean ? b->length[lost] : 1);
     sums->right += rlvr__prefer_measure(p, b, i, true, reward, s) > rlvr__prefer_measure(p, b, i + 1, false, reward, s);
     if (p->d->kind == RLVR_PREFER_ORPO) {
         double odds = rlvr__prefer_log_odds(c, &slope) - rlvr__prefer_log_odds(r, &slope);
         s->log_odds_chosen += odds;
         s->log_odds_ratio += rlvr__log_sigmoid(odds);
     }
-    return rlvr__finite(c) && rlvr__finite(r) && rlvr__finite(l.value) && rlvr__finite(dlogprob[i]) && rlvr__finite(dlogprob[i + 1]);
+    return rlvr__finite(c) && rlvr__finite(r) && rlvr__finite(l.value) && rlvr__finite(dlogprob[i]) && rlvr__finite(dlogprob[lost]);
+}
+
+/* What aot sorts pairs by: the policy's margins and the reference's; aot_unpaired: the chosen scores and the rejected ones. */
+static double rlvr__prefer_key(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, bool second)
+{
+    const double *of = second ? b->ref_logprob : b->logprob;
+    return p->d->kind == RLVR_PREFER_AOT ? of[i] - of[i + 1] : rlvr__prefer_score(p, b, i + second, i + second, false);
+}
+
+/* The pair that follows pair `last` (-1: the first one) in ascending order, equal ones as they stand; -1: none, a key is not a number. */
+static int rlvr__prefer_next(const rlvr__prefer *p, const rlvr_preference_batch *b, int last, bool second)
+{
+    double from = last < 0 ? 0 : rlvr__prefer_key(p, b, last, second), least = 0;
+    int next = -1;
+    for (int i = 0; i < b->n; i += 2) {
+        double key = rlvr__prefer_key(p, b, i, second);
+        if (last >= 0 && !(key > from || (key == from && i > last))) continue;
+        if (next < 0 || key < least) { next = i; least = key; }
+    }
+    return next;
+}
+
+static bool rlvr__prefer_pairs(const rlvr__prefer *p, const rlvr_preference_batch *b, double *dlogprob, double *reward, rlvr__prefer_sums *sums)
+{
+    bool sorts = rlvr__prefer_sorts(p->d->kind);
+    for (int k = 0, i = -1, j = -1; k < b->n; k += 2) {
+        i = sorts ? rlvr__prefer_next(p, b, i, false) : k;
+        j = sorts ? rlvr__prefer_next(p, b, j, true) : k;
+        if (i < 0 || j < 0 || !rlvr__prefer_pair(p, b, i, j, dlogprob, reward, sums)) return false;
+    }
+    return true;
 }
 
 static bool rlvr__prefer_one(const rlvr__prefer *p, const rlvr_preference_batch *b, int i, double *dlogprob, double *reward, rlvr__prefer_sums *sums)
 {
     bool desirable = b->desirable[i] != 0;
-    double score = rlvr__prefer_score(p, b, i, p->mean);
+    double score = rlvr__prefer_score(p, b, i, i, p->mean);
     rlvr__prefer_loss l = p->row->one(p, score, desirable);
     sums->stats->preference_loss += sums->share * l.value;
     sums->stats->loss += sums->share * l.value;
@@ -23646,8 +23731,8 @@ rlvr_result rlvr_preference_loss(const rlvr_preference_desc *d, const rlvr_prefe
     ok = rlvr__finite(p.baseline);
     sums.share = 1.0 / (double)(b->n_total > 0 ? b->n_total / step : n);
     sums.nll_share = step == 2 ? 1.0 / (double)(b->n_chosen_tokens_total > 0 ? b->n_chosen_tokens_total : tokens) : 0;
-    for (int i = 0; i < b->n && ok; i += step)
-        ok = step == 2 ? rlvr__prefer_pair(&p, b, i, dlogprob, reward, &sums) : rlvr__prefer_one(&p, b, i, dlogprob, reward, &sums);
+    if (step == 2) ok = rlvr__prefer_pairs(&p, b, dlogprob, reward, &sums);
+    for (int i = 0; i < b->n && ok && step == 1; i++) ok = rlvr__prefer_one(&p, b, i, dlogprob, reward, &sums);
     if (!ok) {
         memset(s, 0, sizeof *s);
         for (int i = 0; i < b->n; i++) dlogprob[i] = 0;

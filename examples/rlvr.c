@@ -211,11 +211,15 @@ static const option optim_options[] = {
 };
 static const option prefer_options[] = {
     {"pairs", OPT_TEXT, AT(pairs), "", "JSONL: {\"prompt\":...,\"chosen\":...,\"rejected\":...}; for kto {\"prompt\":...,\"completion\":...,\"label\":true}"},
-    {"loss", OPT_CHOICE, AT(preference), "dpo", "dpo|ipo|orpo|simpo|kto|hinge|robust|exo|nca|bco|sppo|apo_zero|apo_down|discopop|implicit_prm"},
+    {"loss", OPT_CHOICE, AT(preference), "dpo", "dpo|ipo|orpo|simpo|kto|hinge|robust|exo|nca|bco|sppo|apo_zero|apo_down|discopop|implicit_prm|"
+     "aot|aot_unpaired"},
     {"beta", OPT_FLOAT, AT(trainer.preference.beta), "0.1; simpo 2", "strength: how far the reference counts"},
     {"gamma", OPT_FLOAT, AT(trainer.preference.gamma), "0", "margin of dpo and simpo"},
     {"label_smoothing", OPT_FLOAT, AT(trainer.preference.label_smoothing), "0", "share of pairs held to be the wrong way round"},
     {"length", OPT_CHOICE, AT(trainer.preference.length), "", "default|sum|mean"},
+    {"divergence", OPT_CHOICE, AT(trainer.preference.divergence), "", "reverse_kl|forward_kl|js|alpha"},
+    {"alpha", OPT_FLOAT, AT(trainer.preference.alpha), "0.5", "of --divergence alpha; with simpo (there 0): AlphaPO"},
+    {"weighting", OPT_FLAG, AT(trainer.preference.weighting), "", "WPO: pairs count by how likely the policy holds them"},
     {"no_reference", OPT_FLAG, AT(trainer.preference.no_reference), "", "leave the reference out (with --nll_coef 1: CPO)"},
     {"nll_coef", OPT_FLOAT, AT(trainer.preference.nll_coef), "0; orpo 1", "likelihood of what is chosen"},
     {"desirable_weight", OPT_FLOAT, AT(trainer.preference.desirable_weight), "1", "of kto"},

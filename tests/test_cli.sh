@@ -148,7 +148,7 @@ check "prefer: on to 6 steps" rlvr prefer --resume $dir/dpo --steps 6
 check "prefer: 6 at once, 1 thread, small passes" prefer --steps 6 --threads 1 --out $dir/dpo6
 check "prefer: the same weights in two parts" test "$(hash_of $dir/dpo/model)" = "$(hash_of $dir/dpo6/model)"
 check "prefer: weights have moved" test "$(hash_of $dir/dpo/model)" != "$(hash_of $model)"
-for loss in ipo orpo simpo hinge nca discopop; do check "prefer --loss $loss" prints "loss $loss" prefer --loss $loss --steps 2 --out $dir/$loss; done
+for loss in ipo orpo simpo hinge nca discopop aot_unpaired; do check "prefer --loss $loss" prints "loss $loss" prefer --loss $loss --steps 2 --out $dir/$loss; done
 check "prefer --loss kto" prints 'step   2/2' rlvr prefer --model $model --pairs $dir/single.jsonl --loss kto --steps 2 --out $dir/kto
 check "prefer --loss implicit_prm" prints 'loss implicit_prm' rlvr prefer --model $model --pairs $dir/single.jsonl --loss implicit_prm --steps 2 --out $dir/prm
 check "prefer: CPO" prefer --no_reference --nll_coef 1 --beta 0.2 --label_smoothing 0.1 --length mean --steps 2 --out $dir/cpo

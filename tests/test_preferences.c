@@ -210,12 +210,32 @@ static void fill(sample *x)
     x->b.mismatch_ref_logprob = x->mismatch_ref;
 }
 
-static double loss_at(const sample *x)
+/* The loss, its pairs all having one constant weight. */
+static double loss_at(const sample *x, double weight)
 {
     double slope[SEQS];
     rlvr_preference_stats s;
-    CHECK(rlvr_preference_loss(&x->d, &x->b, slope, NULL, &s) == RLVR_OK);
-    return s.loss;
+    rlvr_preference_desc d = x->d;
+    d.weighting = false;
+    CHECK(rlvr_preference_loss(&d, &x->b, slope, NULL, &s) == RLVR_OK);
+    return weight * s.preference_loss + (s.loss - s.preference_loss);
+}
+
+/* Whether a step of the differences would cross a corner: hinge's, or a change of aot's order. */
+static bool near_corner(const sample *x)
+{
+    double beta = x->d.beta == 0 ? 0.1 : (double)x->d.beta, s[SEQS];
+    for (int i = 0; i < SEQS; i++)
+        s[i] = (x->logprob[i] - (x->d.no_reference ? 0 : x->ref[i])) / (x->d.length == RLVR_SCORE_MEAN ? x->length[i] : 1);
+    for (int i = 0; i < SEQS; i += 2) {
+        if (x->d.kind == RLVR_PREFER_HINGE && fabs(beta * (s[i] - s[i + 1]) - 1) < 0.01) return true;
+        for (int k = 0; k < i; k += 2) {
+            double margins = x->logprob[i] - x->logprob[i + 1] - (x->logprob[k] - x->logprob[k + 1]);
+            if (x->d.kind == RLVR_PREFER_AOT && fabs(margins) < 0.01) return true;
+            if (x->d.kind == RLVR_PREFER_AOT_UNPAIRED && (fabs(s[i] - s[k]) < 0.01 || fabs(s[i + 1] - s[k + 1]) < 0.01)) return true;
+        }
+    }
+    return false;
 }
 
 static double worst_difference;
@@ -228,16 +248,20 @@ static void difference_case(sample *x)
     if (!CHECK(rlvr_preference_loss(&x->d, &x->b, slope, NULL, &s) == RLVR_OK)) { REPORT("%s", rlvr_preference_problem(&x->d, &x->b)); return; }
     whole = s.loss;
     for (int i = 0; i < SEQS; i++) {
-        double keep = x->logprob[i], f[4];
+        double keep = x->logprob[i], f[4], weight = 1;
+        int pair = i / 2 * 2;
+        if (x->d.weighting) weight = exp(x->logprob[pair] / x->length[pair] + x->logprob[pair + 1] / x->length[pair + 1]);
         static const double step[] = {1, -1, 2, -2};
-        for (int k = 0; k < 4; k++) { x->logprob[i] = keep + step[k] * h; f[k] = loss_at(x); }
+        for (int k = 0; k < 4; k++) { x->logprob[i] = keep + step[k] * h; f[k] = loss_at(x, weight); }
         x->logprob[i] = keep;
         double want = (8 * (f[0] - f[1]) - (f[2] - f[3])) / (12 * h);
         largest = fmax(largest, fabs(want));
         off = fmax(off, fabs(want - slope[i]));
     }
     CHECK(largest > 0);
+    if (off / largest > 1e-6) REPORT("%s: slopes %.1e off", rlvr_preference_name(x->d.kind), off / largest);
     worst_difference = fmax(worst_difference, off / largest);
+    if (rlvr__prefer_sorts(x->d.kind)) return;       /* its pairs depend on each other */
     /* in two parts that are told the whole's totals: the same slopes as bits, losses that add up */
     for (int i = 0; i < SEQS; i += 2) tokens += x->length[i];
     for (int part = 0; part < 2; part++) {
@@ -267,7 +291,10 @@ static void test_differences(void)
                 for (int smoothing = 0; smoothing < 2; smoothing++)
                     for (int length = 0; length < RLVR_SCORE_COUNT; length++)
                         for (int nll = 0; nll < 3; nll++)
-                            for (int option = 0; option < 8; option++) {
+                            for (int option = 0; option < 8 * 6 * 2; option++) {
+                                static const struct { rlvr_divergence divergence; float alpha; } shapes[] = {
+                                    {RLVR_DIVERGENCE_REVERSE_KL, 0}, {RLVR_DIVERGENCE_FORWARD_KL, 0}, {RLVR_DIVERGENCE_JS, 0},
+                                    {RLVR_DIVERGENCE_ALPHA, 0}, {RLVR_DIVERGENCE_ALPHA, 0.2f}, {RLVR_DIVERGENCE_REVERSE_KL, 0.6f}};
                                 sample x;
                                 memset(&x, 0, sizeof x);
                                 x.d.kind = (rlvr_preference_kind)kind;
@@ -279,8 +306,11 @@ static void test_differences(void)
                                 x.d.no_reference = option & 1;
                                 x.d.desirable_weight = weights[option >> 1 & 1];
                                 x.d.zero_baseline = option & 4;
+                                x.d.divergence = shapes[option / 8 % 6].divergence;
+                                x.d.alpha = shapes[option / 8 % 6].alpha;
+                                x.d.weighting = option / 48;
                                 if (rlvr_preference_problem(&x.d, NULL)) continue;
-                                fill(&x);
+                                do fill(&x); while (near_corner(&x));
                                 difference_case(&x);
                                 of_kind[kind]++;
                                 n++;
@@ -340,6 +370,142 @@ static void test_values(void)
     for (int i = 0; i < SEQS; i++) CHECK(x.label[i] ? slope[i] < 0 : slope[i] > 0);
 }
 
+/* The log-ratios of the pair are log 2 and log(1/2), beta is 1: each divergence's f' at 2 and 1/2. */
+static void test_divergences(void)
+{
+    static const struct { rlvr_divergence divergence; float alpha; double above, below, of_above, of_below; } known[] = {
+        {RLVR_DIVERGENCE_REVERSE_KL, 0, 0.69314718055994531, -0.69314718055994531, 1, 1},
+        {RLVR_DIVERGENCE_FORWARD_KL, 0, 0.5, -1, 0.5, 2},                                     /* 1 - 1 / t; slope 1 / t */
+        {RLVR_DIVERGENCE_JS, 0, -0.40546510810816438, -1.0986122886681098, 1 / 3.0, 2 / 3.0},     /* log(t / (1 + t)); 1 / (1 + t) */
+        {RLVR_DIVERGENCE_ALPHA, 1, 0.5, -1, 0.5, 2},
+        {RLVR_DIVERGENCE_ALPHA, 0, 0.58578643762690497, -0.82842712474619010, 0.70710678118654752, 1.4142135623730950}};
+    sample x;
+    rlvr_preference_stats s;
+    double slope[SEQS], reward[SEQS];
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        memset(&x, 0, sizeof x);
+        fill(&x);
+        x.b.n = 2;
+        x.d.kind = RLVR_PREFER_DPO;
+        x.d.beta = 1;
+        x.d.divergence = known[i].divergence;
+        x.d.alpha = known[i].alpha;
+        x.logprob[0] = x.ref[0] + log(2);
+        x.logprob[1] = x.ref[1] - log(2);
+        double margin = known[i].above - known[i].below, push = 1 / (1 + exp(margin));
+        CHECK(rlvr_preference_loss(&x.d, &x.b, slope, reward, &s) == RLVR_OK);
+        CHECK_LE(fabs(s.loss - log1p(exp(-margin))), 1e-14);
+        CHECK_LE(fabs(slope[0] + push * known[i].of_above), 1e-14);
+        CHECK_LE(fabs(slope[1] - push * known[i].of_below), 1e-14);
+        CHECK_LE(fabs(reward[0] - log(2)), 1e-14);       /* the reward stays the log-ratio */
+        for (int far = 0; far < 4; far++) {              /* finite however far the policy has gone */
+            x.logprob[0] = x.ref[0] + (far & 1 ? -1e6 : 1e6);
+            x.logprob[1] = x.ref[1] + (far & 2 ? -1e6 : 1e6);
+            CHECK(rlvr_preference_loss(&x.d, &x.b, slope, reward, &s) == RLVR_OK);
+            CHECK(isfinite(s.loss) && s.loss >= 0 && isfinite((float)slope[0]) && isfinite((float)slope[1]) && slope[0] <= 0 && slope[1] >= 0);
+        }
+    }
+}
+
+/* AlphaPO: token probabilities 1/2 and 1/4 in the geometric mean, alpha 1: rewards 1 - 2 and 1 - 4; alpha -1: 1/2 - 1 and 1/4 - 1. */
+static void test_alphapo(void)
+{
+    sample x;
+    rlvr_preference_stats s;
+    double slope[SEQS], reward[SEQS];
+    memset(&x, 0, sizeof x);
+    fill(&x);
+    x.b.n = 2;
+    x.d.kind = RLVR_PREFER_SIMPO;
+    x.length[0] = 2; x.logprob[0] = 2 * log(0.5);
+    x.length[1] = 3; x.logprob[1] = 3 * log(0.25);
+    for (int sign = -1; sign <= 1; sign += 2) {
+        double c = sign > 0 ? -1 : -0.5, r = sign > 0 ? -3 : -0.75, x_of = 2 * (c - r) - 0.5, push = 2 / (1 + exp(x_of));
+        x.d.alpha = (float)sign;
+        x.d.gamma = 0.5f;
+        CHECK(rlvr_preference_loss(&x.d, &x.b, slope, reward, &s) == RLVR_OK);
+        CHECK_LE(fabs(s.loss - log1p(exp(-x_of))), 1e-14);
+        CHECK_LE(fabs(reward[0] - 2 * c) + fabs(reward[1] - 2 * r), 1e-14);
+        CHECK_LE(fabs(slope[0] + push * (sign > 0 ? 2 : 0.5) / 2), 1e-14);
+        CHECK_LE(fabs(slope[1] - push * (sign > 0 ? 4 : 0.25) / 3), 1e-14);
+    }
+    x.d.alpha = 2;
+    for (int far = 0; far < 2; far++) {
+        x.logprob[far] = -1e5;
+        CHECK(rlvr_preference_loss(&x.d, &x.b, slope, reward, &s) == RLVR_OK && isfinite(s.loss));
+        CHECK(isfinite((float)slope[0]) && isfinite((float)slope[1]) && isfinite(reward[0]) && isfinite(reward[1]));
+    }
+}
+
+/* Token probabilities 1/2 and 1/4 in the geometric mean: the pair counts an eighth of dpo's; its likelihood term counts whole. */
+static void test_wpo(void)
+{
+    sample x;
+    rlvr_preference_stats s;
+    double slope[SEQS], reward[SEQS];
+    memset(&x, 0, sizeof x);
+    fill(&x);
+    x.b.n = 2;
+    x.d.weighting = true;
+    x.d.kind = RLVR_PREFER_DPO;
+    x.d.nll_coef = 0.5f;
+    x.length[0] = 2; x.logprob[0] = x.ref[0] = 2 * log(0.5);
+    x.length[1] = 3; x.logprob[1] = x.ref[1] = 3 * log(0.25);
+    CHECK(rlvr_preference_loss(&x.d, &x.b, slope, reward, &s) == RLVR_OK);
+    CHECK_LE(fabs(s.preference_loss - log(2) / 8), 1e-15);
+    CHECK_LE(fabs(s.loss - log(2) / 8 - 0.5 * log(2)), 1e-15);
+    CHECK_LE(fabs(slope[0] + 0.05 / 8 + 0.25) + fabs(slope[1] - 0.05 / 8), 1e-9);      /* beta is a float */
+    x.logprob[1] = -1e6;             /* what the policy would never say counts nothing */
+    CHECK(rlvr_preference_loss(&x.d, &x.b, slope, reward, &s) == RLVR_OK && s.preference_loss == 0 && slope[1] == 0);
+}
+
+static int ascending(const void *a, const void *b) { return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b); }
+
+/* Against sorted lists; the reward stays that of the pairs as they are. */
+static void test_aot(void)
+{
+    enum { N = SEQS / 2 };
+    sample x;
+    rlvr_preference_stats s, plain;
+    double slope[SEQS], of_plain[SEQS], reward[SEQS], first[N], second[N], own = 0;
+    int reordered = 0;
+    for (int round = 0; round < 40; round++)
+        for (int unpaired = 0; unpaired < 2; unpaired++) {
+            double want = 0;
+            memset(&x, 0, sizeof x);
+            fill(&x);
+            x.d.kind = RLVR_PREFER_DPO;
+            CHECK(rlvr_preference_loss(&x.d, &x.b, of_plain, NULL, &plain) == RLVR_OK);
+            x.d.kind = unpaired ? RLVR_PREFER_AOT_UNPAIRED : RLVR_PREFER_AOT;
+            for (int i = 0; i < N; i++) {
+                const double *p = &x.logprob[2 * i], *r = &x.ref[2 * i];
+                first[i] = unpaired ? p[0] - r[0] : p[0] - p[1];
+                second[i] = unpaired ? p[1] - r[1] : r[0] - r[1];
+            }
+            qsort(first, N, sizeof *first, ascending);
+            qsort(second, N, sizeof *second, ascending);
+            for (int i = 0; i < N; i++) want += log1p(exp(-(double)0.1f * (first[i] - second[i]))) / N;
+            CHECK(rlvr_preference_loss(&x.d, &x.b, slope, reward, &s) == RLVR_OK);
+            CHECK_LE(fabs(s.loss - want), 1e-8);
+            CHECK_LE(fabs(s.margin - plain.margin), 1e-12);
+            CHECK(s.accuracy == plain.accuracy);
+            for (int i = 0; i < SEQS; i += 2) { own = slope[i] + slope[i + 1]; CHECK(unpaired || own == 0); }
+            reordered += fabs(s.loss - plain.loss) > 1e-6;
+            /* pairs that are all the same are sorted as they stand: dpo */
+            for (int i = 2; i < SEQS; i++) { x.logprob[i] = x.logprob[i % 2]; x.ref[i] = x.ref[i % 2]; x.length[i] = x.length[i % 2]; }
+            CHECK(rlvr_preference_loss(&x.d, &x.b, slope, NULL, &s) == RLVR_OK);
+            x.d.kind = RLVR_PREFER_DPO;
+            CHECK(rlvr_preference_loss(&x.d, &x.b, of_plain, NULL, &plain) == RLVR_OK);
+            CHECK(!memcmp(slope, of_plain, sizeof slope) && s.loss == plain.loss);
+            x.d.kind = unpaired ? RLVR_PREFER_AOT_UNPAIRED : RLVR_PREFER_AOT;
+            x.logprob[2] = -1e6;
+            CHECK(rlvr_preference_loss(&x.d, &x.b, slope, NULL, &s) == RLVR_OK && isfinite(s.loss));
+            x.logprob[round % SEQS] = NAN;
+            CHECK(rlvr_preference_loss(&x.d, &x.b, slope, NULL, &s) == RLVR_ERROR_NUMERIC && slope[0] == 0 && s.loss == 0);
+        }
+    CHECK(reordered > 40);
+}
+
 static void test_names(void)
 {
     for (int k = 1; k < RLVR_PREFER_COUNT; k++) CHECK(rlvr_preference_find(rlvr_preference_name((rlvr_preference_kind)k)) == (rlvr_preference_kind)k);
@@ -360,6 +526,13 @@ static void test_refused(void)
         {.kind = RLVR_PREFER_DPO, .no_reference = true, .precomputed_ref = true}, {.kind = RLVR_PREFER_ORPO, .precomputed_ref = true},
         {.kind = RLVR_PREFER_DPO, .nll_coef = -1}, {.kind = RLVR_PREFER_DPO, .nll_coef = NAN}, {.kind = RLVR_PREFER_KTO, .nll_coef = 1},
         {.kind = RLVR_PREFER_DPO, .desirable_weight = 1}, {.kind = RLVR_PREFER_KTO, .undesirable_weight = -1}, {.kind = RLVR_PREFER_DPO, .zero_baseline = true},
+        {.kind = RLVR_PREFER_AOT, .no_reference = true}, {.kind = RLVR_PREFER_AOT_UNPAIRED, .length = RLVR_SCORE_MEAN},
+        {.kind = RLVR_PREFER_AOT, .weighting = true}, {.kind = RLVR_PREFER_KTO, .weighting = true}, {.kind = RLVR_PREFER_AOT, .gamma = 1},
+        {.kind = RLVR_PREFER_DPO, .divergence = RLVR_DIVERGENCE_COUNT}, {.kind = RLVR_PREFER_SIMPO, .divergence = RLVR_DIVERGENCE_JS},
+        {.kind = RLVR_PREFER_DPO, .divergence = RLVR_DIVERGENCE_JS, .no_reference = true}, {.kind = RLVR_PREFER_DPO, .alpha = 0.5f},
+        {.kind = RLVR_PREFER_DPO, .divergence = RLVR_DIVERGENCE_JS, .length = RLVR_SCORE_MEAN}, {.kind = RLVR_PREFER_HINGE, .alpha = 0.5f},
+        {.kind = RLVR_PREFER_DPO, .divergence = RLVR_DIVERGENCE_FORWARD_KL, .alpha = 0.5f}, {.kind = RLVR_PREFER_SIMPO, .alpha = NAN},
+        {.kind = RLVR_PREFER_DPO, .divergence = RLVR_DIVERGENCE_ALPHA, .alpha = -0.5f},
         {.kind = RLVR_PREFER_KTO, .precomputed_ref = true}};
     sample x;
     double slope[SEQS];
@@ -466,6 +639,10 @@ int main(void)
     test_trl();
     test_differences();
     test_values();
+    test_divergences();
+    test_alphapo();
+    test_wpo();
+    test_aot();
     test_names();
     test_refused();
     test_prime();
