@@ -53,7 +53,7 @@
    What it does not do: other model families, other number formats than f32 in computation, GPUs, several machines.
 
    Contents (search for the marks)
-     2 Public API >>api, learning >>api-learning                        3 Platform >>platform
+     2 Public API >>api, learning >>api-learning, trainer >>api-trainer  3 Platform >>platform
      4 Log and error >>error           5 Allocator >>alloc               6 Random numbers >>rng
      7 Thread pool >>threads           8 SIMD and GEMM >>gemm            9 Ops >>ops >>distributions >>op-calls
     10 JSON, tasks >>json             11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer >>encode
@@ -440,7 +440,7 @@ typedef struct rlvr_lint_report {
 RLVR_API rlvr_result rlvr_lint_verifier(rlvr_ctx *ctx, const rlvr_reward_desc *desc, const rlvr_tasks *tasks, rlvr_lint_report *report);
 
 /* ============================================================================================
-   2b. PUBLIC API: LEARNING AND EVALUATION                                >>api-learning
+   2b. PUBLIC API: LEARNING                                               >>api-learning
    ============================================================================================ */
 
 /* ---- advantages ---- */
@@ -853,6 +853,10 @@ RLVR_API float rlvr_learning_rate(const rlvr_optim_desc *d, int64_t step);    /*
 RLVR_API const char *rlvr_optim_name(rlvr_optim_kind kind);              /* NULL: there is none */
 RLVR_API rlvr_optim_kind rlvr_optim_find(const char *name);              /* RLVR_OPTIM_COUNT: there is none such */
 
+/* ============================================================================================
+   2c. PUBLIC API: TRAINER AND EVALUATION                                  >>api-trainer
+   ============================================================================================ */
+
 /* ---- trainer ---- */
 
 typedef struct rlvr_part_metrics {   /* rewards/NAME/mean, /std, /errors: over the rollouts that it graded, before weights and gates */
@@ -936,6 +940,10 @@ typedef struct rlvr_regulariser_desc {
     float ref_mix;                   /* by this share of the way (TR-DPO's alpha, Gorbatovski et al. 2024); 0: all of it */
     float cov_share;                 /* this share of a step's tokens is `selected` by their covariance before the first update:
                                         KL-Cov where loss.kl_cov_coef is given, else Clip-Cov; 0: none */
+    rlvr_model *teacher;             /* on-policy distillation (Agarwal et al. 2024, lambda 1): this model's log-probabilities of the
+                                        policy's tokens take the reference's place in kl_reward and loss.kl_coef. k2 in the loss has the
+                                        gradient of KL(policy || teacher) at each token; where all rewards are equal nothing else pulls.
+                                        Any size, the policy's vocabulary. It is not trained and must stand still and outlive the trainer */
 } rlvr_regulariser_desc;
 /* Which rollouts a step trains on, section 19.1. All zero: those of the next prompts_per_step tasks. */
 typedef struct rlvr_plan_desc {
@@ -24787,6 +24795,7 @@ typedef struct rlvr__algorithm_state {             /* section 19d; NULL where th
     bool gate[RLVR_MAX_PARTS];  int n_parts;
     float *token_advantage, *covariance;           /* (tokens), (2, tokens) */
     unsigned char *selected;                       /* (tokens) */
+    rlvr__store teacher;                           /* of the teacher's passes */
 } rlvr__algorithm_state;
 
 /* Stored rollouts, section 19e. What is in a checkpoint: plain numbers without a gap between them. */
@@ -25070,16 +25079,24 @@ static void rlvr__forest_forward_in(rlvr__store *s, const rlvr__forest *p)
 static void rlvr__forest_forward(rlvr_trainer *t) { rlvr__forest_forward_in(rlvr__train_store(t), &t->forest); }
 static void rlvr__forest_value_gradient(rlvr_trainer *t, const float *dvalue, bool trunk);
 
-static void rlvr__forest_logprobs(rlvr_trainer *t, const rlvr__policy *policy, float *out)
+static void rlvr__forest_logprobs_in(rlvr_trainer *t, rlvr__store *s, const rlvr__policy *policy, float *out)
 {
     rlvr__head h = rlvr__forest_head(&t->forest);
-    rlvr__head_logprobs(rlvr__train_store(t), &h, policy, t->dist, t->target_value, NULL);
+    rlvr__head_logprobs(s, &h, policy, t->dist, t->target_value, NULL);
     for (int64_t i = 0; i < t->forest.n_targets; i++) out[t->forest.source[i]] = t->target_value[i];
 }
 
-/* The reference's log-probabilities of the pack at hand. The store then holds the reference's activations. */
+static void rlvr__forest_logprobs(rlvr_trainer *t, const rlvr__policy *policy, float *out) { rlvr__forest_logprobs_in(t, rlvr__train_store(t), policy, out); }
+
+/* The reference's log-probabilities of the pack at hand, or the teacher's. Without a teacher the store then holds the reference's
+   activations. */
 static void rlvr__forest_reference(rlvr_trainer *t)
 {
+    if (t->desc.regulariser.teacher) {
+        rlvr__forest_forward_in(&t->algorithm.teacher, &t->forest);
+        rlvr__forest_logprobs_in(t, &t->algorithm.teacher, &t->rollouts->policy, t->ref_logprob);
+        return;
+    }
     rlvr__swap_reference(t);
     rlvr__forest_forward(t);
     rlvr__forest_logprobs(t, &t->rollouts->policy, t->ref_logprob);
@@ -26074,7 +26091,7 @@ typedef struct rlvr__sizes {
 static bool rlvr__steps_need_reference(const rlvr_trainer_desc *d) { return d->loss.kl_coef != 0 || d->regulariser.kl_reward != 0; }
 static bool rlvr__needs_reference(const rlvr_trainer_desc *d)
 {
-    return rlvr__steps_need_reference(d) || (rlvr__prefer_needs_reference(&d->preference) && !d->preference.precomputed_ref);
+    return (rlvr__steps_need_reference(d) && !d->regulariser.teacher) || (rlvr__prefer_needs_reference(&d->preference) && !d->preference.precomputed_ref);
 }
 static rlvr_result rlvr__values_check(rlvr_trainer *t);
 static void rlvr__values_plan(rlvr_trainer *t, const rlvr__sizes *z, int64_t rows, rlvr_memory *p);
@@ -27832,6 +27849,37 @@ static rlvr_result rlvr__gdpo_check(rlvr_trainer *t)
     return problem ? rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.advantage: %s", problem) : RLVR_OK;
 }
 
+/* The id of the first token that two models' tokenizers read differently, special ones aside; -1: none, or one has no tokenizer. */
+static int rlvr__token_apart(const rlvr_model *a, const rlvr_model *b)
+{
+    for (int id = 0; a->tokenizer && b->tokenizer && id < a->info.n_vocab; id++) {
+        size_t n[2];
+        const char *text[] = {rlvr__tok_bytes(a->tokenizer, id, &n[0]), rlvr__tok_bytes(b->tokenizer, id, &n[1])};
+        if (rlvr__tok_is_special(a->tokenizer, id) && rlvr__tok_is_special(b->tokenizer, id)) continue;
+        if (n[0] != n[1] || memcmp(text[0], text[1], n[0]) != 0) return id;
+    }
+    return -1;
+}
+
+static rlvr_result rlvr__teacher_check(const rlvr_trainer *t)
+{
+    const rlvr_trainer_desc *d = &t->desc;
+    const rlvr_model *teacher = d->regulariser.teacher;
+    const char *problem = NULL;
+    if (!teacher) return RLVR_OK;
+    int apart = teacher->info.n_vocab == t->m->info.n_vocab ? rlvr__token_apart(t->m, teacher) : -1;
+    if (teacher == t->m) problem = "it is the policy itself; load another model, or leave it out for the reference that the policy was";
+    else if (teacher->ctx != t->ctx) problem = "it is of another context; load it with the policy's";
+    else if (teacher->info.n_vocab != t->m->info.n_vocab) problem = "its vocabulary is not of the policy's size; take one that reads the same tokens";
+    else if (teacher->info.n_ctx < t->m->info.n_ctx) problem = "it has a smaller context than the policy";
+    else if (!rlvr__steps_need_reference(d)) problem = "nothing asks it; give loss.kl_coef or kl_reward";
+    else if (d->regulariser.ref_refresh) problem = "it stands still; leave ref_refresh out";
+    if (problem) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser.teacher: %s", problem);
+    if (apart < 0) return RLVR_OK;
+    return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser.teacher: its token %d is not the policy's; take one that reads "
+                      "the same tokens", apart);
+}
+
 static bool rlvr__uses(const rlvr_trainer_desc *d, rlvr_advantage kind) { return !d->advantage.fn && !d->value.on && d->advantage.kind == kind; }
 
 static rlvr_result rlvr__algorithm_check(rlvr_trainer *t)
@@ -27840,6 +27888,7 @@ static rlvr_result rlvr__algorithm_check(rlvr_trainer *t)
     bool samples = d->tasks || d->task_fn;
     if (d->regulariser.kl_target != 0 && d->regulariser.kl_horizon == 0) d->regulariser.kl_horizon = 10000;
     if (d->regulariser.entropy_target != 0 && d->regulariser.entropy_delta == 0) d->regulariser.entropy_delta = 1e-3f;
+    if (rlvr__teacher_check(t) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     const char *problem = rlvr__regulariser_problem(d, t->m->lora != NULL);
     if (problem) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser: %s", problem);
     if (d->plan.lag && t->m->lora)
@@ -27859,12 +27908,31 @@ static rlvr_result rlvr__greedy_store(rlvr_trainer *t, rlvr__store *s, bool coun
     return rlvr__store_init(s, t->m, slots, RLVR__MIN((int64_t)RLVR__PREFILL_ROWS, slots), prompt + most, RLVR__HEAD_ROWS, false, count);
 }
 
+/* Where the teacher reads the rows of one training pass; nothing of it is kept for a backward. */
+static rlvr_result rlvr__teacher_store(rlvr_trainer *t, const rlvr__sizes *z, rlvr__store *s, bool count)
+{
+    return rlvr__store_init(s, t->desc.regulariser.teacher, z->train_slots, z->train_slots, z->max_context, z->head_rows, false, count);
+}
+
+static void rlvr__teacher_plan(rlvr_trainer *t, const rlvr__sizes *z, rlvr_memory *p)
+{
+    rlvr_model *m = t->desc.regulariser.teacher;
+    rlvr__store s;
+    if (!m) return;
+    rlvr__teacher_store(t, z, &s, true);
+    p->reference += (m->n_floats + (int64_t)m->info.n_ctx * m->info.head_dim) * (int64_t)sizeof(float) + rlvr__lora_bytes(m);
+    p->kv_cache += s.bytes_kv;
+    p->activations += s.bytes_activations;
+    p->scratch += s.bytes_scratch;
+}
+
 static void rlvr__algorithm_plan(rlvr_trainer *t, const rlvr__sizes *z, rlvr_memory *p)
 {
     const rlvr_trainer_desc *d = &t->desc;
     int64_t f = (int64_t)sizeof(float), P = d->prompts_per_step;
     rlvr__store s;
     if (!z->sampling) return;
+    rlvr__teacher_plan(t, z, p);
     if (d->regulariser.kl_reward != 0) p->scratch += z->rollouts * f;
     if (rlvr__uses(d, RLVR_ADV_GDPO)) p->scratch += (RLVR_MAX_PARTS + 1) * z->rollouts * f;
     if (d->regulariser.cov_share != 0) p->scratch += z->tokens * (3 * f + 1);
@@ -27880,6 +27948,7 @@ static rlvr_result rlvr__algorithm_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     rlvr__algorithm_state *a = &t->algorithm;
     int64_t P = d->prompts_per_step, prompt = RLVR__MIN(d->max_prompt_tokens, t->m->info.n_ctx - 1), most = d->sampling.max_tokens;
     if (!z->sampling) return RLVR_OK;
+    if (d->regulariser.teacher && rlvr__teacher_store(t, z, &a->teacher, false) != RLVR_OK) return RLVR_ERROR_MEMORY;
     if (d->regulariser.kl_reward != 0 && !(a->penalty = RLVR__NEW(t->ctx, float, z->rollouts))) return RLVR_ERROR_MEMORY;
     if (rlvr__uses(d, RLVR_ADV_GDPO) && !(a->part = RLVR__NEW(t->ctx, float, (RLVR_MAX_PARTS + 1) * z->rollouts))) return RLVR_ERROR_MEMORY;
     if (d->regulariser.cov_share != 0) {
@@ -27902,6 +27971,7 @@ static void rlvr__algorithm_free(rlvr_trainer *t)
     rlvr__algorithm_state *a = &t->algorithm;
     void *arrays[] = {a->penalty, a->greedy_reward, a->part, a->token_advantage, a->covariance, a->selected};
     rlvr_rollouts_free(a->greedy);
+    rlvr__store_free(&a->teacher);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
 }
 

@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 typedef struct args {
-    const char *model, *adapter, *tasks, *pairs, *prompt, *reward, *kind, *options, *judge, *head, *critic, *value_head, *process_model, *process_head, *out, *resume,
+    const char *model, *adapter, *tasks, *pairs, *prompt, *reward, *kind, *options, *judge, *head, *critic, *value_head, *process_model, *process_head, *teacher, *out, *resume,
         *stop_tokens, *title, *field, *algorithm;
     const char *stop[16];  int n_stop;
     int n, steps, threads, bootstrap, jobs, limit, level, preference;
@@ -175,6 +175,7 @@ static const option train_options[] = {
     {"entropy_delta", OPT_FLOAT, AT(trainer.regulariser.entropy_delta), "0.001", "... by this much a step"},
     {"ref_refresh", OPT_INT, AT(trainer.regulariser.ref_refresh), "never", "steps after which the reference follows the policy"},
     {"ref_mix", OPT_FLOAT, AT(trainer.regulariser.ref_mix), "1", "... by this share of the way"},
+    {"teacher", OPT_TEXT, AT(teacher), "", "on-policy distillation: model in the reference's place, with --kl_coef 1 --kl k2 or --kl_reward"},
     {"cov_share", OPT_FLOAT, AT(trainer.regulariser.cov_share), "0", "share of the tokens, by covariance, for KL-Cov (--kl_cov_coef) or Clip-Cov"},
     {"kl_cov_coef", OPT_FLOAT, AT(trainer.loss.kl_cov_coef), "0", "weight of KL-Cov's penalty"},
     {"process_model", OPT_TEXT, AT(process_model), "", "with --value: model of a process reward model, whose chances reward the steps"},
@@ -841,6 +842,7 @@ static rlvr_result run_training(rlvr_ctx *ctx, args *a)
     d->held_out = d->tasks && a->held_out ? open_tasks(ctx, a->held_out, a->raw) : NULL;
     if (!d->tasks || (a->held_out && !d->held_out)) return RLVR_ERROR_IO;
     if (!find_lora(a, m) || !find_values(ctx, a, m, &d->value)) return RLVR_ERROR_ARGUMENT;
+    if (a->teacher && !(d->regulariser.teacher = rlvr_model_load(ctx, a->teacher))) return RLVR_ERROR_IO;
     d->sampling = a->sampling;
     d->seed = (uint64_t)a->seed;
     d->out_dir = a->out;
