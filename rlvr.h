@@ -602,7 +602,8 @@ RLVR_API rlvr_result rlvr_process_scores(rlvr_head *h, rlvr_rollouts *r, rlvr_pr
     X(RLVR_LOSS_GSPO_TOKEN, "gspo_token")   /* the value of s, the gradient of each token's own r */              \
     X(RLVR_LOSS_CISPO,      "cispo")        /* [clip(r)] A logprob, nothing through []: MiniMax 2025 */           \
     X(RLVR_LOSS_SAPO,       "sapo")         /* 4/tau sigmoid(tau (r - 1)) A: Qwen 2025 */                         \
-    X(RLVR_LOSS_GMPO,       "gmpo")         /* exp(mean_t of log r, clipped by token at log(1 - low), log(1 + high)) A: Zhao et al. 2025 */
+    X(RLVR_LOSS_GMPO,       "gmpo")         /* exp(mean_t of log r, clipped by token at log(1 - low), log(1 + high)) A: Zhao et al. 2025 */ \
+    X(RLVR_LOSS_VESPO,      "vespo")        /* [W^k exp(lambda (1 - W))] A logprob, W = prod_t r, nothing through []: VESPO 2026, arXiv 2602.10693 */
 
 typedef enum rlvr_loss_kind {
 #define RLVR__X(kind, name) kind,
@@ -647,6 +648,7 @@ typedef struct rlvr_loss_desc {
     rlvr_token_loss_fn fn;  void *user;  /* kind is then not read */
     float dual_clip;                     /* clip and gspo with A < 0: the loss is at most -dual_clip A (Ye et al. 2020); 0: off, else > 1 */
     float sapo_tau_positive, sapo_tau_negative;    /* 0: 1 and 1.05 */
+    float vespo_k_positive, vespo_lambda_positive, vespo_k_negative, vespo_lambda_negative;      /* by A's sign; 0: 2, 3, 3 and 2 */
     rlvr_correction correction;          /* needs behaviour_logprob */
     float is_cap;                        /* 0: 2 */
     float stale_kl;                      /* sequences of A < 0 whose mean old_logprob - logprob is above it have no surrogate
@@ -701,7 +703,7 @@ typedef struct rlvr_gradient_report {
     int    n_compared, n_kinks;          /* slopes; tokens at a kink of the loss, which no difference can judge */
 } rlvr_gradient_report;
 /* Compares the slopes of a loss, ours or with functions of yours, with central differences of its value in double. b NULL: a
-   random batch of n_seq sequences by seed. What our losses hold constant (the weights of cispo, gspo_token's s, clipped tokens of
+   random batch of n_seq sequences by seed. What our losses hold constant (the weights of cispo and vespo, gspo_token's s, clipped tokens of
    Clip-Cov, stale_kl's choice) is held here too; where a function of yours holds something constant its error is the difference that
    makes. RLVR_OK also where slopes are wrong: the report says so. Otherwise as rlvr_policy_loss(). */
 RLVR_API rlvr_result rlvr_gradient_check(rlvr_ctx *ctx, const rlvr_loss_desc *d, const rlvr_loss_batch *b, int n_seq, uint64_t seed,
@@ -1032,6 +1034,7 @@ typedef struct rlvr_trainer_desc {
     X(RLVR_GMPO,         "gmpo",         "Zhao et al. 2025")                                       \
     X(RLVR_CISPO,        "cispo",        "MiniMax 2025")                                           \
     X(RLVR_SAPO,         "sapo",         "Qwen 2025")                                              \
+    X(RLVR_VESPO,        "vespo",        "arXiv 2602.10693, 2026")                                 \
     X(RLVR_PPO,          "ppo",          "Schulman et al. 2017")                                   \
     X(RLVR_VAPO,         "vapo",         "Yue et al. 2025")                                        \
     X(RLVR_KL_COV,       "kl_cov",       "Cui et al. 2025")                                        \
@@ -22834,13 +22837,24 @@ static void rlvr__sapo_loss(const rlvr__loss *l, rlvr__token_loss *t, double A)
     t->slope = A == 0 ? 0 : -A * 4 * gate * (1 - gate) * t->ratio;
 }
 
+/* log_w: of the sequence's W, which has no gradient. A weight of 1 where W is, falling to 0 on either side. */
+static void rlvr__vespo_loss(const rlvr__loss *l, rlvr__token_loss *t, double logprob, double log_w, double A)
+{
+    double k = A > 0 ? (double)l->d->vespo_k_positive : (double)l->d->vespo_k_negative;
+    double lambda = A > 0 ? (double)l->d->vespo_lambda_positive : (double)l->d->vespo_lambda_negative;
+    if (k == 0) k = A > 0 ? 2 : 3;
+    if (lambda == 0) lambda = A > 0 ? 3 : 2;
+    t->slope = A == 0 ? 0 : -A * exp(k * log_w - lambda * expm1(log_w));
+    t->surrogate = A == 0 ? 0 : t->slope * logprob;
+}
+
 /* The side on which gmpo clips a token's log ratio x, as rlvr__token_loss.clipped. */
 static int rlvr__gmpo_side(const rlvr__loss *l, double x, double A)
 {
     return A > 0 && x > log1p(l->high) ? 1 : A < 0 && l->low < 1 && x < log1p(-l->low) ? -1 : 0;
 }
 
-/* s: the sequence's ratio (gspo, gmpo); held: the token's logprob where it has no gradient. */
+/* s: the sequence's ratio (gspo, gmpo) or log W (vespo); held: the token's logprob where it has no gradient. */
 static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob, double old, double ref, double held, double s, double A,
                                             bool demo)
 {
@@ -22871,6 +22885,7 @@ static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob,
         break;
     case RLVR_LOSS_CISPO: rlvr__cispo_loss(l, &t, logprob, exp(held - old), A); break;
     case RLVR_LOSS_SAPO: rlvr__sapo_loss(l, &t, A); break;
+    case RLVR_LOSS_VESPO: rlvr__vespo_loss(l, &t, logprob, s, A); break;
     default: rlvr__clip_loss(l, &t, t.ratio, A);
     }
     return t;
@@ -22889,6 +22904,7 @@ typedef struct rlvr__sequence {
     int from, to;
     int64_t tokens, at;              /* under the mask: all of them, those before the token at hand */
     double weight, ratio, held_ratio, correction;      /* held_ratio: by rlvr__loss.held */
+    double held_log_product;         /* of the tokens' ratios, likewise */
     bool demo, right, stale;
 } rlvr__sequence;
 
@@ -22934,6 +22950,7 @@ static rlvr__sequence rlvr__sequence_of(const rlvr__loss *l, int seq)
         if (!b->mask || b->mask[i]) off += (double)b->old_logprob[i] - (double)b->behaviour_logprob[i];
     double moved = rlvr__mean_log_ratio(l, seq, l->held, false);
     s.ratio = s.held_ratio = exp(gmpo ? rlvr__mean_log_ratio(l, seq, l->held, true) : moved);
+    s.held_log_product = moved * (double)s.tokens;
     if (l->held != b->logprob) s.ratio = exp(rlvr__mean_log_ratio(l, seq, b->logprob, gmpo));
     s.stale = l->d->stale_kl > 0 && s.tokens && b->advantage && b->advantage[seq] < 0 && -moved > (double)l->d->stale_kl;
     s.correction = exp(off);
@@ -22973,7 +22990,7 @@ static bool rlvr__loss_of_sequence(rlvr__loss *l, int seq, float *dlogprob, floa
         double A = (double)(b->token_advantage ? b->token_advantage[i] : b->advantage[seq]), grad = 0;
         bool selected = b->selected && b->selected[i], still = selected && d->kl_cov_coef == 0;
         double held = (double)l->held[i];
-        double ratio = still || d->kind == RLVR_LOSS_GSPO_TOKEN ? s.held_ratio : s.ratio;
+        double ratio = d->kind == RLVR_LOSS_VESPO ? s.held_log_product : still || d->kind == RLVR_LOSS_GSPO_TOKEN ? s.held_ratio : s.ratio;
         rlvr__token_loss t = rlvr__loss_of_token(l, still ? held : now, old, ref, held, ratio, A, s.demo);
         double w = s.demo ? 1 : rlvr__correction_of(l, &s, i), push = s.stale || still ? 0 : w * t.slope, weight = rlvr__weight_of(l, &s);
         if (d->kl_coef != 0) rlvr__regulariser_of(l, &t, now, old, ref, A);
@@ -23023,6 +23040,8 @@ const char *rlvr_loss_problem(const rlvr_loss_desc *d, const rlvr_loss_batch *b)
     if (d->dual_clip != 0 && !(d->dual_clip > 1)) return "dual_clip must be above 1";
     if (!(d->is_cap >= 0) || !(d->stale_kl >= 0) || !(d->demo_gamma >= 0)) return "is_cap, stale_kl and demo_gamma cannot be below 0";
     if (!(d->sapo_tau_positive >= 0) || !(d->sapo_tau_negative >= 0)) return "a temperature of sapo cannot be below 0";
+    if (!(d->vespo_k_positive >= 0) || !(d->vespo_k_negative >= 0)) return "a vespo_k cannot be below 0";
+    if (!(d->vespo_lambda_positive >= 0) || !(d->vespo_lambda_negative >= 0)) return "a vespo_lambda cannot be below 0";
     if (!b) return NULL;
     if (!d->aggregation_fn && d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM && d->max_tokens < 1)
         return "seq_mean_token_sum_norm needs max_tokens";
@@ -27723,6 +27742,7 @@ static const rlvr__preset_row rlvr__presets[] = {
     {RLVR_GMPO, RLVR_ADV_GRPO, RLVR_LOSS_GMPO, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, NULL},
     {RLVR_CISPO, RLVR_ADV_GRPO, RLVR_LOSS_CISPO, RLVR_AGG_TOKEN_MEAN, 0, 0, NULL},
     {RLVR_SAPO, RLVR_ADV_GRPO, RLVR_LOSS_SAPO, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, NULL},
+    {RLVR_VESPO, RLVR_ADV_GRPO, RLVR_LOSS_VESPO, RLVR_AGG_TOKEN_MEAN, 0, 0, NULL},
     {RLVR_PPO, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, rlvr__preset_ppo},
     {RLVR_VAPO, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.28f, rlvr__preset_vapo},
     {RLVR_KL_COV, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, rlvr__preset_kl_cov},

@@ -144,7 +144,7 @@ static const option train_options[] = {
     {"pass_k", OPT_INT, AT(trainer.advantage.k), "half the group", "k of pass_at_k"},
     {"positive_scale", OPT_FLOAT, AT(trainer.advantage.positive_scale), "1", "of advantages above 0; below 0: none is used"},
     {"negative_scale", OPT_FLOAT, AT(trainer.advantage.negative_scale), "1", "of advantages below 0, likewise"},
-    {"loss", OPT_CHOICE, AT(trainer.loss.kind), "", "clip|reinforce|gspo|gspo_token|cispo|sapo|gmpo"},
+    {"loss", OPT_CHOICE, AT(trainer.loss.kind), "", "clip|reinforce|gspo|gspo_token|cispo|sapo|gmpo|vespo"},
     {"clip_eps_low", OPT_FLOAT, AT(trainer.loss.clip_eps_low), "0.2", "the ratio is clipped below 1 - this"},
     {"clip_eps_high", OPT_FLOAT, AT(trainer.loss.clip_eps_high), "as low", "... and above 1 + this"},
     {"aggregation", OPT_CHOICE, AT(trainer.loss.aggregation), "", "token_mean|seq_mean_token_mean|seq_mean_token_sum_norm|seq_mean_token_sum"},

@@ -224,7 +224,7 @@ static void test_presets(void)
 static void test_by_hand(void)
 {
     static const rlvr_algorithm which[] = {RLVR_DR_GRPO, RLVR_RLOO, RLVR_REINFORCE, RLVR_REINFORCE_PP, RLVR_REINFORCE_PP_BASELINE, RLVR_MAXRL,
-        RLVR_OPO, RLVR_GPG, RLVR_PASS_AT_K, RLVR_GSPO, RLVR_GSPO_TOKEN, RLVR_GMPO, RLVR_CISPO, RLVR_SAPO, RLVR_GDPO, RLVR_GRPO};
+        RLVR_OPO, RLVR_GPG, RLVR_PASS_AT_K, RLVR_GSPO, RLVR_GSPO_TOKEN, RLVR_GMPO, RLVR_CISPO, RLVR_SAPO, RLVR_VESPO, RLVR_GDPO, RLVR_GRPO};
     double worst = 0;
     for (int k = 0; k < (int)(sizeof which / sizeof *which); k++) {
         rlvr_ctx *ctx = open_ctx();

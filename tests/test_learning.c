@@ -407,6 +407,11 @@ static double matrix_loss(const matrix *m, const double *logprob, const double *
             else if (d->fn) value = -A * (r - 0.5 * (r - 1) * (r - 1));
             else if (d->kind == RLVR_LOSS_REINFORCE) value = -A * logprob[i];
             else if (d->kind == RLVR_LOSS_CISPO) value = -held * A * logprob[i];
+            else if (d->kind == RLVR_LOSS_VESPO) {
+                double W = exp(mean_at * in), k = A > 0 ? or_else(d->vespo_k_positive, 2) : or_else(d->vespo_k_negative, 3);
+                double lambda = A > 0 ? or_else(d->vespo_lambda_positive, 3) : or_else(d->vespo_lambda_negative, 2);
+                value = -pow(W, k) * exp(lambda * (1 - W)) * A * logprob[i];
+            }
             else if (gmpo) value = -A * exp(mean_clipped);
             else if (d->kind == RLVR_LOSS_SAPO) value = -4 / tau / (1 + exp(-tau * (r - 1))) * A;
             else {
@@ -513,6 +518,8 @@ static void test_matrix(void)
                         m.b.d.aggregation = (rlvr_aggregation)aggregation;
                         m.b.d.max_tokens = 16;
                         m.b.d.dual_clip = clips ? duals[(extra + seed) % 3] : 0;
+                        if (extra == 6 && seed) { m.b.d.vespo_k_positive = 1.5f; m.b.d.vespo_lambda_positive = 0.4f; }
+                        if (extra == 6 && seed) { m.b.d.vespo_k_negative = 0.7f; m.b.d.vespo_lambda_negative = 1; }
                         if (extra == 1) { m.b.d.kl_coef = 0.3f; m.b.d.kl = (rlvr_kl)(mask % 3); }
                         if (extra == 2) { m.b.d.entropy_coef = 0.02f; m.b.d.nll_coef = 0.1f; }
                         if (extra >= 3 && extra <= 6) { m.b.d.correction = (rlvr_correction)(extra - 2); m.b.d.is_cap = seed ? 1.3f : 0; }
@@ -559,6 +566,8 @@ static void test_problems(void)
         CHECK(got[0] == 0); CHECK(rlvr_loss_problem(&d, &b) && strstr(rlvr_loss_problem(&d, &b), word)); } while (0)
     PROBLEM(d.kind = (rlvr_loss_kind)77, "kind");
     PROBLEM((d.kind = RLVR_LOSS_SAPO, d.dual_clip = 3), "dual_clip");
+    PROBLEM(d.vespo_k_negative = -1, "vespo_k");
+    PROBLEM(d.vespo_lambda_positive = NAN, "vespo_lambda");
     PROBLEM(d.dual_clip = 0.5f, "dual_clip");
     PROBLEM(d.correction = RLVR_IS_TOKEN_MASK, "behaviour_logprob");
     PROBLEM(d.kl_coef = 1, "ref_logprob");
