@@ -53,7 +53,7 @@
    What it does not do: other model families, other number formats than f32 in computation, GPUs, several machines.
 
    Contents (search for the marks)
-     2 Public API >>api, learning >>api-learning, evaluation >>api-evaluation                3 Platform >>platform
+     2 Public API >>api, learning >>api-learning, trainer >>api-trainer  3 Platform >>platform
      4 Log and error >>error           5 Allocator >>alloc               6 Random numbers >>rng
      7 Thread pool >>threads           8 SIMD and GEMM >>gemm            9 Ops >>ops >>distributions >>op-calls
     10 JSON, tasks >>json             11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer >>encode
@@ -602,7 +602,8 @@ RLVR_API rlvr_result rlvr_process_scores(rlvr_head *h, rlvr_rollouts *r, rlvr_pr
     X(RLVR_LOSS_GSPO_TOKEN, "gspo_token")   /* the value of s, the gradient of each token's own r */              \
     X(RLVR_LOSS_CISPO,      "cispo")        /* [clip(r)] A logprob, nothing through []: MiniMax 2025 */           \
     X(RLVR_LOSS_SAPO,       "sapo")         /* 4/tau sigmoid(tau (r - 1)) A: Qwen 2025 */                         \
-    X(RLVR_LOSS_GMPO,       "gmpo")         /* exp(mean_t of log r, clipped by token at log(1 - low), log(1 + high)) A: Zhao et al. 2025 */
+    X(RLVR_LOSS_GMPO,       "gmpo")         /* exp(mean_t of log r, clipped by token at log(1 - low), log(1 + high)) A: Zhao et al. 2025 */ \
+    X(RLVR_LOSS_VESPO,      "vespo")        /* [W^k exp(lambda (1 - W))] A logprob, W = prod_t r, nothing through []: VESPO 2026, arXiv 2602.10693 */
 
 typedef enum rlvr_loss_kind {
 #define RLVR__X(kind, name) kind,
@@ -647,10 +648,14 @@ typedef struct rlvr_loss_desc {
     rlvr_token_loss_fn fn;  void *user;  /* kind is then not read */
     float dual_clip;                     /* clip and gspo with A < 0: the loss is at most -dual_clip A (Ye et al. 2020); 0: off, else > 1 */
     float sapo_tau_positive, sapo_tau_negative;    /* 0: 1 and 1.05 */
+    float vespo_k_positive, vespo_lambda_positive, vespo_k_negative, vespo_lambda_negative;      /* by A's sign; 0: 2, 3, 3 and 2 */
     rlvr_correction correction;          /* needs behaviour_logprob */
     float is_cap;                        /* 0: 2 */
     float stale_kl;                      /* sequences of A < 0 whose mean old_logprob - logprob is above it have no surrogate
                                             (DeepSeek-V3.2); 0: off */
+    float trust_kl;                      /* nor have those whose tokens' mean p log(p/q) + (1-p) log((1-p)/(1-q)) is above it, p the sampler's
+                                            probability (behaviour_logprob's, else old_logprob's), q the policy's, both held within 1e-6
+                                            .. 1 - 1e-6 (FlashREINFORCE, Hu et al. 2026); demonstrations are not judged; 0: off */
     float entropy_coef;                  /* entropy is rewarded: the loss gets -entropy_coef times its aggregated value */
     float nll_coef;                      /* likelihood of right rollouts: -nll_coef times the mean logprob of `right` (VAPO) */
     float demo_gamma;                    /* demonstrations: p / (p + gamma) for r (LUFFY, Yan et al. 2025); 0: 0.1 */
@@ -683,7 +688,7 @@ typedef struct rlvr_loss_stats {
     double ratio_max;
     double correction;                   /* token mean of the weights */
     int64_t n_tokens;                    /* tokens under the mask */
-    int64_t n_stale;                     /* sequences that stale_kl has taken out */
+    int64_t n_stale;                     /* sequences that stale_kl and trust_kl have taken out */
 } rlvr_loss_stats;
 
 /* Verb 4, loss: surrogate, divergence, entropy and likelihood, aggregated. Writes dloss/dlogprob (n) of each token, and
@@ -701,8 +706,8 @@ typedef struct rlvr_gradient_report {
     int    n_compared, n_kinks;          /* slopes; tokens at a kink of the loss, which no difference can judge */
 } rlvr_gradient_report;
 /* Compares the slopes of a loss, ours or with functions of yours, with central differences of its value in double. b NULL: a
-   random batch of n_seq sequences by seed. What our losses hold constant (the weights of cispo, gspo_token's s, clipped tokens of
-   Clip-Cov, stale_kl's choice) is held here too; where a function of yours holds something constant its error is the difference that
+   random batch of n_seq sequences by seed. What our losses hold constant (the weights of cispo and vespo, gspo_token's s, clipped tokens of
+   Clip-Cov, stale_kl's and trust_kl's choice) is held here too; where a function of yours holds something constant its error is the difference that
    makes. RLVR_OK also where slopes are wrong: the report says so. Otherwise as rlvr_policy_loss(). */
 RLVR_API rlvr_result rlvr_gradient_check(rlvr_ctx *ctx, const rlvr_loss_desc *d, const rlvr_loss_batch *b, int n_seq, uint64_t seed,
                                          rlvr_gradient_report *report);
@@ -866,6 +871,10 @@ RLVR_API float rlvr_learning_rate(const rlvr_optim_desc *d, int64_t step);    /*
 RLVR_API const char *rlvr_optim_name(rlvr_optim_kind kind);              /* NULL: there is none */
 RLVR_API rlvr_optim_kind rlvr_optim_find(const char *name);              /* RLVR_OPTIM_COUNT: there is none such */
 
+/* ============================================================================================
+   2c. PUBLIC API: TRAINER AND EVALUATION                                  >>api-trainer
+   ============================================================================================ */
+
 /* ---- trainer ---- */
 
 typedef struct rlvr_part_metrics {   /* rewards/NAME/mean, /std, /errors: over the rollouts that it graded, before weights and gates */
@@ -949,6 +958,10 @@ typedef struct rlvr_regulariser_desc {
     float ref_mix;                   /* by this share of the way (TR-DPO's alpha, Gorbatovski et al. 2024); 0: all of it */
     float cov_share;                 /* this share of a step's tokens is `selected` by their covariance before the first update:
                                         KL-Cov where loss.kl_cov_coef is given, else Clip-Cov; 0: none */
+    rlvr_model *teacher;             /* on-policy distillation (Agarwal et al. 2024, lambda 1): this model's log-probabilities of the
+                                        policy's tokens take the reference's place in kl_reward and loss.kl_coef. k2 in the loss has the
+                                        gradient of KL(policy || teacher) at each token; where all rewards are equal nothing else pulls.
+                                        Any size, the policy's vocabulary. It is not trained and must stand still and outlive the trainer */
 } rlvr_regulariser_desc;
 /* Which rollouts a step trains on, section 19.1. All zero: those of the next prompts_per_step tasks. */
 typedef struct rlvr_plan_desc {
@@ -1037,6 +1050,8 @@ typedef struct rlvr_trainer_desc {
     X(RLVR_GMPO,         "gmpo",         "Zhao et al. 2025")                                       \
     X(RLVR_CISPO,        "cispo",        "MiniMax 2025")                                           \
     X(RLVR_SAPO,         "sapo",         "Qwen 2025")                                              \
+    X(RLVR_VESPO,        "vespo",        "arXiv 2602.10693, 2026")                                 \
+    X(RLVR_FLASH_REINFORCE, "flash_reinforce", "Hu et al. 2026")                                   \
     X(RLVR_PPO,          "ppo",          "Schulman et al. 2017")                                   \
     X(RLVR_VAPO,         "vapo",         "Yue et al. 2025")                                        \
     X(RLVR_KL_COV,       "kl_cov",       "Cui et al. 2025")                                        \
@@ -1048,8 +1063,8 @@ typedef enum rlvr_algorithm {
 #undef RLVR__X
     RLVR_ALGORITHM_COUNT
 } rlvr_algorithm;
-/* Sets what the algorithm chooses: all of advantage, loss, value and regulariser, minibatches, and of plan what concerns refills and
-   over-long rollouts (dapo's overlong_cache is a fifth of sampling.max_tokens as it stands). Every field may be changed afterwards.
+/* Sets what the algorithm chooses: all of advantage, loss, value and regulariser, minibatches, and of plan the lag and what concerns refills
+   and over-long rollouts (dapo's overlong_cache is a fifth of sampling.max_tokens as it stands). Every field may be changed afterwards.
    RLVR_ERROR_ARGUMENT: there is no such algorithm. */
 RLVR_API rlvr_result rlvr_preset(rlvr_algorithm algorithm, rlvr_trainer_desc *d);
 RLVR_API const char *rlvr_algorithm_name(rlvr_algorithm algorithm, const char **paper);      /* NULL: there is none; paper may be NULL */
@@ -1150,10 +1165,6 @@ RLVR_API rlvr_result   rlvr_train_pairs(rlvr_trainer *t, const int *tokens, cons
 /* A process reward model: one update with rlvr_process_loss() on the head's values after the tokens where label is not NaN. */
 RLVR_API rlvr_result   rlvr_train_process(rlvr_trainer *t, const int *tokens, const int *offset, int n_seq, const float *label,
                                           rlvr_process_stats *stats, rlvr_metrics *m);
-
-/* ============================================================================================
-   2c. PUBLIC API: EVALUATION                                             >>api-evaluation
-   ============================================================================================ */
 
 /* ---- evaluation ---- */
 
@@ -22843,13 +22854,24 @@ static void rlvr__sapo_loss(const rlvr__loss *l, rlvr__token_loss *t, double A)
     t->slope = A == 0 ? 0 : -A * 4 * gate * (1 - gate) * t->ratio;
 }
 
+/* log_w: of the sequence's W, which has no gradient. A weight of 1 where W is, falling to 0 on either side. */
+static void rlvr__vespo_loss(const rlvr__loss *l, rlvr__token_loss *t, double logprob, double log_w, double A)
+{
+    double k = A > 0 ? (double)l->d->vespo_k_positive : (double)l->d->vespo_k_negative;
+    double lambda = A > 0 ? (double)l->d->vespo_lambda_positive : (double)l->d->vespo_lambda_negative;
+    if (k == 0) k = A > 0 ? 2 : 3;
+    if (lambda == 0) lambda = A > 0 ? 3 : 2;
+    t->slope = A == 0 ? 0 : -A * exp(k * log_w - lambda * expm1(log_w));
+    t->surrogate = A == 0 ? 0 : t->slope * logprob;
+}
+
 /* The side on which gmpo clips a token's log ratio x, as rlvr__token_loss.clipped. */
 static int rlvr__gmpo_side(const rlvr__loss *l, double x, double A)
 {
     return A > 0 && x > log1p(l->high) ? 1 : A < 0 && l->low < 1 && x < log1p(-l->low) ? -1 : 0;
 }
 
-/* s: the sequence's ratio (gspo, gmpo); held: the token's logprob where it has no gradient. */
+/* s: the sequence's ratio (gspo, gmpo) or log W (vespo); held: the token's logprob where it has no gradient. */
 static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob, double old, double ref, double held, double s, double A,
                                             bool demo)
 {
@@ -22880,6 +22902,7 @@ static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob,
         break;
     case RLVR_LOSS_CISPO: rlvr__cispo_loss(l, &t, logprob, exp(held - old), A); break;
     case RLVR_LOSS_SAPO: rlvr__sapo_loss(l, &t, A); break;
+    case RLVR_LOSS_VESPO: rlvr__vespo_loss(l, &t, logprob, s, A); break;
     default: rlvr__clip_loss(l, &t, t.ratio, A);
     }
     return t;
@@ -22898,6 +22921,7 @@ typedef struct rlvr__sequence {
     int from, to;
     int64_t tokens, at;              /* under the mask: all of them, those before the token at hand */
     double weight, ratio, held_ratio, correction;      /* held_ratio: by rlvr__loss.held */
+    double held_log_product;         /* of the tokens' ratios, likewise */
     bool demo, right, stale;
 } rlvr__sequence;
 
@@ -22923,6 +22947,21 @@ static double rlvr__mean_log_ratio(const rlvr__loss *l, int seq, const float *no
     return tokens > 0 ? sum / tokens : 0;
 }
 
+/* Mean over a sequence's tokens of the divergence between "this token" and "another one", the sampler's from the policy's. */
+static double rlvr__mean_binary_kl(const rlvr__loss *l, int seq)
+{
+    const rlvr_loss_batch *b = l->b;
+    const float *sampler = b->behaviour_logprob ? b->behaviour_logprob : b->old_logprob;
+    double sum = 0, tokens = 0, least = 1e-6;
+    for (int i = b->offset[seq]; i < b->offset[seq + 1]; i++) {
+        double p = RLVR__MIN(RLVR__MAX(exp((double)sampler[i]), least), 1 - least), q = RLVR__MIN(RLVR__MAX(exp((double)l->held[i]), least), 1 - least);
+        if (b->mask && !b->mask[i]) continue;
+        sum += p * log(p / q) + (1 - p) * log((1 - p) / (1 - q));
+        tokens++;
+    }
+    return tokens > 0 ? sum / tokens : 0;
+}
+
 static rlvr__sequence rlvr__sequence_of(const rlvr__loss *l, int seq)
 {
     const rlvr_loss_batch *b = l->b;
@@ -22943,8 +22982,10 @@ static rlvr__sequence rlvr__sequence_of(const rlvr__loss *l, int seq)
         if (!b->mask || b->mask[i]) off += (double)b->old_logprob[i] - (double)b->behaviour_logprob[i];
     double moved = rlvr__mean_log_ratio(l, seq, l->held, false);
     s.ratio = s.held_ratio = exp(gmpo ? rlvr__mean_log_ratio(l, seq, l->held, true) : moved);
+    s.held_log_product = moved * (double)s.tokens;
     if (l->held != b->logprob) s.ratio = exp(rlvr__mean_log_ratio(l, seq, b->logprob, gmpo));
     s.stale = l->d->stale_kl > 0 && s.tokens && b->advantage && b->advantage[seq] < 0 && -moved > (double)l->d->stale_kl;
+    s.stale |= l->d->trust_kl > 0 && !s.demo && rlvr__mean_binary_kl(l, seq) > (double)l->d->trust_kl;
     s.correction = exp(off);
     if (l->d->correction == RLVR_IS_SEQUENCE_TRUNCATE) s.correction = RLVR__MIN(s.correction, cap);
     else if (l->d->correction != RLVR_IS_SEQUENCE_MASK || s.correction > cap) s.correction = l->d->correction == RLVR_IS_SEQUENCE_MASK ? 0 : 1;
@@ -22982,7 +23023,7 @@ static bool rlvr__loss_of_sequence(rlvr__loss *l, int seq, float *dlogprob, floa
         double A = (double)(b->token_advantage ? b->token_advantage[i] : b->advantage[seq]), grad = 0;
         bool selected = b->selected && b->selected[i], still = selected && d->kl_cov_coef == 0;
         double held = (double)l->held[i];
-        double ratio = still || d->kind == RLVR_LOSS_GSPO_TOKEN ? s.held_ratio : s.ratio;
+        double ratio = d->kind == RLVR_LOSS_VESPO ? s.held_log_product : still || d->kind == RLVR_LOSS_GSPO_TOKEN ? s.held_ratio : s.ratio;
         rlvr__token_loss t = rlvr__loss_of_token(l, still ? held : now, old, ref, held, ratio, A, s.demo);
         double w = s.demo ? 1 : rlvr__correction_of(l, &s, i), push = s.stale || still ? 0 : w * t.slope, weight = rlvr__weight_of(l, &s);
         if (d->kl_coef != 0) rlvr__regulariser_of(l, &t, now, old, ref, A);
@@ -23030,8 +23071,11 @@ const char *rlvr_loss_problem(const rlvr_loss_desc *d, const rlvr_loss_batch *b)
     if (!rlvr__finite((double)d->entropy_coef) || !rlvr__finite((double)d->nll_coef)) return "entropy_coef and nll_coef must be finite";
     if (d->dual_clip != 0 && !clips) return "dual_clip goes with clip and gspo";
     if (d->dual_clip != 0 && !(d->dual_clip > 1)) return "dual_clip must be above 1";
-    if (!(d->is_cap >= 0) || !(d->stale_kl >= 0) || !(d->demo_gamma >= 0)) return "is_cap, stale_kl and demo_gamma cannot be below 0";
+    if (!(d->is_cap >= 0) || !(d->stale_kl >= 0) || !(d->trust_kl >= 0) || !(d->demo_gamma >= 0))
+        return "is_cap, stale_kl, trust_kl and demo_gamma cannot be below 0";
     if (!(d->sapo_tau_positive >= 0) || !(d->sapo_tau_negative >= 0)) return "a temperature of sapo cannot be below 0";
+    if (!(d->vespo_k_positive >= 0) || !(d->vespo_k_negative >= 0)) return "a vespo_k cannot be below 0";
+    if (!(d->vespo_lambda_positive >= 0) || !(d->vespo_lambda_negative >= 0)) return "a vespo_lambda cannot be below 0";
     if (!b) return NULL;
     if (!d->aggregation_fn && d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM && d->max_tokens < 1)
         return "seq_mean_token_sum_norm needs max_tokens";
@@ -24873,6 +24917,7 @@ typedef struct rlvr__algorithm_state {             /* section 19d; NULL where th
     bool gate[RLVR_MAX_PARTS];  int n_parts;
     float *token_advantage, *covariance;           /* (tokens), (2, tokens) */
     unsigned char *selected;                       /* (tokens) */
+    rlvr__store teacher;                           /* of the teacher's passes */
 } rlvr__algorithm_state;
 
 /* Stored rollouts, section 19e. What is in a checkpoint: plain numbers without a gap between them. */
@@ -25156,16 +25201,24 @@ static void rlvr__forest_forward_in(rlvr__store *s, const rlvr__forest *p)
 static void rlvr__forest_forward(rlvr_trainer *t) { rlvr__forest_forward_in(rlvr__train_store(t), &t->forest); }
 static void rlvr__forest_value_gradient(rlvr_trainer *t, const float *dvalue, bool trunk);
 
-static void rlvr__forest_logprobs(rlvr_trainer *t, const rlvr__policy *policy, float *out)
+static void rlvr__forest_logprobs_in(rlvr_trainer *t, rlvr__store *s, const rlvr__policy *policy, float *out)
 {
     rlvr__head h = rlvr__forest_head(&t->forest);
-    rlvr__head_logprobs(rlvr__train_store(t), &h, policy, t->dist, t->target_value, NULL);
+    rlvr__head_logprobs(s, &h, policy, t->dist, t->target_value, NULL);
     for (int64_t i = 0; i < t->forest.n_targets; i++) out[t->forest.source[i]] = t->target_value[i];
 }
 
-/* The reference's log-probabilities of the pack at hand. The store then holds the reference's activations. */
+static void rlvr__forest_logprobs(rlvr_trainer *t, const rlvr__policy *policy, float *out) { rlvr__forest_logprobs_in(t, rlvr__train_store(t), policy, out); }
+
+/* The reference's log-probabilities of the pack at hand, or the teacher's. Without a teacher the store then holds the reference's
+   activations. */
 static void rlvr__forest_reference(rlvr_trainer *t)
 {
+    if (t->desc.regulariser.teacher) {
+        rlvr__forest_forward_in(&t->algorithm.teacher, &t->forest);
+        rlvr__forest_logprobs_in(t, &t->algorithm.teacher, &t->rollouts->policy, t->ref_logprob);
+        return;
+    }
     rlvr__swap_reference(t);
     rlvr__forest_forward(t);
     rlvr__forest_logprobs(t, &t->rollouts->policy, t->ref_logprob);
@@ -26154,7 +26207,7 @@ typedef struct rlvr__sizes {
 static bool rlvr__steps_need_reference(const rlvr_trainer_desc *d) { return d->loss.kl_coef != 0 || d->regulariser.kl_reward != 0; }
 static bool rlvr__needs_reference(const rlvr_trainer_desc *d)
 {
-    return rlvr__steps_need_reference(d) || (rlvr__prefer_needs_reference(&d->preference) && !d->preference.precomputed_ref);
+    return (rlvr__steps_need_reference(d) && !d->regulariser.teacher) || (rlvr__prefer_needs_reference(&d->preference) && !d->preference.precomputed_ref);
 }
 static rlvr_result rlvr__values_check(rlvr_trainer *t);
 static void rlvr__values_plan(rlvr_trainer *t, const rlvr__sizes *z, int64_t rows, rlvr_memory *p);
@@ -27765,6 +27818,15 @@ static void rlvr__preset_kl_cov(rlvr_trainer_desc *d)
     d->loss.kl_cov_coef = 1;
 }
 
+/* Its sampler runs ahead; its weights are not cut. One rollout of each prompt (group_size 1) is the paper's, not asked for here. */
+static void rlvr__preset_flash_reinforce(rlvr_trainer_desc *d)
+{
+    d->plan.lag = 1;
+    d->loss.correction = RLVR_IS_TOKEN_TRUNCATE;
+    d->loss.is_cap = 1e13f;
+    d->loss.trust_kl = 3e-3f;
+}
+
 static void rlvr__preset_clip_cov(rlvr_trainer_desc *d) { d->regulariser.cov_share = 0.0002f; }
 
 static const rlvr__preset_row rlvr__presets[] = {
@@ -27786,6 +27848,8 @@ static const rlvr__preset_row rlvr__presets[] = {
     {RLVR_GMPO, RLVR_ADV_GRPO, RLVR_LOSS_GMPO, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, NULL},
     {RLVR_CISPO, RLVR_ADV_GRPO, RLVR_LOSS_CISPO, RLVR_AGG_TOKEN_MEAN, 0, 0, NULL},
     {RLVR_SAPO, RLVR_ADV_GRPO, RLVR_LOSS_SAPO, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, NULL},
+    {RLVR_VESPO, RLVR_ADV_GRPO, RLVR_LOSS_VESPO, RLVR_AGG_TOKEN_MEAN, 0, 0, NULL},
+    {RLVR_FLASH_REINFORCE, RLVR_ADV_REINFORCE, RLVR_LOSS_REINFORCE, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, rlvr__preset_flash_reinforce},
     {RLVR_PPO, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, rlvr__preset_ppo},
     {RLVR_VAPO, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.28f, rlvr__preset_vapo},
     {RLVR_KL_COV, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, rlvr__preset_kl_cov},
@@ -27801,7 +27865,7 @@ rlvr_result rlvr_preset(rlvr_algorithm algorithm, rlvr_trainer_desc *d)
         memset(&d->loss, 0, sizeof d->loss);
         memset(&d->value, 0, sizeof d->value);
         memset(&d->regulariser, 0, sizeof d->regulariser);
-        d->minibatches = d->plan.max_refills = d->plan.min_groups = d->plan.overlong_cache = 0;
+        d->minibatches = d->plan.max_refills = d->plan.min_groups = d->plan.overlong_cache = d->plan.lag = 0;
         d->plan.overlong_weight = 0;
         d->plan.overlong_filter = false;
         d->advantage.kind = row->advantage;
@@ -27912,6 +27976,37 @@ static rlvr_result rlvr__gdpo_check(rlvr_trainer *t)
     return problem ? rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.advantage: %s", problem) : RLVR_OK;
 }
 
+/* The id of the first token that two models' tokenizers read differently, special ones aside; -1: none, or one has no tokenizer. */
+static int rlvr__token_apart(const rlvr_model *a, const rlvr_model *b)
+{
+    for (int id = 0; a->tokenizer && b->tokenizer && id < a->info.n_vocab; id++) {
+        size_t n[2];
+        const char *text[] = {rlvr__tok_bytes(a->tokenizer, id, &n[0]), rlvr__tok_bytes(b->tokenizer, id, &n[1])};
+        if (rlvr__tok_is_special(a->tokenizer, id) && rlvr__tok_is_special(b->tokenizer, id)) continue;
+        if (n[0] != n[1] || memcmp(text[0], text[1], n[0]) != 0) return id;
+    }
+    return -1;
+}
+
+static rlvr_result rlvr__teacher_check(const rlvr_trainer *t)
+{
+    const rlvr_trainer_desc *d = &t->desc;
+    const rlvr_model *teacher = d->regulariser.teacher;
+    const char *problem = NULL;
+    if (!teacher) return RLVR_OK;
+    int apart = teacher->info.n_vocab == t->m->info.n_vocab ? rlvr__token_apart(t->m, teacher) : -1;
+    if (teacher == t->m) problem = "it is the policy itself; load another model, or leave it out for the reference that the policy was";
+    else if (teacher->ctx != t->ctx) problem = "it is of another context; load it with the policy's";
+    else if (teacher->info.n_vocab != t->m->info.n_vocab) problem = "its vocabulary is not of the policy's size; take one that reads the same tokens";
+    else if (teacher->info.n_ctx < t->m->info.n_ctx) problem = "it has a smaller context than the policy";
+    else if (!rlvr__steps_need_reference(d)) problem = "nothing asks it; give loss.kl_coef or kl_reward";
+    else if (d->regulariser.ref_refresh) problem = "it stands still; leave ref_refresh out";
+    if (problem) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser.teacher: %s", problem);
+    if (apart < 0) return RLVR_OK;
+    return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser.teacher: its token %d is not the policy's; take one that reads "
+                      "the same tokens", apart);
+}
+
 static bool rlvr__uses(const rlvr_trainer_desc *d, rlvr_advantage kind) { return !d->advantage.fn && !d->value.on && d->advantage.kind == kind; }
 
 static rlvr_result rlvr__algorithm_check(rlvr_trainer *t)
@@ -27920,6 +28015,7 @@ static rlvr_result rlvr__algorithm_check(rlvr_trainer *t)
     bool samples = d->tasks || d->task_fn;
     if (d->regulariser.kl_target != 0 && d->regulariser.kl_horizon == 0) d->regulariser.kl_horizon = 10000;
     if (d->regulariser.entropy_target != 0 && d->regulariser.entropy_delta == 0) d->regulariser.entropy_delta = 1e-3f;
+    if (rlvr__teacher_check(t) != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     const char *problem = rlvr__regulariser_problem(d, t->m->lora != NULL);
     if (problem) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser: %s", problem);
     if (d->plan.lag && t->m->lora)
@@ -27939,12 +28035,31 @@ static rlvr_result rlvr__greedy_store(rlvr_trainer *t, rlvr__store *s, bool coun
     return rlvr__store_init(s, t->m, slots, RLVR__MIN((int64_t)RLVR__PREFILL_ROWS, slots), prompt + most, RLVR__HEAD_ROWS, false, count);
 }
 
+/* Where the teacher reads the rows of one training pass; nothing of it is kept for a backward. */
+static rlvr_result rlvr__teacher_store(rlvr_trainer *t, const rlvr__sizes *z, rlvr__store *s, bool count)
+{
+    return rlvr__store_init(s, t->desc.regulariser.teacher, z->train_slots, z->train_slots, z->max_context, z->head_rows, false, count);
+}
+
+static void rlvr__teacher_plan(rlvr_trainer *t, const rlvr__sizes *z, rlvr_memory *p)
+{
+    rlvr_model *m = t->desc.regulariser.teacher;
+    rlvr__store s;
+    if (!m) return;
+    rlvr__teacher_store(t, z, &s, true);
+    p->reference += (m->n_floats + (int64_t)m->info.n_ctx * m->info.head_dim) * (int64_t)sizeof(float) + rlvr__lora_bytes(m);
+    p->kv_cache += s.bytes_kv;
+    p->activations += s.bytes_activations;
+    p->scratch += s.bytes_scratch;
+}
+
 static void rlvr__algorithm_plan(rlvr_trainer *t, const rlvr__sizes *z, rlvr_memory *p)
 {
     const rlvr_trainer_desc *d = &t->desc;
     int64_t f = (int64_t)sizeof(float), P = d->prompts_per_step;
     rlvr__store s;
     if (!z->sampling) return;
+    rlvr__teacher_plan(t, z, p);
     if (d->regulariser.kl_reward != 0) p->scratch += z->rollouts * f;
     if (rlvr__uses(d, RLVR_ADV_GDPO)) p->scratch += (RLVR_MAX_PARTS + 1) * z->rollouts * f;
     if (d->regulariser.cov_share != 0) p->scratch += z->tokens * (3 * f + 1);
@@ -27960,6 +28075,7 @@ static rlvr_result rlvr__algorithm_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     rlvr__algorithm_state *a = &t->algorithm;
     int64_t P = d->prompts_per_step, prompt = RLVR__MIN(d->max_prompt_tokens, t->m->info.n_ctx - 1), most = d->sampling.max_tokens;
     if (!z->sampling) return RLVR_OK;
+    if (d->regulariser.teacher && rlvr__teacher_store(t, z, &a->teacher, false) != RLVR_OK) return RLVR_ERROR_MEMORY;
     if (d->regulariser.kl_reward != 0 && !(a->penalty = RLVR__NEW(t->ctx, float, z->rollouts))) return RLVR_ERROR_MEMORY;
     if (rlvr__uses(d, RLVR_ADV_GDPO) && !(a->part = RLVR__NEW(t->ctx, float, (RLVR_MAX_PARTS + 1) * z->rollouts))) return RLVR_ERROR_MEMORY;
     if (d->regulariser.cov_share != 0) {
@@ -27982,6 +28098,7 @@ static void rlvr__algorithm_free(rlvr_trainer *t)
     rlvr__algorithm_state *a = &t->algorithm;
     void *arrays[] = {a->penalty, a->greedy_reward, a->part, a->token_advantage, a->covariance, a->selected};
     rlvr_rollouts_free(a->greedy);
+    rlvr__store_free(&a->teacher);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
 }
 

@@ -8,7 +8,7 @@
 
 typedef struct settings {
     const char *model, *out, *resume;
-    int steps, prompts, group, eval, samples, threads, reward, max_refills, min_groups;
+    int steps, prompts, group, eval, before, samples, threads, reward, max_refills, min_groups;
     float lr, entropy_coef;
     long long seed;
     bool times;
@@ -29,6 +29,7 @@ static const option options[] = {
     {"min_groups", OPT_COUNT, offsetof(settings, min_groups), "half of the prompts", "... until this many have signal"},
     {"seed", OPT_LONG, offsetof(settings, seed), "0", "of the training prompts and the sampling"},
     {"eval", OPT_INT, offsetof(settings, eval), "256; times: all", "held-out tasks"},
+    {"before", OPT_COUNT, offsetof(settings, before), "1", "0: they are not asked before the training, only after it"},
     {"samples", OPT_INT, offsetof(settings, samples), "16; times: 64", "rollouts of each held-out task"},
     {"threads", OPT_INT, offsetof(settings, threads), "all cores", "threads"},
 };
@@ -119,6 +120,7 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
     const rlvr_reward_desc judge = {.kind = RLVR_REWARD_NUMBER};
     rlvr_eval_report before, after;
     rlvr_trainer_desc d;
+    bool ask_before = s->before && !s->resume;
     int samples = s->samples ? s->samples : s->times ? 64 : 16;
     memset(&d, 0, sizeof d);
     d.task_fn = ask;  d.task_user = s;
@@ -139,14 +141,15 @@ static rlvr_result run(rlvr_ctx *ctx, settings *s)
            "generated from another seed");
     if (rewards[s->reward].control) printf("reward     %s\n", rewards[s->reward].control);
 
-    if (!s->resume) r = evaluate(m, held_out, judge, samples, &d.sampling, "before", &before);      /* memory for this is given back before the trainer opens */
+    if (ask_before) r = evaluate(m, held_out, judge, samples, &d.sampling, "before", &before);      /* memory for this is given back before the trainer opens */
     rlvr_trainer *t = r == RLVR_OK ? rlvr_trainer_open(m, &d) : NULL;
     r = t ? train(t, s->steps, d.out_dir, s->resume != NULL) : RLVR_ERROR_ARGUMENT;
     rlvr_trainer_close(t);
     if (r == RLVR_OK) r = evaluate(m, held_out, judge, samples, &d.sampling, "after", &after);
     if (r == RLVR_OK) r = rlvr_model_save(m, in_folder(d.out_dir, "model"));
     if (r == RLVR_OK) printf("saved      %s/model (a folder that transformers loads)\n", d.out_dir);
-    if (r == RLVR_OK && !s->resume) write_result(d.out_dir, s->times ? "times" : "largest", rewards[s->reward].name, s->seed, s->steps, &before, &after);
+    if (r == RLVR_OK && !s->resume) write_result(d.out_dir, s->times ? "times" : "largest", rewards[s->reward].name, s->seed, s->steps,
+                                                   ask_before ? &before : NULL, &after);
     return r;
 }
 
@@ -161,6 +164,7 @@ int main(int argc, char **argv)
     s.entropy_coef = 0.01f;
     s.max_refills = 1;
     s.eval = 256;
+    s.before = 1;
     s.times = options_read(argc, argv, "build/02_largest [times] [options]", options, COUNT(options), &s, &word, 1) > 0;
     if (strcmp(word, "times")) { fprintf(stderr, "%s: the other task is called times\n", word); return 2; }
     rlvr_desc desc = {0};

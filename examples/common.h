@@ -222,14 +222,14 @@ static void write_eval(FILE *f, const char *when, const rlvr_eval_report *e)
             e->greedy, e->greedy_low, e->greedy_high, k, pass, e->mean_length, e->truncated, e->seconds);
 }
 
-/* What a run came to, for tables: folder/result.json. */
+/* What a run came to, for tables: folder/result.json. before: NULL where nobody asked. */
 MAYBE_UNUSED static void write_result(const char *folder, const char *task, const char *reward, long long seed, int steps,
                                       const rlvr_eval_report *before, const rlvr_eval_report *after)
 {
     FILE *f = fopen(in_folder(folder, "result.json"), "w");
     if (!f) return;
     fprintf(f, "{\"task\":\"%s\",\"reward\":\"%s\",\"seed\":%lld,\"steps\":%d,\"n\":%d", task, reward, seed, steps, (int)after->n_tasks);
-    write_eval(f, "before", before);
+    if (before) write_eval(f, "before", before);
     write_eval(f, "after", after);
     fprintf(f, "}\n");
     fclose(f);

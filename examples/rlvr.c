@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 typedef struct args {
-    const char *model, *adapter, *tasks, *pairs, *prompt, *reward, *kind, *options, *judge, *head, *critic, *value_head, *process_model, *process_head, *out, *resume,
+    const char *model, *adapter, *tasks, *pairs, *prompt, *reward, *kind, *options, *judge, *head, *critic, *value_head, *process_model, *process_head, *teacher, *out, *resume,
         *stop_tokens, *title, *field, *algorithm;
     const char *stop[16];  int n_stop;
     int n, steps, threads, bootstrap, jobs, limit, level, preference;
@@ -144,7 +144,7 @@ static const option train_options[] = {
     {"pass_k", OPT_INT, AT(trainer.advantage.k), "half the group", "k of pass_at_k"},
     {"positive_scale", OPT_FLOAT, AT(trainer.advantage.positive_scale), "1", "of advantages above 0; below 0: none is used"},
     {"negative_scale", OPT_FLOAT, AT(trainer.advantage.negative_scale), "1", "of advantages below 0, likewise"},
-    {"loss", OPT_CHOICE, AT(trainer.loss.kind), "", "clip|reinforce|gspo|gspo_token|cispo|sapo|gmpo"},
+    {"loss", OPT_CHOICE, AT(trainer.loss.kind), "", "clip|reinforce|gspo|gspo_token|cispo|sapo|gmpo|vespo"},
     {"clip_eps_low", OPT_FLOAT, AT(trainer.loss.clip_eps_low), "0.2", "the ratio is clipped below 1 - this"},
     {"clip_eps_high", OPT_FLOAT, AT(trainer.loss.clip_eps_high), "as low", "... and above 1 + this"},
     {"aggregation", OPT_CHOICE, AT(trainer.loss.aggregation), "", "token_mean|seq_mean_token_mean|seq_mean_token_sum_norm|seq_mean_token_sum"},
@@ -152,6 +152,7 @@ static const option train_options[] = {
     {"kl_coef", OPT_FLOAT, AT(trainer.loss.kl_coef), "0", "weight of the divergence from the model at the start; 0: none"},
     {"dual_clip", OPT_FLOAT, AT(trainer.loss.dual_clip), "off", "bound of the ratio where the advantage is below 0"},
     {"stale_kl", OPT_FLOAT, AT(trainer.loss.stale_kl), "off", "bad rollouts that have moved further than this are left out"},
+    {"trust_kl", OPT_FLOAT, AT(trainer.loss.trust_kl), "off", "rollouts whose sampler is further than this from the policy are left out"},
     {"entropy_coef", OPT_FLOAT, AT(trainer.loss.entropy_coef), "0", "reward of entropy"},
     {"nll_coef", OPT_FLOAT, AT(trainer.loss.nll_coef), "0", "likelihood of right rollouts"},
     {"loss_max_tokens", OPT_INT, AT(trainer.loss.max_tokens), "max_tokens", "the constant of seq_mean_token_sum_norm"},
@@ -175,6 +176,7 @@ static const option train_options[] = {
     {"entropy_delta", OPT_FLOAT, AT(trainer.regulariser.entropy_delta), "0.001", "... by this much a step"},
     {"ref_refresh", OPT_INT, AT(trainer.regulariser.ref_refresh), "never", "steps after which the reference follows the policy"},
     {"ref_mix", OPT_FLOAT, AT(trainer.regulariser.ref_mix), "1", "... by this share of the way"},
+    {"teacher", OPT_TEXT, AT(teacher), "", "on-policy distillation: model in the reference's place, with --kl_coef 1 --kl k2 or --kl_reward"},
     {"cov_share", OPT_FLOAT, AT(trainer.regulariser.cov_share), "0", "share of the tokens, by covariance, for KL-Cov (--kl_cov_coef) or Clip-Cov"},
     {"kl_cov_coef", OPT_FLOAT, AT(trainer.loss.kl_cov_coef), "0", "weight of KL-Cov's penalty"},
     {"process_model", OPT_TEXT, AT(process_model), "", "with --value: model of a process reward model, whose chances reward the steps"},
@@ -845,6 +847,7 @@ static rlvr_result run_training(rlvr_ctx *ctx, args *a)
     d->held_out = d->tasks && a->held_out ? open_tasks(ctx, a->held_out, a->raw) : NULL;
     if (!d->tasks || (a->held_out && !d->held_out)) return RLVR_ERROR_IO;
     if (!find_lora(a, m) || !find_values(ctx, a, m, &d->value)) return RLVR_ERROR_ARGUMENT;
+    if (a->teacher && !(d->regulariser.teacher = rlvr_model_load(ctx, a->teacher))) return RLVR_ERROR_IO;
     d->sampling = a->sampling;
     d->seed = (uint64_t)a->seed;
     d->out_dir = a->out;

@@ -224,7 +224,7 @@ static void test_presets(void)
 static void test_by_hand(void)
 {
     static const rlvr_algorithm which[] = {RLVR_DR_GRPO, RLVR_RLOO, RLVR_REINFORCE, RLVR_REINFORCE_PP, RLVR_REINFORCE_PP_BASELINE, RLVR_MAXRL,
-        RLVR_OPO, RLVR_GPG, RLVR_PASS_AT_K, RLVR_GSPO, RLVR_GSPO_TOKEN, RLVR_GMPO, RLVR_CISPO, RLVR_SAPO, RLVR_GDPO, RLVR_GRPO};
+        RLVR_OPO, RLVR_GPG, RLVR_PASS_AT_K, RLVR_GSPO, RLVR_GSPO_TOKEN, RLVR_GMPO, RLVR_CISPO, RLVR_SAPO, RLVR_VESPO, RLVR_GDPO, RLVR_GRPO};
     double worst = 0;
     for (int k = 0; k < (int)(sizeof which / sizeof *which); k++) {
         rlvr_ctx *ctx = open_ctx();
@@ -438,6 +438,136 @@ static void test_kl_reward(void)
             free(reference);
             rlvr_close(ctx);
         }
+}
+
+/* ---- a teacher in the reference's place ---- */
+
+/* Of another size than the policy. */
+static rlvr_model *teacher_model(rlvr_ctx *ctx, int n_vocab, int n_ctx, const char *special)
+{
+    rlvr_model_desc d;
+    memset(&d, 0, sizeof d);
+    d.n_vocab = n_vocab; d.n_ctx = n_ctx; d.d_model = 16; d.n_layers = 2; d.n_heads = 4; d.n_kv_heads = 2; d.head_dim = 4; d.d_ff = 24;
+    d.seed = 3; d.init_std = 0.4f;
+    rlvr_model *m = rlvr_model_init(ctx, &d);
+    if (m && special) rlvr_model_set_byte_tokenizer(m, &special, 1);
+    return m;
+}
+
+/* The step is that of the teacher's log-probabilities: in the loss by k1, k2 and k3, alone and beside a reward; then in the reward. */
+static void test_teacher_by_hand(void)
+{
+    for (int kind = 0; kind < 7; kind++) {
+        rlvr_ctx *ctx = open_ctx();
+        rlvr_model *m = small_model(ctx);
+        rlvr_trainer_desc d = description();
+        bool alone = kind % 2, in_reward = kind == 6;
+        rlvr_preset(RLVR_RLOO, &d);
+        d.loss.kl = in_reward ? RLVR_KL_K1 : (rlvr_kl)(kind / 2);
+        *(in_reward ? &d.regulariser.kl_reward : &d.loss.kl_coef) = 0.7f;
+        d.regulariser.teacher = teacher_model(ctx, 258, 40, "<|end|>");
+        d.micro_tokens = 40;      /* in several packs */
+        if (alone) d.reward.fn = same;
+        rlvr_trainer *t = open_trainer(m, &d);
+        hand h;
+        for (int step = 0; step < 2 && t && hand_step(&h, m, t, &d); step++) {
+            float lessened[ROLLOUTS], minus[TOKENS] = {0};
+            double mean = 0;
+            score_with(d.regulariser.teacher, d.regulariser.teacher->weights, rlvr_trainer_rollouts(t), h.ref);
+            rlvr_kl_reward(d.loss.kl, 1, h.logprob, h.ref, h.n, minus);
+            for (int i = 0; i < ROLLOUTS; i++) {
+                lessened[i] = h.reward[i];
+                for (int k = h.offset[i]; k < h.offset[i + 1]; k++) { lessened[i] += 0.7f * minus[k]; mean -= (double)minus[k] / h.n; }
+            }
+            if (in_reward) h.batch.reward = lessened;
+            CHECK_LE(hand_gradient(&h, m, t), 2e-5);
+            CHECK_LE(fabs(h.metrics.kl - mean), 1e-5);
+            CHECK(!h.metrics.skipped && t->reference == NULL && h.metrics.n_groups_signal == (alone ? 0 : PROMPTS));
+            hand_free(&h);
+        }
+        rlvr_close(ctx);
+    }
+}
+
+/* Distillation alone, without a reward: the policy comes near its teacher, whole or by an adapter; and a run that is killed goes on
+   with the same bits. */
+static void test_teacher_learning(void)
+{
+    enum { STEPS = 150, SAVED = 100, SEEN = 10 };
+    const char *path = "build/test_algorithms.checkpoint";
+    for (int adapter = 0; adapter < 2; adapter++) {
+        double first = 0, last = 0;
+        uint64_t hash = 0;
+        for (int resumed = 0; resumed < 2; resumed++) {
+            rlvr_ctx *ctx = open_ctx();
+            rlvr_model *m = small_model(ctx);
+            rlvr_lora_desc lora;
+            memset(&lora, 0, sizeof lora);
+            lora.rank = 4;
+            if (adapter) CHECK(rlvr_lora_add(m, &lora) == RLVR_OK);
+            rlvr_trainer_desc d = description();
+            rlvr_preset(RLVR_RLOO, &d);
+            d.reward.fn = same;
+            d.loss.aggregation = RLVR_AGG_TOKEN_MEAN;
+            d.loss.kl = RLVR_KL_K2;
+            d.loss.kl_coef = 1;
+            d.optim.lr = 1e-2f;
+            d.regulariser.teacher = teacher_model(ctx, 258, 32, "<|end|>");
+            uint64_t teacher = rlvr_model_hash(d.regulariser.teacher);
+            rlvr_trainer *t = open_trainer(m, &d);
+            if (resumed) CHECK(rlvr_trainer_resume(t, path) == RLVR_OK);
+            for (int step = resumed ? SAVED : 0; t && step < STEPS; step++) {
+                rlvr_metrics metrics;
+                CHECK(rlvr_train_step(t, &metrics) == RLVR_OK);
+                if (step < SEEN) first += metrics.kl / SEEN;
+                if (!resumed && step >= STEPS - SEEN) last += metrics.kl / SEEN;
+                if (step == SAVED - 1) CHECK(rlvr_trainer_save(t, path) == RLVR_OK);
+            }
+            if (!resumed) hash = rlvr_model_hash(m);
+            CHECK(rlvr_model_hash(m) == hash && rlvr_model_hash(d.regulariser.teacher) == teacher);
+            rlvr_close(ctx);
+        }
+        REPORT("distillation, %s: k2 of a token %.3f in the first steps, %.3f in the last", adapter ? "adapter" : "all weights", first, last);
+        CHECK(last < 0.25 * first);
+    }
+}
+
+/* What cannot be a teacher, and what one costs. */
+static void test_teacher_door(void)
+{
+    static const char *const word[] = {"policy itself", "another context", "vocabulary", "smaller context", "token 256", "nothing asks it", "stands still"};
+    for (int k = 0; k < (int)(sizeof word / sizeof *word); k++) {
+        rlvr_ctx *ctx = open_ctx(), *other = open_ctx();
+        rlvr_model *m = small_model(ctx);
+        rlvr_memory plan;
+        rlvr_trainer_desc d = description();
+        d.loss.kl_coef = k == 5 ? 0 : 1;
+        d.regulariser.ref_refresh = k == 6;
+        d.regulariser.teacher = k == 0 ? m : teacher_model(k == 1 ? other : ctx, k == 2 ? 259 : 258, k == 3 ? 31 : 32, k == 2 ? NULL : "<|end|>");
+        if (k == 4) {      /* one more byte's token, in the place of the policy's special one */
+            rlvr__tokenizer *z = d.regulariser.teacher->tokenizer;
+            z->kind[256] = 0;
+            z->text[z->begin[256]] = '[';
+        }
+        CHECK(rlvr_memory_plan(m, &d, &plan) == RLVR_ERROR_ARGUMENT && strstr(rlvr_last_error(ctx), "regulariser.teacher"));
+        if (!CHECK(strstr(rlvr_last_error(ctx), word[k]))) printf("    %s: %s\n", word[k], rlvr_last_error(ctx));
+        CHECK(rlvr_trainer_open(m, &d) == NULL);
+        rlvr_close(ctx);
+        rlvr_close(other);
+    }
+    rlvr_ctx *ctx = open_ctx();
+    rlvr_model *m = small_model(ctx);
+    rlvr_memory with, without;
+    rlvr_trainer_desc d = description();
+    d.loss.kl_coef = 1;
+    CHECK(rlvr_memory_plan(m, &d, &without) == RLVR_OK);
+    rlvr_model *teacher = d.regulariser.teacher = teacher_model(ctx, 258, 32, "<|end|>");
+    CHECK(rlvr_memory_plan(m, &d, &with) == RLVR_OK);
+    CHECK(without.reference == m->n_floats * 4 && with.reference == (teacher->n_floats + 32 * 4) * 4);
+    CHECK(with.kv_cache > without.kv_cache && with.activations > without.activations && with.scratch > without.scratch);
+    d.memory_limit = with.total - 1;
+    CHECK(rlvr_memory_plan(m, &d, &without) == RLVR_ERROR_MEMORY || without.total < with.total);
+    rlvr_close(ctx);
 }
 
 /* ---- coefficients and a reference that move ---- */
@@ -863,7 +993,7 @@ static void count_free(void *user, void *p) { (void)user; free(p); }
 /* No allocation in a step after the first, whatever the algorithm holds. */
 static void test_allocations(void)
 {
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 4; k++) {
         counter c = {0};
         rlvr_desc desc;
         memset(&desc, 0, sizeof desc);
@@ -883,6 +1013,7 @@ static void test_allocations(void)
         if (k == 1) { d.reward.fn = NULL; d.reward.kind = RLVR_REWARD_COMPOSE; d.reward.parts = parts; d.reward.n_parts = 2; }
         else d.regulariser.kl_reward = 0.1f;
         d.regulariser.cov_share = 0.1f;
+        if (k == 3) d.regulariser.teacher = teacher_model(ctx, 258, 32, "<|end|>");
         d.optim.lr = 1e-5f;      /* completions keep their lengths */
         rlvr_trainer *t = open_trainer(m, &d);
         for (int step = 0; step < 4; step++) CHECK(rlvr_train_step(t, NULL) == RLVR_OK);      /* every prompt has been asked */
@@ -908,6 +1039,9 @@ int main(void)
     test_remax();
     test_gdpo_parts();
     test_kl_reward();
+    test_teacher_by_hand();
+    test_teacher_learning();
+    test_teacher_door();
     test_moving();
     test_covariance();
     test_own();

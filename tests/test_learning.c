@@ -353,6 +353,8 @@ static void own_loss(void *user, const rlvr_token *t, double *value, double *slo
     *slope = -t->advantage * (1 - (t->ratio - 1)) * t->ratio;
 }
 
+static int n_left_out;      /* sequences, by the last call of matrix_loss */
+
 static double or_else(float x, double otherwise) { return x == 0 ? otherwise : (double)x; }
 
 /* The loss at `logprob`, whose gradient holds what stop-gradients hold at `at`, the point that is looked at. */
@@ -365,6 +367,7 @@ static double matrix_loss(const matrix *m, const double *logprob, const double *
     double high = or_else(d->clip_eps_high, cispo ? 4 : gmpo ? exp(0.4) - 1 : low);
     double loss = 0, cap = or_else(d->is_cap, 2), gamma = or_else(d->demo_gamma, (double)0.1f);
     int tokens = 0, seqs = 0, right_tokens = 0;
+    n_left_out = 0;
     for (int s = 0; s < b->n_seq; s++) {
         int in = 0;
         for (int i = b->offset[s]; i < b->offset[s + 1]; i++) in += counts(b, i);
@@ -374,7 +377,7 @@ static double matrix_loss(const matrix *m, const double *logprob, const double *
     }
     for (int s = 0; s < b->n_seq; s++) {
         int in = 0;
-        double mean_log = 0, mean_at = 0, mean_clipped = 0, off = 0;
+        double mean_log = 0, mean_at = 0, mean_clipped = 0, off = 0, apart = 0;
         for (int i = b->offset[s]; i < b->offset[s + 1]; i++) {
             if (!counts(b, i)) continue;
             in++;
@@ -383,12 +386,17 @@ static double matrix_loss(const matrix *m, const double *logprob, const double *
             double moved = logprob[i] - (double)b->old[i];      /* gmpo: by the sign of A, each token on its own */
             mean_clipped += b->advantage[s] > 0 ? fmin(moved, log(1 + high)) : b->advantage[s] < 0 ? fmax(moved, log(1 - low)) : moved;
             off += (double)b->old[i] - (double)m->behaviour[i];
+            double p = exp((double)m->behaviour[i]), q = exp(at[i]), other_p = 1 - p, other_q = 1 - q;
+            apart += p * log(p / q) + other_p * log(other_p / other_q);
         }
         if (!in) continue;
         mean_log /= in;
         mean_at /= in;
         mean_clipped /= in;
+        apart /= in;
         bool stale = d->stale_kl > 0 && b->advantage[s] < 0 && -mean_at > (double)d->stale_kl;
+        stale |= d->trust_kl > 0 && !(m->demos && m->demo[s]) && apart > (double)d->trust_kl;
+        n_left_out += stale;
         double scale = d->aggregation == RLVR_AGG_TOKEN_MEAN ? 1.0 / tokens : d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_MEAN ? 1.0 / in / seqs :
                        d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM ? 1.0 / seqs : 1.0 / seqs / d->max_tokens;
         for (int i = b->offset[s]; i < b->offset[s + 1]; i++) {
@@ -407,6 +415,11 @@ static double matrix_loss(const matrix *m, const double *logprob, const double *
             else if (d->fn) value = -A * (r - 0.5 * (r - 1) * (r - 1));
             else if (d->kind == RLVR_LOSS_REINFORCE) value = -A * logprob[i];
             else if (d->kind == RLVR_LOSS_CISPO) value = -held * A * logprob[i];
+            else if (d->kind == RLVR_LOSS_VESPO) {
+                double W = exp(mean_at * in), k = A > 0 ? or_else(d->vespo_k_positive, 2) : or_else(d->vespo_k_negative, 3);
+                double lambda = A > 0 ? or_else(d->vespo_lambda_positive, 3) : or_else(d->vespo_lambda_negative, 2);
+                value = -pow(W, k) * exp(lambda * (1 - W)) * A * logprob[i];
+            }
             else if (gmpo) value = -A * exp(mean_clipped);
             else if (d->kind == RLVR_LOSS_SAPO) value = -4 / tau / (1 + exp(-tau * (r - 1))) * A;
             else {
@@ -426,7 +439,7 @@ static double matrix_loss(const matrix *m, const double *logprob, const double *
 }
 
 static double worst_matrix;
-static int n_matrix;
+static int n_matrix, n_trusted[2];
 
 static void matrix_case(matrix *m)
 {
@@ -462,6 +475,8 @@ static void matrix_case(matrix *m)
     }
     for (int i = 0; i < m->b.n && largest > 0; i++) worst_matrix = fmax(worst_matrix, fabs((double)got[i] - want[i]) / largest);
     double here = matrix_loss(m, logprob, at, entropy);
+    CHECK(stats.n_stale == n_left_out);
+    if (m->b.d.trust_kl > 0) { n_trusted[0] += n_left_out; n_trusted[1] += m->b.n_seq - n_left_out; }
     for (int i = 0; i < m->b.n; i++) {      /* the loss is linear in the entropies */
         entropy[i] += 1;
         double slope = matrix_loss(m, logprob, at, entropy) - here;
@@ -513,9 +528,12 @@ static void test_matrix(void)
                         m.b.d.aggregation = (rlvr_aggregation)aggregation;
                         m.b.d.max_tokens = 16;
                         m.b.d.dual_clip = clips ? duals[(extra + seed) % 3] : 0;
+                        if (extra == 6 && seed) { m.b.d.vespo_k_positive = 1.5f; m.b.d.vespo_lambda_positive = 0.4f; }
+                        if (extra == 6 && seed) { m.b.d.vespo_k_negative = 0.7f; m.b.d.vespo_lambda_negative = 1; }
                         if (extra == 1) { m.b.d.kl_coef = 0.3f; m.b.d.kl = (rlvr_kl)(mask % 3); }
                         if (extra == 2) { m.b.d.entropy_coef = 0.02f; m.b.d.nll_coef = 0.1f; }
                         if (extra >= 3 && extra <= 6) { m.b.d.correction = (rlvr_correction)(extra - 2); m.b.d.is_cap = seed ? 1.3f : 0; }
+                        if (extra == 6) m.b.d.trust_kl = 0.05f;
                         if (extra == 7) { m.demos = true; m.b.d.kl_cov_coef = seed ? 0.5f : 0; m.b.d.stale_kl = 0.15f; }
                         m.by_token = kind != RLVR_LOSS_GSPO && kind != RLVR_LOSS_GMPO && seed == 1 && extra != 7;
                         fill(&m.b, mask);
@@ -539,8 +557,10 @@ static void test_matrix(void)
                         if (!near) matrix_case(&m);
                     }
     CHECK(n_matrix > 1200);
+    CHECK(n_trusted[0] > 50 && n_trusted[1] > 50);
     CHECK_LE(worst_matrix, 1e-6);
-    REPORT("loss matrix: %d of surrogate x aggregation x regulariser x mask, worst gradient %.1e of the largest", n_matrix, worst_matrix);
+    REPORT("loss matrix: %d of surrogate x aggregation x regulariser x mask, worst gradient %.1e of the largest; trust_kl left out %d of %d sequences",
+           n_matrix, worst_matrix, n_trusted[0], n_trusted[0] + n_trusted[1]);
 }
 
 /* What does not go together is refused, with the reason. */
@@ -559,7 +579,10 @@ static void test_problems(void)
         CHECK(got[0] == 0); CHECK(rlvr_loss_problem(&d, &b) && strstr(rlvr_loss_problem(&d, &b), word)); } while (0)
     PROBLEM(d.kind = (rlvr_loss_kind)77, "kind");
     PROBLEM((d.kind = RLVR_LOSS_SAPO, d.dual_clip = 3), "dual_clip");
+    PROBLEM(d.vespo_k_negative = -1, "vespo_k");
+    PROBLEM(d.vespo_lambda_positive = NAN, "vespo_lambda");
     PROBLEM(d.dual_clip = 0.5f, "dual_clip");
+    PROBLEM(d.trust_kl = NAN, "trust_kl");
     PROBLEM(d.correction = RLVR_IS_TOKEN_MASK, "behaviour_logprob");
     PROBLEM(d.kl_coef = 1, "ref_logprob");
     PROBLEM(d.aggregation = RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM, "max_tokens");
