@@ -528,7 +528,7 @@ static void test_teacher_learning(void)
             rlvr_close(ctx);
         }
         REPORT("distillation, %s: k2 of a token %.3f in the first steps, %.3f in the last", adapter ? "adapter" : "all weights", first, last);
-        CHECK(last < 0.25 * first);
+        CHECK(last < (adapter ? 0.75 : 0.5) * first);
     }
 }
 

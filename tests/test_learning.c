@@ -539,7 +539,7 @@ static void test_matrix(void)
                         fill(&m.b, mask);
                         for (int s = 0; s < SEQS; s++) { m.right[s] = (unsigned char)dice(2); m.demo[s] = (unsigned char)(dice(3) == 0); }
                         for (int i = 0; i < m.b.n; i++) {
-                            m.behaviour[i] = m.b.old[i] + (float)uniform(-1, 1);
+                            m.behaviour[i] = fminf(m.b.old[i] + (float)uniform(-1, 1), -0.01f);
                             m.entropy[i] = (float)uniform(0, 3);
                             m.token_advantage[i] = (float)uniform(0.2, 2) * (dice(2) ? 1.0f : -1.0f);
                             m.selected[i] = (unsigned char)(extra == 7 && dice(4) == 0 && fabsf(m.b.logprob[i] - m.b.old[i]) > 1e-3f);
