@@ -771,12 +771,16 @@ typedef struct rlvr_preference_desc {
     rlvr_score_length length;
     bool  precomputed_ref;               /* the preferences carry it: a trainer keeps no reference weights */
     bool  no_reference;                  /* the score is logprob alone; dpo with it and nll_coef 1 is CPO (Xu et al. 2024) */
-    float nll_coef;                      /* adds -nll_coef times the mean logprob of chosen tokens (RPO, Pang et al. 2024); orpo: 0: 1 */
+    float nll_coef;                      /* adds -nll_coef times the mean logprob of chosen tokens (RPO, Pang et al. 2024), or of gold ones
+                                            where a pair has a third completion: dpo with it and no_reference is TPO (Saeidi et al. 2024),
+                                            simpo TPO-L; orpo: 0: 1 */
     float desirable_weight, undesirable_weight;    /* of kto and implicit_prm; 0: 1 */
     bool  zero_baseline;                 /* kto: z is 0 instead of the divergence on mismatched completions */
     rlvr_divergence divergence;          /* of dpo */
     float alpha;                         /* of RLVR_DIVERGENCE_ALPHA, above 0 (0: 0.5; TRL's is 1 - this); simpo with it is AlphaPO (Gupta
                                             et al. 2025): the score u is (1 - exp(-alpha u)) / alpha (0: u) */
+    float ld_alpha;                      /* of pairs, in a trainer: tokens past the end of the pair's shorter completion count this much of
+                                            their logprob (LD-DPO, Liu et al. 2024); 0: as much as any; below 0: not at all */
     bool  weighting;                     /* of pairs: WPO (Zhou et al. 2024): each pair's loss times exp(token mean of the chosen one's logprob
                                             + that of the rejected one's), a constant; as it stands, not divided by the tokens' sum of p^2 */
 } rlvr_preference_desc;
@@ -791,12 +795,14 @@ typedef struct rlvr_preference_batch {
     const unsigned char *desirable;      /* (n) of kto and implicit_prm */
     const double *mismatch_logprob, *mismatch_ref_logprob;    /* (n_mismatch) of kto: prompts with completions of other prompts */
     int n_mismatch;
-    int64_t n_total, n_chosen_tokens_total;    /* of the whole batch, where this is a part of it; 0: of this call. kto's mismatched
-                                            ones are always the whole batch's; aot sorts within this call */
+    int64_t n_total, n_chosen_tokens_total;    /* of the whole batch, where this is a part of it; 0: of this call; with gold ones it is
+                                            their tokens. kto's mismatched ones are always the whole batch's; aot sorts within this call */
+    const double *gold_logprob;          /* (n / 2) each pair's third completion, for nll_coef; NULL: there is none, the chosen one is it */
+    const int    *gold_length;           /* (n / 2) */
 } rlvr_preference_batch;
 
 typedef struct rlvr_preference_stats {   /* means are over this call's completions */
-    double loss, preference_loss, nll;   /* nll: -mean logprob of chosen tokens, without its coefficient */
+    double loss, preference_loss, nll;   /* nll: -mean logprob of chosen (gold) tokens, without its coefficient */
     double reward_chosen, reward_rejected, margin;    /* rewards/chosen, /rejected, /margins */
     double accuracy;                     /* rewards/accuracies: chosen above rejected; of single ones: on the right side of the baseline */
     double logp_chosen, logp_rejected;   /* logps/chosen, logps/rejected: sums; orpo, simpo: token means */
@@ -805,7 +811,8 @@ typedef struct rlvr_preference_stats {   /* means are over this call's completio
     int    n_chosen, n_rejected;
 } rlvr_preference_stats;
 
-/* The loss, averaged over pairs (single ones), and dloss/dlogprob (n) of each completion's sum: that of each of its tokens. reward
+/* The loss, averaged over pairs (single ones), and dloss/dlogprob (n) of each completion's sum: that of each of its tokens; behind
+   them (n / 2) those of gold ones, where there are any. reward
    (n) or NULL: beta times the score, which is a sum but for orpo and simpo (as TRL logs it). A non-finite input is
    RLVR_ERROR_NUMERIC and writes zeros; fields that do not go together are RLVR_ERROR_ARGUMENT. */
 RLVR_API rlvr_result rlvr_preference_loss(const rlvr_preference_desc *d, const rlvr_preference_batch *b, double *dlogprob, double *reward,
@@ -1112,13 +1119,14 @@ typedef struct rlvr_preference {
     const int *prompt;    int n_prompt;
     const int *chosen;    int n_chosen;
     const int *rejected;  int n_rejected;
+    const int *gold;      int n_gold;    /* of pairs, for nll_coef; NULL, 0: there is none */
     double ref_chosen, ref_rejected;     /* read with precomputed_ref: rlvr_preferences_reference() */
     int64_t line;                        /* where it came from, for messages */
 } rlvr_preference;
 
 typedef struct rlvr_preferences rlvr_preferences;
 /* Lines {"prompt":"...","chosen":"...","rejected":"..."} or, for single ones, {"prompt":"...","completion":"...","label":true}.
-   "messages" may stand for "prompt", "raw":true leaves the chat template out, as in tasks. Completions get the model's ending
+   A pair may have a third completion "gold". "messages" may stand for "prompt", "raw":true leaves the chat template out, as in tasks. Completions get the model's ending
    token. NULL on the first bad line (rlvr_last_error names file, line and fix). Lives in m's context until freed. */
 RLVR_API rlvr_preferences *rlvr_preferences_load_jsonl(rlvr_model *m, const char *path);
 RLVR_API int64_t rlvr_preferences_count(const rlvr_preferences *p);
@@ -23577,6 +23585,16 @@ rlvr_preference_kind rlvr_preference_find(const char *name)
     return RLVR_PREFER_NONE;
 }
 
+static bool rlvr__prefer_mean(const rlvr_preference_desc *d, const rlvr__prefer_row *row)
+{
+    return d->length == RLVR_SCORE_MEAN || (d->length == RLVR_SCORE_DEFAULT && row->mean);
+}
+
+static double rlvr__prefer_nll_coef(const rlvr_preference_desc *d)
+{
+    return d->kind == RLVR_PREFER_ORPO && d->nll_coef == 0 ? 1 : RLVR__MAX(0, (double)d->nll_coef);
+}
+
 static rlvr__prefer rlvr__prefer_settings(const rlvr_preference_desc *d)
 {
     rlvr__prefer p;
@@ -23586,7 +23604,7 @@ static rlvr__prefer rlvr__prefer_settings(const rlvr_preference_desc *d)
     p.beta = d->beta == 0 ? p.row->beta : (double)d->beta;
     p.gamma = (double)d->gamma;
     p.smoothing = d->kind == RLVR_PREFER_EXO && d->label_smoothing == 0 ? 1e-3 : (double)d->label_smoothing;
-    p.mean = d->length == RLVR_SCORE_MEAN || (d->length == RLVR_SCORE_DEFAULT && p.row->mean);
+    p.mean = rlvr__prefer_mean(d, p.row);
     p.reference = rlvr__prefer_needs_reference(d);
     p.alpha = d->divergence == RLVR_DIVERGENCE_FORWARD_KL ? 1 : d->divergence == RLVR_DIVERGENCE_ALPHA && d->alpha == 0 ? 0.5 : (double)d->alpha;
     return p;
@@ -23612,6 +23630,11 @@ const char *rlvr_preference_problem(const rlvr_preference_desc *d, const rlvr_pr
     if (d->precomputed_ref && !row->reference) return "precomputed_ref: orpo and simpo have no reference";
     if (!(d->nll_coef >= 0) && d->kind != RLVR_PREFER_ORPO) return "nll_coef must not be below 0";
     if (!rlvr__finite((double)d->nll_coef)) return "nll_coef is not finite";
+    if (!rlvr__finite((double)d->ld_alpha) || d->ld_alpha > 1) return "ld_alpha is not a share of 1";
+    if (d->ld_alpha != 0 && row->one) return "ld_alpha is of pairs; kto and implicit_prm have no shorter one";
+    if (d->ld_alpha != 0 && rlvr__prefer_mean(d, row)) return "ld_alpha goes with sums: token means have taken length out";
+    if (d->ld_alpha != 0 && (d->weighting || d->precomputed_ref)) return "weighting and precomputed_ref are of whole completions; ld_alpha does not go with them";
+    if (d->ld_alpha != 0 && d->nll_coef != 0) return "nll_coef is of whole completions; ld_alpha does not go with it";
     if (d->nll_coef > 0 && row->one) return "nll_coef goes with pairs; rlvr_train_tokens() learns single completions";
     if ((d->desirable_weight != 0 || d->undesirable_weight != 0) && !row->one) return "desirable_weight and undesirable_weight go with kto and implicit_prm";
     if (!(d->desirable_weight >= 0) || !(d->undesirable_weight >= 0)) return "desirable_weight and undesirable_weight must be above 0";
@@ -23636,8 +23659,9 @@ const char *rlvr_preference_problem(const rlvr_preference_desc *d, const rlvr_pr
     if (row->one && !b->desirable) return "desirable is missing";
     if (d->kind == RLVR_PREFER_KTO && !d->zero_baseline && (b->n_mismatch < 1 || !b->mismatch_logprob || !b->mismatch_ref_logprob))
         return "kto needs mismatch_logprob and mismatch_ref_logprob for its baseline; or set zero_baseline";
+    if (b->gold_logprob && (row->one || !b->gold_length)) return "gold_logprob is of pairs, with gold_length";
     for (int i = 0; i < b->n; i++)
-        if (b->length[i] < 1) return "length: every completion needs a token";
+        if (b->length[i] < 1 || (b->gold_logprob && b->gold_length[i / 2] < 1)) return "length: every completion needs a token";
     return NULL;
 }
 
@@ -23688,12 +23712,13 @@ static bool rlvr__prefer_pair(const rlvr__prefer *p, const rlvr_preference_batch
     double c = rlvr__prefer_shape(p, rlvr__prefer_score(p, b, i, ref, p->mean), &of_c);
     double r = rlvr__prefer_shape(p, rlvr__prefer_score(p, b, lost, j + 1, p->mean), &of_r);
     rlvr__prefer_loss l = p->row->pair(p, c, r);
-    double nll = p->d->kind == RLVR_PREFER_ORPO && p->d->nll_coef == 0 ? 1 : RLVR__MAX(0, (double)p->d->nll_coef);
+    double nll = rlvr__prefer_nll_coef(p->d), gold = b->gold_logprob ? b->gold_logprob[i / 2] : b->logprob[i];
     if (p->d->weighting) share *= exp(b->logprob[i] / b->length[i] + b->logprob[lost] / b->length[lost]);
     s->preference_loss += share * l.value;
-    s->nll -= sums->nll_share * b->logprob[i];
-    s->loss += share * l.value - nll * sums->nll_share * b->logprob[i];
-    dlogprob[i] = share * l.chosen * of_c / (p->mean ? b->length[i] : 1) - nll * sums->nll_share;
+    s->nll -= sums->nll_share * gold;
+    s->loss += share * l.value - nll * sums->nll_share * gold;
+    dlogprob[i] = share * l.chosen * of_c / (p->mean ? b->length[i] : 1);
+    dlogprob[b->gold_logprob ? b->n + i / 2 : i] -= nll * sums->nll_share;
     dlogprob[lost] = share * l.rejected * of_r / (p->mean ? b->length[lost] : 1);
     sums->right += rlvr__prefer_measure(p, b, i, true, reward, s) > rlvr__prefer_measure(p, b, i + 1, false, reward, s);
     if (p->d->kind == RLVR_PREFER_ORPO) {
@@ -23701,7 +23726,7 @@ static bool rlvr__prefer_pair(const rlvr__prefer *p, const rlvr_preference_batch
         s->log_odds_chosen += odds;
         s->log_odds_ratio += rlvr__log_sigmoid(odds);
     }
-    return rlvr__finite(c) && rlvr__finite(r) && rlvr__finite(l.value) && rlvr__finite(dlogprob[i]) && rlvr__finite(dlogprob[lost]);
+    return rlvr__finite(c) && rlvr__finite(r) && rlvr__finite(gold) && rlvr__finite(l.value) && rlvr__finite(dlogprob[i]) && rlvr__finite(dlogprob[lost]);
 }
 
 /* What aot sorts pairs by: the policy's margins and the reference's; aot_unpaired: the chosen scores and the rejected ones. */
@@ -23762,15 +23787,16 @@ rlvr_result rlvr_preference_loss(const rlvr_preference_desc *d, const rlvr_prefe
 {
     rlvr_preference_stats local, *s = stats ? stats : &local;
     rlvr__prefer_sums sums = {s, 0, 0, 0};
+    int n_slopes = b->gold_logprob ? b->n + b->n / 2 : b->n;
     memset(s, 0, sizeof *s);
-    for (int i = 0; i < b->n; i++) dlogprob[i] = 0;
+    for (int i = 0; i < n_slopes; i++) dlogprob[i] = 0;
     if (rlvr_preference_problem(d, b)) return RLVR_ERROR_ARGUMENT;
     if (b->n == 0) return RLVR_OK;
     rlvr__prefer p = rlvr__prefer_settings(d);
     int step = p.row->one ? 1 : 2, n = b->n / step;
     int64_t tokens = 0;
     bool ok = true;
-    for (int i = 0; i < b->n && step == 2; i += 2) tokens += b->length[i];
+    for (int i = 0; i < b->n && step == 2; i += 2) tokens += b->gold_logprob ? b->gold_length[i / 2] : b->length[i];
     p.baseline = s->kl = rlvr__prefer_baseline(&p, b);
     ok = rlvr__finite(p.baseline);
     sums.share = 1.0 / (double)(b->n_total > 0 ? b->n_total / step : n);
@@ -23779,7 +23805,7 @@ rlvr_result rlvr_preference_loss(const rlvr_preference_desc *d, const rlvr_prefe
     for (int i = 0; i < b->n && ok && step == 1; i++) ok = rlvr__prefer_one(&p, b, i, dlogprob, reward, &sums);
     if (!ok) {
         memset(s, 0, sizeof *s);
-        for (int i = 0; i < b->n; i++) dlogprob[i] = 0;
+        for (int i = 0; i < n_slopes; i++) dlogprob[i] = 0;
         for (int i = 0; i < b->n && reward; i++) reward[i] = 0;
         return RLVR_ERROR_NUMERIC;
     }
@@ -26833,12 +26859,14 @@ rlvr_result rlvr_trainer_resume(rlvr_trainer *t, const char *path)
    ============================================================================================ */
 
 /* Given completions: of preferences, and the best of rollouts. Their loss gives every token of a completion the same weight, so a
-   completion is one number on the way in (weight) and one on the way out (sum of its log-probabilities). */
+   completion is one number on the way in (weight) and one on the way out (sum of its log-probabilities). With ld_alpha it is two of
+   each on the way: the n-th ones and, behind all, those of its tokens past n_shared. */
 typedef struct rlvr__given {
     const int *prompt, *tokens;
     int n_prompt, n_tokens;
     int64_t line;                        /* for messages */
-    const char *name;                    /* "chosen", "rejected", "completion" */
+    const char *name;                    /* "chosen", "rejected", "gold", "completion" */
+    int n_shared;                        /* tokens before the end of the pair's shorter one; 0: ld_alpha is not asked for */
 } rlvr__given;
 
 static bool rlvr__given_same_prompt(const rlvr__given *a, const rlvr__given *b)
@@ -26867,8 +26895,9 @@ static rlvr_result rlvr__given_check(rlvr_trainer *t, const rlvr__given *g)
     return RLVR_OK;
 }
 
-/* Packs completions [first, end) of one prompt: the prompt's rows, the first tokens (drawn from its last row), then each one's own. */
-static void rlvr__forest_given_group(rlvr__forest *p, const rlvr__given *g, int first, int end)
+/* Packs completions [first, end) of one prompt, of n in all: the prompt's rows, the first tokens (drawn from its last row), then
+   each one's own. */
+static void rlvr__forest_given_group(rlvr__forest *p, const rlvr__given *g, int first, int end, int n)
 {
     int n_prompt = g[first].n_prompt;
     p->tree_begin[p->n_trees++] = (int)p->n_rows;
@@ -26880,7 +26909,7 @@ static void rlvr__forest_given_group(rlvr__forest *p, const rlvr__given *g, int 
         int *list = rlvr__forest_list(p, prompt, n_prompt, g[i].n_tokens - 1);
         for (int k = 0; k + 1 < g[i].n_tokens; k++) {
             rlvr__forest_row(p, list, n_prompt + k, g[i].tokens[k], -1);
-            rlvr__forest_target(p, list[n_prompt + k], k + 1, g[i].tokens[k + 1], i);
+            rlvr__forest_target(p, list[n_prompt + k], k + 1, g[i].tokens[k + 1], g[i].n_shared && k + 1 >= g[i].n_shared ? n + i : i);
         }
     }
 }
@@ -26903,7 +26932,7 @@ static int rlvr__forest_given(rlvr_trainer *t, const rlvr__given *g, int first, 
             targets += g[end].n_tokens;
         }
         if (end == at) break;
-        rlvr__forest_given_group(p, g, at, end);
+        rlvr__forest_given_group(p, g, at, end, n);
     }
     p->tree_begin[p->n_trees] = (int)p->n_rows;
     return at;
@@ -26915,14 +26944,17 @@ static void rlvr__given_policy(rlvr__policy *policy)
     rlvr__sampling_defaults(&policy->sampling);
 }
 
-/* Pass by pass: forward; sums of log-probabilities, where wanted; with weight also the gradient of sum_i weight[i] sum[i]. Returns
-   whether one pass took them all, whose activations are then still there. */
+/* What a token past the pair's shorter completion counts. */
+static double rlvr__given_ld(const rlvr_trainer *t) { return RLVR__MAX(0, (double)t->desc.preference.ld_alpha); }
+
+/* Pass by pass: forward; sums of log-probabilities (2 n), where wanted; with weight (2 n) also the gradient of sum_i weight[i] sum[i].
+   Returns whether one pass took them all, whose activations are then still there. */
 static bool rlvr__given_pass(rlvr_trainer *t, const rlvr__given *g, int n, const float *weight, double *sum)
 {
     rlvr__policy policy;
     bool one = true;
     rlvr__given_policy(&policy);
-    for (int i = 0; i < n && sum; i++) sum[i] = 0;
+    for (int i = 0; i < 2 * n && sum; i++) sum[i] = 0;
     for (int at = 0; at < n;) {
         one = at == 0;
         at = rlvr__forest_given(t, g, at, n);
@@ -26934,6 +26966,7 @@ static bool rlvr__given_pass(rlvr_trainer *t, const rlvr__given *g, int n, const
         }
         if (weight) rlvr__forest_backward(t, &policy, weight, NULL, false, NULL);
     }
+    for (int i = 0; i < n && sum; i++) sum[i] += rlvr__given_ld(t) * sum[n + i];
     return one;
 }
 
@@ -26957,15 +26990,18 @@ static void rlvr__given_reference(rlvr_trainer *t, const rlvr__given *g, int n, 
 
 static bool rlvr__given_reserve(rlvr_trainer *t, int64_t n)
 {
-    return RLVR__RESERVE(t, given, cap_given, n) && RLVR__RESERVE(t, given_sum, cap_given_sum, 3 * n) && RLVR__RESERVE(t, given_length, cap_given_length, n) &&
-           RLVR__RESERVE(t, given_weight, cap_given_weight, n) && RLVR__RESERVE(t, given_label, cap_given_label, n);
+    return RLVR__RESERVE(t, given, cap_given, n) && RLVR__RESERVE(t, given_sum, cap_given_sum, 6 * n) && RLVR__RESERVE(t, given_length, cap_given_length, n) &&
+           RLVR__RESERVE(t, given_weight, cap_given_weight, 2 * n) && RLVR__RESERVE(t, given_label, cap_given_label, n);
 }
 
 /* The update itself, its end and its line in the log; nothing moves where no weight differs from 0. */
 static rlvr_result rlvr__given_apply(rlvr_trainer *t, int n, bool forwarded, double start, rlvr_metrics *m)
 {
     bool any = false;
-    for (int i = 0; i < n; i++) any |= t->given_weight[i] != 0;
+    for (int i = 0; i < n; i++) {
+        any |= t->given_weight[i] != 0;
+        t->given_weight[n + i] = (float)rlvr__given_ld(t) * t->given_weight[i];
+    }
     if (any) {
         rlvr__given_gradient(t, t->given, n, t->given_weight, forwarded);
         rlvr__apply(t, m);
@@ -26994,6 +27030,7 @@ static void rlvr__given_add(rlvr_trainer *t, int *n, const rlvr_preference *p, b
     g->n_tokens = chosen ? p->n_chosen : p->n_rejected;
     g->line = p->line;
     g->name = name;
+    g->n_shared = t->desc.preference.ld_alpha != 0 ? RLVR__MIN(p->n_chosen, p->n_rejected) : 0;
     t->given_label[*n] = chosen;
     t->given_length[*n] = g->n_tokens;
     t->given_sum[(*n)++] = chosen ? p->ref_chosen : p->ref_rejected;      /* until the reference's place is known */
@@ -27010,6 +27047,23 @@ static int rlvr__given_of(rlvr_trainer *t, const rlvr_preference *p, int n, bool
             if (rlvr__given_check(t, &t->given[count - 1]) != RLVR_OK) return -1;
         }
     return count;
+}
+
+/* Behind the completions of n pairs each pair's gold one, where nll_coef asks for it and one of them has any. Returns how many, or -1. */
+static int rlvr__given_gold(rlvr_trainer *t, const rlvr_preference *p, int n)
+{
+    bool any = false;
+    for (int i = 0; i < n; i++) any |= p[i].n_gold > 0;
+    if (!any || rlvr__prefer_nll_coef(&t->desc.preference) == 0 || rlvr__prefer_is_single(&t->desc.preference)) return 0;
+    for (int i = 0; i < n; i++) {
+        rlvr__given *g = &t->given[2 * n + i];
+        *g = t->given[2 * i];
+        g->tokens = p[i].gold;
+        g->n_tokens = t->given_length[2 * n + i] = p[i].n_gold;
+        g->name = "gold";
+        if (rlvr__given_check(t, g) != RLVR_OK) return -1;
+    }
+    return n;
 }
 
 /* Behind the n completions, for each one its prompt with the completion of the nearest one before it that has another prompt
@@ -27045,15 +27099,15 @@ rlvr_result rlvr_train_preferences(rlvr_trainer *t, const rlvr_preference *p, in
     if (n < 1 || n > INT_MAX / 8) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_preferences: n is %d; it must be above 0", n);
     if (rlvr__weights_there(t, "rlvr_train_preferences") != RLVR_OK) return RLVR_ERROR_ARGUMENT;
     if (!rlvr__given_reserve(t, 4 * (int64_t)n)) return RLVR_ERROR_MEMORY;
-    int count = rlvr__given_of(t, p, n, single), all;
-    if (count < 0) return RLVR_ERROR_ARGUMENT;
+    int count = rlvr__given_of(t, p, n, single), gold = count < 0 ? -1 : rlvr__given_gold(t, p, n), all;
+    if (gold < 0) return RLVR_ERROR_ARGUMENT;
     if (!count) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_train_preferences: no preference has a completion");
     rlvr_result r = mismatch ? rlvr__given_mismatch(t, count) : RLVR_OK;
     if (r != RLVR_OK) return r;
-    all = mismatch ? 2 * count : count;
+    all = mismatch ? 2 * count : count + gold;
 
-    double *ref = t->given_sum, *policy = ref + all, *slope = policy + all;
-    if (needs && !d->precomputed_ref) rlvr__given_reference(t, t->given, all, ref);
+    double *ref = t->given_sum, *policy = ref + 2 * all, *slope = policy + 2 * all;
+    if (needs && !d->precomputed_ref) rlvr__given_reference(t, t->given, all - gold, ref);
     bool forwarded = rlvr__given_pass(t, t->given, all, NULL, policy) && !mismatch;
     rlvr_preference_batch b;
     memset(&b, 0, sizeof b);
@@ -27065,12 +27119,14 @@ rlvr_result rlvr_train_preferences(rlvr_trainer *t, const rlvr_preference *p, in
     b.n_mismatch = mismatch ? count : 0;
     b.mismatch_logprob = policy + count;
     b.mismatch_ref_logprob = ref + count;
+    b.gold_logprob = gold ? policy + count : NULL;
+    b.gold_length = t->given_length + count;
     r = rlvr_preference_loss(d, &b, slope, NULL, &m->preference);
     if (r == RLVR_ERROR_ARGUMENT) return rlvr__fail(t->ctx, r, "rlvr_train_preferences: %s", rlvr_preference_problem(d, &b));
     if (r != RLVR_OK) rlvr__log(t->ctx, RLVR_LOG_WARN, "step %lld: a log-probability is not finite; nothing was moved", (long long)t->step + 1);
     m->loss = m->preference.loss;
-    for (int i = 0; i < count; i++) t->given_weight[i] = (float)slope[i];
-    return rlvr__given_apply(t, count, forwarded, start, m);
+    for (int i = 0; i < count + gold; i++) t->given_weight[i] = (float)slope[i];
+    return rlvr__given_apply(t, count + gold, forwarded, start, m);
 }
 
 rlvr_result rlvr_preferences_reference(rlvr_model *m, rlvr_preference *p, int n)
@@ -27166,7 +27222,7 @@ rlvr_result rlvr_train_best(rlvr_trainer *t, rlvr_rollouts *r, const rlvr_best_d
         for (int k = 0, i; d.per_prompt < 0 || k < RLVR__MAX(1, d.per_prompt); k++) {
             if ((i = rlvr__best_next(r, first, &d, taken)) < 0) break;
             const rlvr_rollout *o = rlvr_rollouts_get(r, i);
-            rlvr__given g = {o->prompt_tokens, o->tokens, o->n_prompt, o->n_tokens, o->task->line, "completion"};
+            rlvr__given g = {o->prompt_tokens, o->tokens, o->n_prompt, o->n_tokens, o->task->line, "completion", 0};
             rlvr_result checked = rlvr__given_check(t, &g);
             if (checked != RLVR_OK) return checked;
             t->given[n++] = g;
@@ -27226,20 +27282,22 @@ static rlvr_result rlvr__preference_tokens(rlvr_model *m, const rlvr__place *at,
 static rlvr_result rlvr__preference_sides(rlvr_model *m, const rlvr__place *at, const rlvr__json *j, rlvr_preference *p)
 {
     const rlvr__json *label = rlvr__json_get(j, "label"), *one = rlvr__json_get(j, "completion");
-    const char *names[2] = {"chosen", "rejected"};
+    const char *names[3] = {"chosen", "rejected", "gold"};
+    const int **lists[3] = {&p->chosen, &p->rejected, &p->gold};
+    int *counts[3] = {&p->n_chosen, &p->n_rejected, &p->n_gold};
     if (one && (rlvr__json_get(j, "chosen") || rlvr__json_get(j, "rejected")))
         return rlvr__line_error(m->ctx, at, "there is \"completion\" beside \"chosen\" or \"rejected\"; a line is a pair or a single one");
     if (one && !rlvr__json_is(label, RLVR__JSON_BOOL))
         return rlvr__line_error(m->ctx, at, "\"label\" is %s; write true (desirable) or false", rlvr__json_type_name(label));
-    for (int side = 0; side < 2; side++) {
-        bool mine = !one || rlvr__json_bool(label, false) == !side;
+    for (int side = 0; side < 3; side++) {
+        bool mine = side == 2 ? !one && rlvr__json_get(j, "gold") : !one || rlvr__json_bool(label, false) == !side;
         const char *name = one ? "completion" : names[side];
         if (!mine) continue;
         const char *text = rlvr__preference_text(m->ctx, at, name, one ? one : rlvr__json_get(j, name));
         int *tokens = NULL, n = 0;
         rlvr_result r = text ? rlvr__preference_tokens(m, at, name, text, p->n_prompt, &tokens, &n) : RLVR_ERROR_FORMAT;
-        *(side ? &p->rejected : &p->chosen) = tokens;
-        *(side ? &p->n_rejected : &p->n_chosen) = n;
+        *lists[side] = tokens;
+        *counts[side] = n;
         if (r != RLVR_OK) return r;
     }
     return RLVR_OK;
@@ -27289,8 +27347,8 @@ void rlvr_preferences_free(rlvr_preferences *p)
 {
     if (!p) return;
     for (int64_t i = 0; i < p->count; i++) {
-        const int *list[] = {p->items[i].prompt, p->items[i].chosen, p->items[i].rejected};
-        for (int k = 0; k < 3; k++) rlvr__free(p->ctx, (void *)(uintptr_t)list[k]);
+        const int *list[] = {p->items[i].prompt, p->items[i].chosen, p->items[i].rejected, p->items[i].gold};
+        for (int k = 0; k < 4; k++) rlvr__free(p->ctx, (void *)(uintptr_t)list[k]);
     }
     rlvr__free(p->ctx, p->items);
     rlvr__free(p->ctx, p);

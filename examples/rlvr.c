@@ -221,6 +221,7 @@ static const option prefer_options[] = {
     {"length", OPT_CHOICE, AT(trainer.preference.length), "", "default|sum|mean"},
     {"divergence", OPT_CHOICE, AT(trainer.preference.divergence), "", "reverse_kl|forward_kl|js|alpha"},
     {"alpha", OPT_FLOAT, AT(trainer.preference.alpha), "0.5", "of --divergence alpha; with simpo (there 0): AlphaPO"},
+    {"ld_alpha", OPT_FLOAT, AT(trainer.preference.ld_alpha), "1", "LD-DPO: what tokens past the pair's shorter one count; below 0: nothing"},
     {"weighting", OPT_FLAG, AT(trainer.preference.weighting), "", "WPO: pairs count by how likely the policy holds them"},
     {"no_reference", OPT_FLAG, AT(trainer.preference.no_reference), "", "leave the reference out (with --nll_coef 1: CPO)"},
     {"nll_coef", OPT_FLOAT, AT(trainer.preference.nll_coef), "0; orpo 1", "likelihood of what is chosen"},

@@ -29,7 +29,10 @@ static rlvr_model *small_model(rlvr_ctx *ctx, bool tied)
 /* ---- pairs that can be told apart: preferred is what is made of small letters ---- */
 
 enum { PAIRS = 12, LONGEST = 10 };
-typedef struct pairs { rlvr_preference list[PAIRS]; int prompt[PAIRS][LONGEST], chosen[PAIRS][LONGEST], rejected[PAIRS][LONGEST]; } pairs;
+typedef struct pairs {
+    rlvr_preference list[PAIRS];
+    int prompt[PAIRS][LONGEST], chosen[PAIRS][LONGEST], rejected[PAIRS][LONGEST], gold[PAIRS][LONGEST];
+} pairs;
 
 static int dice(int n, int seed, int i, int k) { return (int)(rlvr__random(77, (uint32_t)seed, (uint32_t)i, (uint32_t)k, 0) % (uint32_t)n); }
 
@@ -49,6 +52,7 @@ static void make_pairs(pairs *p, int seed)
             p->prompt[i][k] = '0' + dice(10, seed, i / 2, k);      /* two pairs of one prompt now and then */
             p->chosen[i][k] = 'a' + dice(12, seed, i, 20 + k);
             p->rejected[i][k] = 'A' + dice(12, seed, i, 40 + k);
+            p->gold[i][k] = '*' + dice(12, seed, i, 60 + k);
         }
         if (i % 2) x->n_prompt = p->list[i - 1].n_prompt;
     }
@@ -64,8 +68,8 @@ static rlvr_trainer_desc description(rlvr_preference_kind kind)
     return d;
 }
 
-/* Of a completion behind its prompt, by scoring alone. */
-static double sum_of(rlvr_model *m, const int *prompt, int n_prompt, const int *tokens, int n)
+/* Of a completion behind its prompt, by scoring alone; its tokens from `whole` on count `ld` each. */
+static double sum_of_part(rlvr_model *m, const int *prompt, int n_prompt, const int *tokens, int n, int whole, double ld)
 {
     int all[64];
     float logprob[64];
@@ -73,16 +77,20 @@ static double sum_of(rlvr_model *m, const int *prompt, int n_prompt, const int *
     memcpy(all, prompt, (size_t)n_prompt * sizeof(int));
     memcpy(all + n_prompt, tokens, (size_t)n * sizeof(int));
     CHECK(rlvr_score(m, all, n_prompt + n, NULL, logprob) == RLVR_OK);
-    for (int i = n_prompt - 1; i < n_prompt + n - 1; i++) sum += (double)logprob[i];
+    for (int i = 0; i < n; i++) sum += (i < whole ? 1 : ld) * (double)logprob[n_prompt - 1 + i];
     return sum;
 }
+
+static double sum_of(rlvr_model *m, const int *prompt, int n_prompt, const int *tokens, int n) { return sum_of_part(m, prompt, n_prompt, tokens, n, n, 1); }
 
 /* ---- the gradient, by another way: scores of copies, the pure loss, and rlvr_grad_tokens() on whole texts ---- */
 
 static double worst_gradient, worst_loss;
 
-static void gradient_case(rlvr_preference_kind kind, bool tied, int micro, bool mean)
+static void gradient_case(rlvr_preference_desc preference, bool tied, int micro, bool gold)
 {
+    rlvr_preference_kind kind = preference.kind;
+    double ld = preference.ld_alpha == 0 ? 1 : fmax(0, (double)preference.ld_alpha);
     static pairs p;
     rlvr_ctx *ctx = open_ctx(2);
     rlvr_model *m = small_model(ctx, tied), *start = small_model(ctx, tied), *now = small_model(ctx, tied);
@@ -90,9 +98,10 @@ static void gradient_case(rlvr_preference_kind kind, bool tied, int micro, bool 
     rlvr_metrics metrics;
     rlvr_preference_stats stats;
     make_pairs(&p, 3);
+    for (int i = 0; i < PAIRS && gold; i++) { p.list[i].gold = p.gold[i]; p.list[i].n_gold = 1 + dice(8, 3, i, 103); }
     d.optim.lr = 3e-3f;
     d.micro_tokens = micro;
-    if (mean) d.preference.length = RLVR_SCORE_MEAN;
+    d.preference = preference;
     if (kind == RLVR_PREFER_KTO) d.preference.undesirable_weight = 0.02f;      /* so that the divergence grows: a baseline above 0 */
     rlvr_trainer *t = rlvr_trainer_open(m, &d);
     if (!CHECK(t != NULL)) { REPORT("%s", rlvr_last_error(ctx)); return; }
@@ -100,18 +109,19 @@ static void gradient_case(rlvr_preference_kind kind, bool tied, int micro, bool 
     memcpy(now->weights, m->weights, (size_t)m->n_floats * sizeof(float));
     CHECK(rlvr_train_preferences(t, p.list, PAIRS, &metrics) == RLVR_OK && !metrics.skipped);
 
-    enum { N = 2 * PAIRS };
-    double logprob[N], ref[N], mismatch[N], mismatch_ref[N], slope[N];
-    int length[N], tokens[N * 2 * LONGEST], offset[N + 1] = {0};
-    float weight[N * 2 * LONGEST] = {0}, out[N * 2 * LONGEST];
+    enum { N = 2 * PAIRS, ALL = N + PAIRS };
+    double logprob[N], ref[N], mismatch[N], mismatch_ref[N], gold_logprob[PAIRS], slope[ALL];
+    int length[ALL], whole[ALL], tokens[ALL * 2 * LONGEST], offset[ALL + 1] = {0}, all = gold ? ALL : N;
+    float weight[ALL * 2 * LONGEST] = {0}, out[ALL * 2 * LONGEST];
     unsigned char label[N];
     for (int i = 0; i < N; i++) {
         const rlvr_preference *x = &p.list[i / 2];
         const int *text = i % 2 ? x->rejected : x->chosen;
         length[i] = i % 2 ? x->n_rejected : x->n_chosen;
         label[i] = i % 2 == 0;
-        logprob[i] = sum_of(now, x->prompt, x->n_prompt, text, length[i]);
-        ref[i] = sum_of(start, x->prompt, x->n_prompt, text, length[i]);
+        whole[i] = x->n_chosen < x->n_rejected ? x->n_chosen : x->n_rejected;
+        logprob[i] = sum_of_part(now, x->prompt, x->n_prompt, text, length[i], whole[i], ld);
+        ref[i] = sum_of_part(start, x->prompt, x->n_prompt, text, length[i], whole[i], ld);
         memcpy(tokens + offset[i], x->prompt, (size_t)x->n_prompt * sizeof(int));
         memcpy(tokens + offset[i] + x->n_prompt, text, (size_t)length[i] * sizeof(int));
         offset[i + 1] = offset[i] + x->n_prompt + length[i];
@@ -121,13 +131,21 @@ static void gradient_case(rlvr_preference_kind kind, bool tied, int micro, bool 
         mismatch[i] = sum_of(now, x->prompt, x->n_prompt, other % 2 ? y->rejected : y->chosen, other % 2 ? y->n_rejected : y->n_chosen);
         mismatch_ref[i] = sum_of(start, x->prompt, x->n_prompt, other % 2 ? y->rejected : y->chosen, other % 2 ? y->n_rejected : y->n_chosen);
     }
-    rlvr_preference_batch b = {N, logprob, ref, length, label, mismatch, mismatch_ref, N, 0, 0};
+    for (int i = 0; i < PAIRS && gold; i++) {
+        const rlvr_preference *x = &p.list[i];
+        whole[N + i] = length[N + i] = x->n_gold;
+        gold_logprob[i] = sum_of(now, x->prompt, x->n_prompt, x->gold, x->n_gold);
+        memcpy(tokens + offset[N + i], x->prompt, (size_t)x->n_prompt * sizeof(int));
+        memcpy(tokens + offset[N + i] + x->n_prompt, x->gold, (size_t)x->n_gold * sizeof(int));
+        offset[N + i + 1] = offset[N + i] + x->n_prompt + x->n_gold;
+    }
+    rlvr_preference_batch b = {N, logprob, ref, length, label, mismatch, mismatch_ref, N, 0, 0, gold ? gold_logprob : NULL, length + N};
     CHECK(rlvr_preference_loss(&d.preference, &b, slope, NULL, &stats) == RLVR_OK);
-    for (int i = 0; i < N; i++)
-        for (int k = offset[i + 1] - length[i]; k < offset[i + 1]; k++) weight[k] = (float)slope[i];
+    for (int i = 0; i < all; i++)
+        for (int k = 0; k < length[i]; k++) weight[offset[i + 1] - length[i] + k] = (float)(slope[i] * (k < whole[i] ? 1 : ld));
     memset(&plain, 0, sizeof plain);
     rlvr_trainer *other = rlvr_trainer_open(now, &plain);
-    CHECK(rlvr_grad_tokens(other, tokens, offset, N, weight, out) == RLVR_OK);
+    CHECK(rlvr_grad_tokens(other, tokens, offset, all, weight, out) == RLVR_OK);
     double largest = 0, off = 0;
     for (int64_t i = 0; i < m->n_floats; i++) {
         largest = fmax(largest, fabs((double)now->grads[i]));
@@ -136,7 +154,8 @@ static void gradient_case(rlvr_preference_kind kind, bool tied, int micro, bool 
     CHECK(largest > 0);
     worst_gradient = fmax(worst_gradient, off / largest);
     worst_loss = fmax(worst_loss, fabs(metrics.loss - stats.loss) / fmax(1, fabs(stats.loss)));
-    CHECK(metrics.loss == stats.loss && metrics.preference.margin == stats.margin && metrics.preference.kl == stats.kl);
+    if (ld == 1) CHECK(metrics.loss == stats.loss && metrics.preference.margin == stats.margin && metrics.preference.kl == stats.kl);
+    CHECK_LE(fabs(metrics.loss - stats.loss), 1e-12 * fmax(1, fabs(stats.loss)));
     CHECK(metrics.preference.n_chosen == PAIRS && metrics.preference.n_rejected == PAIRS);
     if (kind == RLVR_PREFER_KTO) CHECK(stats.kl > 0);
     rlvr_close(ctx);
@@ -148,10 +167,43 @@ static void test_gradient(void)
     for (int k = 0; k < 6; k++)
         for (int tied = 0; tied < 2; tied++)
             for (int micro = 0; micro < 3; micro++)
-                if (!quick || (2 * k + 3 * tied + micro) % 7 == 0) gradient_case(kinds[k], tied, micro == 0 ? 1024 : micro == 1 ? 60 : 17, false);
-    gradient_case(RLVR_PREFER_DPO, false, 1024, true);
+                if (!quick || (2 * k + 3 * tied + micro) % 7 == 0)
+                    gradient_case((rlvr_preference_desc){.kind = kinds[k]}, tied, micro == 0 ? 1024 : micro == 1 ? 60 : 17, false);
+    gradient_case((rlvr_preference_desc){.kind = RLVR_PREFER_DPO, .length = RLVR_SCORE_MEAN}, false, 1024, false);
     CHECK_LE(worst_gradient, 2e-5);
     REPORT("against scoring and rlvr_grad_tokens(): losses the same bits (%.1e), gradients within %.1e of the largest", worst_loss, worst_gradient);
+}
+
+/* LD-DPO: what is past the pair's shorter completion counts less, or not at all. */
+static void test_ld(void)
+{
+    static const float alphas[] = {0.4f, -1};
+    for (int k = 0; k < 6; k++)
+        gradient_case((rlvr_preference_desc){.kind = k / 3 ? RLVR_PREFER_HINGE : RLVR_PREFER_DPO, .ld_alpha = alphas[k % 2]}, k % 3 == 1, k % 3 ? 17 : 1024, false);
+    CHECK_LE(worst_gradient, 2e-5);
+}
+
+/* TPO: a third completion whose likelihood is learned beside the pair; without a coefficient it is not even read. */
+static void test_gold(void)
+{
+    gradient_case((rlvr_preference_desc){.kind = RLVR_PREFER_DPO, .no_reference = true, .nll_coef = 1}, false, 1024, true);
+    gradient_case((rlvr_preference_desc){.kind = RLVR_PREFER_SIMPO, .gamma = 0.5f, .nll_coef = 0.3f}, true, 17, true);
+    gradient_case((rlvr_preference_desc){.kind = RLVR_PREFER_DPO, .nll_coef = 0.3f}, false, 60, true);
+    CHECK_LE(worst_gradient, 2e-5);
+    for (int with = 0; with < 2; with++) {
+        static pairs p;
+        rlvr_ctx *ctx = open_ctx(1);
+        rlvr_model *m = small_model(ctx, false);
+        rlvr_trainer_desc d = description(RLVR_PREFER_DPO);
+        d.preference.nll_coef = (float)with;
+        make_pairs(&p, 3);
+        p.list[2].gold = p.gold[2];
+        p.list[2].n_gold = 3;
+        rlvr_trainer *t = rlvr_trainer_open(m, &d);
+        CHECK(rlvr_train_preferences(t, p.list, PAIRS, NULL) == (with ? RLVR_ERROR_ARGUMENT : RLVR_OK));
+        if (with) CHECK(strstr(rlvr_last_error(ctx), "preference of line 1: gold has 0 tokens"));
+        rlvr_close(ctx);
+    }
 }
 
 /* ---- the same weights for any threads, passes and interruptions ---- */
@@ -399,7 +451,8 @@ static void test_file_of_preferences(void)
     const char *path = "build/test_preferences.jsonl";
     static const struct { const char *line, *says; } bad[] = {
         {"[1]", "a preference is an object"}, {"{\"chosen\":\"a\",\"rejected\":\"b\"}", "\"prompt\""}, {"{\"prompt\":\"x\",\"chosen\":\"a\"}", "\"rejected\" is absent"},
-        {"{\"prompt\":\"x\",\"chosen\":1,\"rejected\":\"b\"}", "\"chosen\" is a number"}, {"{\"prompt\":\"x\",\"completion\":\"a\"}", "\"label\" is absent"},
+        {"{\"prompt\":\"x\",\"chosen\":1,\"rejected\":\"b\"}", "\"chosen\" is a number"},
+        {"{\"prompt\":\"x\",\"chosen\":\"a\",\"rejected\":\"b\",\"gold\":true}", "\"gold\" is true or false"}, {"{\"prompt\":\"x\",\"completion\":\"a\"}", "\"label\" is absent"},
         {"{\"prompt\":\"x\",\"completion\":\"a\",\"chosen\":\"b\",\"label\":true}", "beside"}, {"{\"prompt\":\"x\",\"completion\":\"a\",\"label\":1}", "\"label\" is a number"},
         {"{\"prompt\":\"x\",\"raw\":1,\"chosen\":\"a\",\"rejected\":\"b\"}", "\"raw\""}, {"{\"prompt\":\"x\",", ":2"},
         {"{\"prompt\":\"x\",\"raw\":true,\"chosen\":\"0123456789012345678901234567890123456789012345678901234567890123456789\",\"rejected\":\"b\"}", "the model takes 64; shorten"},
@@ -435,6 +488,10 @@ static void test_file_of_preferences(void)
     CHECK(moved && !memcmp(again, all + 16, sizeof again));
     rlvr_preferences_free(p);
     rlvr_preferences_free(NULL);
+    write_file(path, "{\"prompt\":\"hi\",\"raw\":true,\"chosen\":\"yes\",\"rejected\":\"no\",\"gold\":\"certainly\"}\n");
+    p = rlvr_preferences_load_jsonl(m, path);
+    CHECK(p && (x = rlvr_preferences_get(p, 0))->n_gold == 10 && x->gold[0] == 'c' && x->gold[9] == eos && x->n_chosen == 4 && x->n_rejected == 3);
+    rlvr_preferences_free(p);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[1024];
         snprintf(text, sizeof text, "{\"prompt\":\"hi\",\"raw\":true,\"chosen\":\"yes\",\"rejected\":\"no\"}\n%s\n", bad[i].line);
@@ -663,6 +720,8 @@ int main(void)
 {
     quick = getenv("RLVR_TEST_QUICK") != NULL;
     test_gradient();
+    test_ld();
+    test_gold();
     test_replay();
     test_reference();
     test_learning();

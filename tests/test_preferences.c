@@ -533,9 +533,11 @@ static void test_refused(void)
         {.kind = RLVR_PREFER_DPO, .divergence = RLVR_DIVERGENCE_JS, .length = RLVR_SCORE_MEAN}, {.kind = RLVR_PREFER_HINGE, .alpha = 0.5f},
         {.kind = RLVR_PREFER_DPO, .divergence = RLVR_DIVERGENCE_FORWARD_KL, .alpha = 0.5f}, {.kind = RLVR_PREFER_SIMPO, .alpha = NAN},
         {.kind = RLVR_PREFER_DPO, .divergence = RLVR_DIVERGENCE_ALPHA, .alpha = -0.5f},
-        {.kind = RLVR_PREFER_KTO, .precomputed_ref = true}};
+        {.kind = RLVR_PREFER_KTO, .precomputed_ref = true}, {.kind = RLVR_PREFER_KTO, .ld_alpha = 0.5f}, {.kind = RLVR_PREFER_IPO, .ld_alpha = 0.5f},
+        {.kind = RLVR_PREFER_DPO, .ld_alpha = 1.5f}, {.kind = RLVR_PREFER_DPO, .ld_alpha = NAN}, {.kind = RLVR_PREFER_DPO, .ld_alpha = 0.5f, .weighting = true},
+        {.kind = RLVR_PREFER_DPO, .ld_alpha = 0.5f, .precomputed_ref = true}, {.kind = RLVR_PREFER_DPO, .ld_alpha = 0.5f, .nll_coef = 1}};
     sample x;
-    double slope[SEQS];
+    double slope[SEQS + SEQS / 2];
     rlvr_preference_stats s;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         memset(&x, 0, sizeof x);
@@ -545,10 +547,12 @@ static void test_refused(void)
         if (!CHECK(rlvr_preference_problem(&x.d, NULL) != NULL)) REPORT("case %d", (int)i);
         CHECK(rlvr_preference_loss(&x.d, &x.b, slope, NULL, &s) == RLVR_ERROR_ARGUMENT && slope[0] == 0);
     }
-    for (int what = 0; what < 9; what++) {
+    for (int what = 0; what < 12; what++) {
+        const double gold[SEQS / 2] = {-1, -1};
+        const int gold_length[SEQS / 2] = {1, 0};
         memset(&x, 0, sizeof x);
         fill(&x);
-        x.d.kind = what < 4 || what == 8 ? RLVR_PREFER_DPO : RLVR_PREFER_KTO;
+        x.d.kind = what < 4 || what == 8 || what > 9 ? RLVR_PREFER_DPO : RLVR_PREFER_KTO;
         if (what == 0) x.b.n = 3;
         if (what == 1) x.b.ref_logprob = NULL;
         if (what == 2) x.length[1] = 0;
@@ -558,8 +562,39 @@ static void test_refused(void)
         if (what == 6) x.b.mismatch_ref_logprob = NULL;
         if (what == 7) x.b.length = NULL;
         if (what == 8) x.b.logprob = NULL;
+        if (what > 8) x.b.gold_logprob = gold;
+        if (what != 10) x.b.gold_length = gold_length;
         CHECK(rlvr_preference_problem(&x.d, &x.b) != NULL);
         CHECK(rlvr_preference_loss(&x.d, &x.b, slope, NULL, &s) == RLVR_ERROR_ARGUMENT);
+    }
+}
+
+/* A third completion takes the chosen one's place in the likelihood, and nowhere else. */
+static void test_gold(void)
+{
+    static const rlvr_preference_kind kinds[] = {RLVR_PREFER_DPO, RLVR_PREFER_SIMPO, RLVR_PREFER_ORPO, RLVR_PREFER_HINGE};
+    enum { GOLD = SEQS / 2 };
+    for (int k = 0; k < 4; k++) {
+        sample x;
+        double gold[GOLD], slope[SEQS + GOLD], pair[SEQS], sum = 0;
+        int length[GOLD], tokens = 0;
+        rlvr_preference_stats s, plain;
+        memset(&x, 0, sizeof x);
+        do fill(&x); while (near_corner(&x));
+        for (int i = 0; i < GOLD; i++) { length[i] = 1 + (int)uniform(0, 9); gold[i] = -length[i] * uniform(0.2, 2); tokens += length[i]; sum -= gold[i]; }
+        x.d.kind = kinds[k];
+        x.d.nll_coef = k == 2 ? -1 : 0;
+        CHECK(rlvr_preference_loss(&x.d, &x.b, pair, NULL, &plain) == RLVR_OK);
+        x.d.nll_coef = 0.7f;
+        x.b.gold_logprob = gold;
+        x.b.gold_length = length;
+        CHECK(rlvr_preference_loss(&x.d, &x.b, slope, NULL, &s) == RLVR_OK);
+        CHECK(!memcmp(slope, pair, sizeof pair) && s.preference_loss == plain.preference_loss);
+        CHECK_LE(fabs(s.nll - sum / tokens), 1e-14);
+        CHECK_LE(fabs(s.loss - plain.loss - (double)0.7f * sum / tokens), 1e-14);
+        for (int i = SEQS; i < SEQS + GOLD; i++) CHECK_LE(fabs(slope[i] + (double)0.7f / tokens), 1e-16);
+        gold[1] = NAN;
+        CHECK(rlvr_preference_loss(&x.d, &x.b, slope, NULL, &s) == RLVR_ERROR_NUMERIC && slope[0] == 0 && slope[SEQS] == 0);
     }
 }
 
@@ -645,6 +680,7 @@ int main(void)
     test_aot();
     test_names();
     test_refused();
+    test_gold();
     test_prime();
     rlvr_close(ctx);
     return test_done();
