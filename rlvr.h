@@ -457,7 +457,8 @@ RLVR_API rlvr_result rlvr_lint_verifier(rlvr_ctx *ctx, const rlvr_reward_desc *d
     X(RLVR_ADV_MAXRL, maxrl, group)           /* (R - mean) / mean, 0 where mean <= 0: Tajwar et al. 2026 */               \
     X(RLVR_ADV_OPO, opo, group)               /* R - sum L R / sum L: Hao et al. 2025 */                                   \
     X(RLVR_ADV_GDPO, gdpo, batch)             /* each reward as grpo, weighted sum, whitened: Liu et al. 2026 */           \
-    X(RLVR_ADV_PASS_AT_K, pass_at_k, batch)   /* of a set of k that passes if one does: Chen et al. 2025 */
+    X(RLVR_ADV_PASS_AT_K, pass_at_k, batch)   /* of a set of k that passes if one does: Chen et al. 2025 */                \
+    X(RLVR_ADV_A2PO, a2po, batch)             /* R - optimal value, by rollouts of the reference: Brantley et al. 2025 */
 
 typedef enum rlvr_advantage {
 #define RLVR__X(kind, name, sees) kind,
@@ -473,7 +474,7 @@ typedef struct rlvr_advantage_batch {
     const float *reward;             /* (n) with n = n_groups * group_size */
     const bool  *valid;              /* (n); NULL: all are */
     const int   *length;             /* (n) tokens; NULL: all the same */
-    const float *greedy;             /* (n_groups) rewards of greedy completions, for remax; else NULL */
+    const float *baseline;           /* (n_groups) for remax rewards of greedy completions, for a2po optimal values; else NULL */
     const float *part;               /* (n_parts, n) the rewards that `reward` is made of, for gdpo; NULL: reward alone */
     const float *part_weight;        /* (n_parts); NULL: 1 */
     int n_parts;
@@ -484,9 +485,10 @@ typedef struct rlvr_advantage_desc {
     rlvr_advantage kind;
     rlvr_advantage_fn fn;  void *user;   /* an estimator of your own; kind is then not read */
     float eps;                       /* beside a standard deviation; 0: 1e-4 */
-    int   k;                         /* of pass_at_k; 0: half the group */
+    int   k;                         /* of pass_at_k; 0: half the group. a2po in a trainer: the reference's rollouts of each prompt; 0: 8 */
     float positive_scale;            /* of advantages above 0; 0: 1; below 0: none is used (NSR, Zhu et al. 2025) */
     float negative_scale;            /* of advantages below 0, likewise */
+    float beta;                      /* a2po in a trainer: rlvr_optimal_value()'s */
 } rlvr_advantage_desc;
 
 /* Advantages (n) of a batch, by any of the estimators, without a model. A group of equal rewards has advantages of exactly 0
@@ -494,6 +496,9 @@ typedef struct rlvr_advantage_desc {
    lacks what it needs. */
 RLVR_API rlvr_result rlvr_advantage_of(const rlvr_advantage_desc *d, const rlvr_advantage_batch *b, float *advantage);
 RLVR_API const char *rlvr_advantage_name(rlvr_advantage kind);           /* NULL: there is none */
+/* The most that a policy near the reference can expect, V* = beta log mean exp(R / beta) over the rewards (n) of the reference's own
+   rollouts; beta 0: 0.5. Rewards that are not finite are left out; NaN: none is left. */
+RLVR_API double rlvr_optimal_value(const float *reward, int n, float beta);
 /* Verb 3, advantage: fills advantage of every rollout. Returns the number of groups with signal; -1 on failure. */
 RLVR_API int  rlvr_advantages(rlvr_rollouts *r, const rlvr_advantage_desc *d);
 
@@ -603,7 +608,8 @@ RLVR_API rlvr_result rlvr_process_scores(rlvr_head *h, rlvr_rollouts *r, rlvr_pr
     X(RLVR_LOSS_CISPO,      "cispo")        /* [clip(r)] A logprob, nothing through []: MiniMax 2025 */           \
     X(RLVR_LOSS_SAPO,       "sapo")         /* 4/tau sigmoid(tau (r - 1)) A: Qwen 2025 */                         \
     X(RLVR_LOSS_GMPO,       "gmpo")         /* exp(mean_t of log r, clipped by token at log(1 - low), log(1 + high)) A: Zhao et al. 2025 */ \
-    X(RLVR_LOSS_VESPO,      "vespo")        /* [W^k exp(lambda (1 - W))] A logprob, W = prod_t r, nothing through []: VESPO 2026, arXiv 2602.10693 */
+    X(RLVR_LOSS_VESPO,      "vespo")        /* [W^k exp(lambda (1 - W))] A logprob, W = prod_t r, nothing through []: VESPO 2026, arXiv 2602.10693 */ \
+    X(RLVR_LOSS_A2PO,       "a2po")         /* (beta sum_t log(p / p_ref) - A)^2 of the whole sequence: A*-PO, Brantley et al. 2025 */
 
 typedef enum rlvr_loss_kind {
 #define RLVR__X(kind, name) kind,
@@ -642,13 +648,14 @@ typedef struct rlvr_loss_desc {
     float clip_eps_low, clip_eps_high;   /* 0: 0.2, the same as low; cispo: 1 and 4; gmpo: 1 - exp(-0.4) and exp(0.4) - 1 */
     rlvr_aggregation aggregation;
     rlvr_kl kl;
-    float kl_coef;                       /* 0: no reference model */
+    float kl_coef;                       /* 0: no reference model, but for a2po */
     int   max_tokens;                    /* the constant of seq_mean_token_sum_norm; 0 in a trainer: the sampling's */
     rlvr_loss_kind kind;
     rlvr_token_loss_fn fn;  void *user;  /* kind is then not read */
     float dual_clip;                     /* clip and gspo with A < 0: the loss is at most -dual_clip A (Ye et al. 2020); 0: off, else > 1 */
     float sapo_tau_positive, sapo_tau_negative;    /* 0: 1 and 1.05 */
     float vespo_k_positive, vespo_lambda_positive, vespo_k_negative, vespo_lambda_negative;      /* by A's sign; 0: 2, 3, 3 and 2 */
+    float a2po_beta;                     /* 0: 1e-3 */
     rlvr_correction correction;          /* needs behaviour_logprob */
     float is_cap;                        /* 0: 2 */
     float stale_kl;                      /* sequences of A < 0 whose mean old_logprob - logprob is above it have no surrogate
@@ -670,7 +677,7 @@ typedef struct rlvr_loss_batch {
     int n_seq;
     const int   *offset;
     const float *logprob, *old_logprob;  /* (n) */
-    const float *ref_logprob;            /* (n); NULL: kl_coef must be 0 */
+    const float *ref_logprob;            /* (n); NULL: kl_coef must be 0, kind not a2po */
     const float *behaviour_logprob;      /* (n); NULL: correction must be none */
     const float *advantage;              /* (n_seq) */
     const float *token_advantage;        /* (n) instead of it, as GAE makes them; NULL: none */
@@ -913,6 +920,8 @@ typedef struct rlvr_metrics {        /* names follow TRL's */
     double  kl_coef, entropy_coef;   /* of this step: kl_reward, or loss.kl_coef without it; loss.entropy_coef */
     double  greedy_reward;           /* reward/greedy: mean of remax' greedy completions, whose cost is in all figures of cost */
     int     n_greedy;                /* of them; 0: there are none */
+    double  optimal_value;           /* reward/optimal: mean of a2po's, by n_reference rollouts of the reference, whose cost counts likewise */
+    int     n_reference;
     int     n_cov_selected;          /* tokens, by regulariser.cov_share */
     int64_t n_values;                /* tokens that have a value; 0: there is no value function */
     double  value_loss, value_clip, explained_variance;         /* value/loss, value/clip_ratio, value/explained_variance */
@@ -1058,6 +1067,7 @@ typedef struct rlvr_trainer_desc {
     X(RLVR_CISPO,        "cispo",        "MiniMax 2025")                                           \
     X(RLVR_SAPO,         "sapo",         "Qwen 2025")                                              \
     X(RLVR_VESPO,        "vespo",        "arXiv 2602.10693, 2026")                                 \
+    X(RLVR_A2PO,         "a2po",         "Brantley et al. 2025")                                   \
     X(RLVR_FLASH_REINFORCE, "flash_reinforce", "Hu et al. 2026")                                   \
     X(RLVR_PPO,          "ppo",          "Schulman et al. 2017")                                   \
     X(RLVR_VAPO,         "vapo",         "Yue et al. 2025")                                        \
@@ -22651,14 +22661,28 @@ static rlvr_result rlvr__adv_reinforce_pp_baseline(const rlvr__adv *a)
     return RLVR_OK;
 }
 
+/* R - what was found out about the prompt beforehand; a prompt of which nothing was has no advantages. */
 static rlvr_result rlvr__adv_remax(const rlvr__adv *a)
 {
     const rlvr_advantage_batch *b = a->b;
-    if (!b->greedy) return RLVR_ERROR_ARGUMENT;
+    if (!b->baseline) return RLVR_ERROR_ARGUMENT;
     for (int i = 0; i < b->n_groups * b->group_size; i++)
-        if (rlvr__adv_in(b, b->reward, i) && rlvr__finite((double)b->greedy[i / b->group_size]))
-            a->out[i] = rlvr__adv_float((double)b->reward[i] - (double)b->greedy[i / b->group_size]);
+        if (rlvr__adv_in(b, b->reward, i) && rlvr__finite((double)b->baseline[i / b->group_size]))
+            a->out[i] = rlvr__adv_float((double)b->reward[i] - (double)b->baseline[i / b->group_size]);
     return RLVR_OK;
+}
+
+static rlvr_result rlvr__adv_a2po(const rlvr__adv *a) { return rlvr__adv_remax(a); }
+
+double rlvr_optimal_value(const float *reward, int n, float beta)
+{
+    double sum = 0, most = -INFINITY, b = beta == 0 ? 0.5 : (double)beta;
+    int in = 0;
+    for (int i = 0; i < n; i++)
+        if (rlvr__finite((double)reward[i])) { most = RLVR__MAX(most, (double)reward[i]); in++; }
+    for (int i = 0; i < n; i++)
+        if (rlvr__finite((double)reward[i])) sum += exp(((double)reward[i] - most) / b);
+    return in ? most + b * log(sum / in) : (double)NAN;
 }
 
 /* The parts' weighted z-scores are summed one part after the other, then whitened. */
@@ -22743,7 +22767,7 @@ rlvr_result rlvr_advantage_of(const rlvr_advantage_desc *d, const rlvr_advantage
 static bool rlvr__has_reward(const rlvr_rollout *o) { return o->graded == RLVR_OK && rlvr__finite((double)o->reward); }
 
 /* What a trainer adds to its rollouts: (n) what is taken from each reward, NULL: nothing; the others as in rlvr_advantage_batch. */
-typedef struct rlvr__adv_more { const float *penalty, *greedy, *part, *part_weight; int n_parts; } rlvr__adv_more;
+typedef struct rlvr__adv_more { const float *penalty, *baseline, *part, *part_weight; int n_parts; } rlvr__adv_more;
 
 /* A group has signal if an advantage in it is not 0. */
 static int rlvr__advantages_with(rlvr_rollouts *r, const rlvr_advantage_desc *d, const rlvr__adv_more *more)
@@ -22752,7 +22776,7 @@ static int rlvr__advantages_with(rlvr_rollouts *r, const rlvr_advantage_desc *d,
     float *reward = RLVR__NEW(r->ctx, float, 2 * (size_t)n);
     bool *valid = RLVR__NEW(r->ctx, bool, n);
     int *length = RLVR__NEW(r->ctx, int, n);
-    rlvr_advantage_batch b = {n / size, size, reward, valid, length, more->greedy, more->part, more->part_weight, more->n_parts};
+    rlvr_advantage_batch b = {n / size, size, reward, valid, length, more->baseline, more->part, more->part_weight, more->n_parts};
     rlvr_result result = reward && valid && length ? RLVR_OK : RLVR_ERROR_MEMORY;
     for (int i = 0; result == RLVR_OK && i < n; i++) {
         const rlvr_rollout *o = rlvr_rollouts_get(r, i);
@@ -22879,9 +22903,17 @@ static int rlvr__gmpo_side(const rlvr__loss *l, double x, double A)
     return A > 0 && x > log1p(l->high) ? 1 : A < 0 && l->low < 1 && x < log1p(-l->low) ? -1 : 0;
 }
 
-/* s: the sequence's ratio (gspo, gmpo) or log W (vespo); held: the token's logprob where it has no gradient. */
+/* A sequence's log(p / p_ref) is to become A / beta. Each of its n tokens bears a share of the square. */
+static void rlvr__a2po_loss(const rlvr__loss *l, rlvr__token_loss *t, double log_reference, double A, int64_t n)
+{
+    double beta = l->d->a2po_beta == 0 ? (double)1e-3f : (double)l->d->a2po_beta, off = beta * log_reference - A;
+    t->surrogate = off * off / (double)n;
+    t->slope = 2 * beta * off;
+}
+
+/* s: the sequence's ratio (gspo, gmpo), log W (vespo) or log(p / p_ref) (a2po), of n tokens; held: the token's logprob where it has no gradient. */
 static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob, double old, double ref, double held, double s, double A,
-                                            bool demo)
+                                            int64_t n, bool demo)
 {
     rlvr__token_loss t;
     memset(&t, 0, sizeof t);
@@ -22911,6 +22943,7 @@ static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob,
     case RLVR_LOSS_CISPO: rlvr__cispo_loss(l, &t, logprob, exp(held - old), A); break;
     case RLVR_LOSS_SAPO: rlvr__sapo_loss(l, &t, A); break;
     case RLVR_LOSS_VESPO: rlvr__vespo_loss(l, &t, logprob, s, A); break;
+    case RLVR_LOSS_A2PO: rlvr__a2po_loss(l, &t, s, A, n); break;
     default: rlvr__clip_loss(l, &t, t.ratio, A);
     }
     return t;
@@ -22930,6 +22963,7 @@ typedef struct rlvr__sequence {
     int64_t tokens, at;              /* under the mask: all of them, those before the token at hand */
     double weight, ratio, held_ratio, correction;      /* held_ratio: by rlvr__loss.held */
     double held_log_product;         /* of the tokens' ratios, likewise */
+    double log_reference, held_log_reference;      /* log(p / p_ref) of the whole, for a2po */
     bool demo, right, stale;
 } rlvr__sequence;
 
@@ -22954,6 +22988,19 @@ static double rlvr__mean_log_ratio(const rlvr__loss *l, int seq, const float *no
     }
     return tokens > 0 ? sum / tokens : 0;
 }
+
+static double rlvr__log_reference(const rlvr__loss *l, int seq, const float *now)
+{
+    const rlvr_loss_batch *b = l->b;
+    double sum = 0;
+    for (int i = b->offset[seq]; i < b->offset[seq + 1]; i++)
+        if (!b->mask || b->mask[i]) sum += (double)now[i] - (double)b->ref_logprob[i];
+    return sum;
+}
+
+static bool rlvr__is_a2po(const rlvr_loss_desc *d) { return d->kind == RLVR_LOSS_A2PO && !d->fn; }
+/* Whether the loss reads ref_logprob. */
+static bool rlvr__loss_needs_reference(const rlvr_loss_desc *d) { return d->kl_coef != 0 || rlvr__is_a2po(d); }
 
 /* Mean over a sequence's tokens of the divergence between "this token" and "another one", the sampler's from the policy's. */
 static double rlvr__mean_binary_kl(const rlvr__loss *l, int seq)
@@ -22992,6 +23039,10 @@ static rlvr__sequence rlvr__sequence_of(const rlvr__loss *l, int seq)
     s.ratio = s.held_ratio = exp(gmpo ? rlvr__mean_log_ratio(l, seq, l->held, true) : moved);
     s.held_log_product = moved * (double)s.tokens;
     if (l->held != b->logprob) s.ratio = exp(rlvr__mean_log_ratio(l, seq, b->logprob, gmpo));
+    if (rlvr__is_a2po(l->d)) {
+        s.log_reference = rlvr__log_reference(l, seq, b->logprob);
+        s.held_log_reference = rlvr__log_reference(l, seq, l->held);
+    }
     s.stale = l->d->stale_kl > 0 && s.tokens && b->advantage && b->advantage[seq] < 0 && -moved > (double)l->d->stale_kl;
     s.stale |= l->d->trust_kl > 0 && !s.demo && rlvr__mean_binary_kl(l, seq) > (double)l->d->trust_kl;
     s.correction = exp(off);
@@ -23022,17 +23073,19 @@ static bool rlvr__loss_of_sequence(rlvr__loss *l, int seq, float *dlogprob, floa
     const rlvr_loss_batch *b = l->b;
     const rlvr_loss_desc *d = l->d;
     rlvr__sequence s = rlvr__sequence_of(l, seq);
-    bool together = (d->kind == RLVR_LOSS_GSPO || d->kind == RLVR_LOSS_GMPO) && !d->fn && !s.demo;      /* the ratio's slope is every token's */
+    bool a2po = rlvr__is_a2po(d);
+    bool together = (d->kind == RLVR_LOSS_GSPO || d->kind == RLVR_LOSS_GMPO || a2po) && !d->fn && !s.demo;      /* the slope is every token's */
     double shared = 0;
     stats->n_stale += s.stale;
     for (int i = s.from; i < s.to; i++) {
         if (b->mask && !b->mask[i]) continue;
-        double now = (double)b->logprob[i], old = (double)b->old_logprob[i], ref = d->kl_coef != 0 ? (double)b->ref_logprob[i] : 0;
+        double now = (double)b->logprob[i], old = (double)b->old_logprob[i], ref = rlvr__loss_needs_reference(d) ? (double)b->ref_logprob[i] : 0;
         double A = (double)(b->token_advantage ? b->token_advantage[i] : b->advantage[seq]), grad = 0;
         bool selected = b->selected && b->selected[i], still = selected && d->kl_cov_coef == 0;
         double held = (double)l->held[i];
         double ratio = d->kind == RLVR_LOSS_VESPO ? s.held_log_product : still || d->kind == RLVR_LOSS_GSPO_TOKEN ? s.held_ratio : s.ratio;
-        rlvr__token_loss t = rlvr__loss_of_token(l, still ? held : now, old, ref, held, ratio, A, s.demo);
+        if (a2po) ratio = still ? s.held_log_reference : s.log_reference;
+        rlvr__token_loss t = rlvr__loss_of_token(l, still ? held : now, old, ref, held, ratio, A, s.tokens, s.demo);
         double w = s.demo ? 1 : rlvr__correction_of(l, &s, i), push = s.stale || still ? 0 : w * t.slope, weight = rlvr__weight_of(l, &s);
         if (d->kl_coef != 0) rlvr__regulariser_of(l, &t, now, old, ref, A);
         if (together) shared += weight * push;
@@ -23082,17 +23135,19 @@ const char *rlvr_loss_problem(const rlvr_loss_desc *d, const rlvr_loss_batch *b)
     if (!(d->is_cap >= 0) || !(d->stale_kl >= 0) || !(d->trust_kl >= 0) || !(d->demo_gamma >= 0))
         return "is_cap, stale_kl, trust_kl and demo_gamma cannot be below 0";
     if (!(d->sapo_tau_positive >= 0) || !(d->sapo_tau_negative >= 0)) return "a temperature of sapo cannot be below 0";
+    if (!(d->a2po_beta >= 0)) return "a2po_beta cannot be below 0";
     if (!(d->vespo_k_positive >= 0) || !(d->vespo_k_negative >= 0)) return "a vespo_k cannot be below 0";
     if (!(d->vespo_lambda_positive >= 0) || !(d->vespo_lambda_negative >= 0)) return "a vespo_lambda cannot be below 0";
     if (!b) return NULL;
     if (!d->aggregation_fn && d->aggregation == RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM && d->max_tokens < 1)
         return "seq_mean_token_sum_norm needs max_tokens";
     if (b->n_seq < 0) return "n_seq is below 0";
-    if (d->kl_coef != 0 && !b->ref_logprob) return "kl_coef needs ref_logprob";
+    if (rlvr__loss_needs_reference(d) && !b->ref_logprob) return "kl_coef and a2po need ref_logprob";
     if (d->correction != RLVR_IS_NONE && !b->behaviour_logprob) return "correction needs behaviour_logprob";
     if (!b->advantage && !b->token_advantage) return "neither advantage nor token_advantage is there";
     if (gspo && d->kind == RLVR_LOSS_GSPO && b->token_advantage) return "gspo has one advantage a sequence; gspo_token takes token_advantage";
     if (gmpo && b->token_advantage) return "gmpo has one advantage a sequence and takes no token_advantage";
+    if (rlvr__is_a2po(d) && b->token_advantage) return "a2po has one advantage a sequence and takes no token_advantage";
     if (d->stale_kl > 0 && !b->advantage) return "stale_kl needs advantage";
     for (int s = 0; s < b->n_seq; s++)
         if (b->offset[s] < 0 || b->offset[s + 1] < b->offset[s]) return "offset must not fall";
@@ -24937,7 +24992,7 @@ typedef struct rlvr__algorithm_state {             /* section 19d; NULL where th
     bool measuring;                                /* a pass over all graded rollouts, with or without signal */
     float *penalty;                                /* (rollouts) divergence in the reward, times its coefficient */
     double kl;                                     /* its estimator's mean over the step's tokens */
-    rlvr_rollouts *greedy;  float *greedy_reward;  /* of remax; (prompts_per_step) */
+    rlvr_rollouts *beside;  float *baseline;       /* of remax and a2po: rollouts made for the baselines (prompts_per_step) alone */
     float *part;                                   /* (RLVR_MAX_PARTS + 1, rollouts) of gdpo */
     float part_weight[RLVR_MAX_PARTS + 1];
     bool gate[RLVR_MAX_PARTS];  int n_parts;
@@ -25101,6 +25156,8 @@ static bool rlvr__is_right(const rlvr_rollout *o)
     return o->graded == RLVR_OK && (double)o->reward - (double)o->punishment >= 0.5 - 1e-6 * (o->punishment != 0);
 }
 
+static bool rlvr__uses(const rlvr_trainer_desc *d, rlvr_advantage kind) { return !d->advantage.fn && !d->value.on && d->advantage.kind == kind; }
+
 /* Is rollout i under the mask of the loss? */
 static bool rlvr__in_loss(const rlvr_trainer *t, int i)
 {
@@ -25114,7 +25171,7 @@ static bool rlvr__takes_part(const rlvr_trainer *t, int i)
     const rlvr_rollout *o = &t->rollouts->items[i];
     const rlvr_loss_desc *d = &t->desc.loss;
     if (t->algorithm.measuring) return o->graded == RLVR_OK;
-    return rlvr__in_loss(t, i) && (t->values.head || o->advantage != 0 || d->kl_coef != 0 || d->entropy_coef != 0 ||
+    return rlvr__in_loss(t, i) && (t->values.head || o->advantage != 0 || rlvr__loss_needs_reference(d) || d->entropy_coef != 0 ||
                                    (d->nll_coef != 0 && rlvr__is_right(o)));
 }
 
@@ -25469,7 +25526,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         end = whole ? last : rlvr__micro_end(t, from, last);
         rlvr__forest_groups(t, from, end, decoded && whole);
         if (!t->forest.n_targets) continue;
-        if (t->desc.loss.kl_coef != 0 && t->desc.regulariser.kl_reward == 0) rlvr__forest_reference(t);
+        if (rlvr__loss_needs_reference(&t->desc.loss) && t->desc.regulariser.kl_reward == 0) rlvr__forest_reference(t);
         if (!decoded || (!whole && (from || end > t->ready))) rlvr__forest_forward(t);
         if (!decoded) rlvr__forest_logprobs(t, &r->policy, t->logprob);
         rlvr_loss_stats stats;
@@ -25524,7 +25581,7 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     int n = t->rollouts->n_tasks, parts = t->desc.minibatches;
     double updates = 0;
     for (int i = 0; i < t->rollouts->n; i++) t->advantage[i] = t->rollouts->items[i].advantage;
-    bool pull = t->desc.loss.kl_coef != 0 || t->desc.loss.entropy_coef != 0;      /* a gradient without any advantage */
+    bool pull = rlvr__loss_needs_reference(&t->desc.loss) || t->desc.loss.entropy_coef != 0;      /* a gradient without any advantage */
     bool part = false;
     for (int i = 0; i < t->rollouts->n; i++) {
         pull |= t->desc.loss.nll_coef != 0 && t->right[i] != 0;
@@ -26230,7 +26287,10 @@ typedef struct rlvr__sizes {
     int64_t decode_slots, decode_rows, train_slots, train_rows, max_context, head_rows, rollouts, tokens, group_rows, judge_bytes;
 } rlvr__sizes;
 
-static bool rlvr__steps_need_reference(const rlvr_trainer_desc *d) { return d->loss.kl_coef != 0 || d->regulariser.kl_reward != 0; }
+static bool rlvr__steps_need_reference(const rlvr_trainer_desc *d)
+{
+    return rlvr__loss_needs_reference(&d->loss) || d->regulariser.kl_reward != 0 || rlvr__uses(d, RLVR_ADV_A2PO);
+}
 static bool rlvr__needs_reference(const rlvr_trainer_desc *d)
 {
     return (rlvr__steps_need_reference(d) && !d->regulariser.teacher) || (rlvr__prefer_needs_reference(&d->preference) && !d->preference.precomputed_ref);
@@ -26626,6 +26686,10 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
     if (m->n_greedy) {
         rlvr__buf_addf(b, ",\"reward/greedy\":");
         rlvr__json_put_digits(b, m->greedy_reward, 9);
+    }
+    if (m->n_reference) {
+        rlvr__buf_addf(b, ",\"reward/optimal\":");
+        rlvr__json_put_digits(b, m->optimal_value, 9);
     }
     if (m->n_cov_selected) rlvr__buf_addf(b, ",\"cov/n_selected\":%d", m->n_cov_selected);
     rlvr__put_off_policy(b, m);
@@ -27907,6 +27971,7 @@ static const rlvr__preset_row rlvr__presets[] = {
     {RLVR_CISPO, RLVR_ADV_GRPO, RLVR_LOSS_CISPO, RLVR_AGG_TOKEN_MEAN, 0, 0, NULL},
     {RLVR_SAPO, RLVR_ADV_GRPO, RLVR_LOSS_SAPO, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, NULL},
     {RLVR_VESPO, RLVR_ADV_GRPO, RLVR_LOSS_VESPO, RLVR_AGG_TOKEN_MEAN, 0, 0, NULL},
+    {RLVR_A2PO, RLVR_ADV_A2PO, RLVR_LOSS_A2PO, RLVR_AGG_SEQ_MEAN_TOKEN_SUM, 0, 0, NULL},
     {RLVR_FLASH_REINFORCE, RLVR_ADV_REINFORCE, RLVR_LOSS_REINFORCE, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, rlvr__preset_flash_reinforce},
     {RLVR_PPO, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, rlvr__preset_ppo},
     {RLVR_VAPO, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.28f, rlvr__preset_vapo},
@@ -27990,14 +28055,19 @@ static const char *rlvr__regulariser_problem(const rlvr_trainer_desc *d, bool lo
 static const char *rlvr__estimator_problem(const rlvr_trainer_desc *d)
 {
     const rlvr_advantage_desc *a = &d->advantage;
-    bool in_group = a->kind != RLVR_ADV_REINFORCE && a->kind != RLVR_ADV_REINFORCE_PP && a->kind != RLVR_ADV_REMAX;
-    bool other_pull = d->loss.kl_coef != 0 || d->loss.entropy_coef != 0 || d->loss.nll_coef != 0 || d->regulariser.entropy_target != 0;
+    bool in_group = a->kind != RLVR_ADV_REINFORCE && a->kind != RLVR_ADV_REINFORCE_PP && a->kind != RLVR_ADV_REMAX &&
+                    a->kind != RLVR_ADV_A2PO;
+    bool other_pull = rlvr__loss_needs_reference(&d->loss) || d->loss.entropy_coef != 0 || d->loss.nll_coef != 0 || d->regulariser.entropy_target != 0;
     if (!(a->eps >= 0)) return "eps is below 0";
     if (!rlvr__finite((double)a->positive_scale) || !rlvr__finite((double)a->negative_scale)) return "a scale is not finite";
     if (a->positive_scale < 0 && a->negative_scale < 0) return "positive_scale and negative_scale are both below 0: nothing would be used";
     if (a->fn || d->value.on) return NULL;
-    if (a->k != 0 && a->kind != RLVR_ADV_PASS_AT_K) return "k is pass_at_k's, and kind is another estimator";
-    if (a->k < 0 || a->k > d->group_size) return "k is not within 1 .. group_size";
+    if (a->k != 0 && a->kind != RLVR_ADV_PASS_AT_K && a->kind != RLVR_ADV_A2PO) return "k is pass_at_k's and a2po's, and kind is another estimator";
+    if (a->k < 0 || (a->kind == RLVR_ADV_PASS_AT_K && a->k > d->group_size)) return "k is not within 1 .. group_size";
+    if (a->k > 4096) return "k is not within 1 .. 4096";
+    if (!(a->beta >= 0)) return "beta is below 0";
+    if (a->beta != 0 && a->kind != RLVR_ADV_A2PO) return "beta is a2po's, and kind is another estimator";
+    if (a->kind == RLVR_ADV_A2PO && d->regulariser.teacher) return "a2po samples by the reference, which a teacher has replaced";
     if (in_group && d->group_size == 1 && !other_pull)
         return "kind compares the rollouts of a group, and group_size is 1: no rollout could have an advantage";
     if (in_group && d->sampling.greedy && !other_pull) return "kind compares the rollouts of a group, and sampling.greedy makes them all the same";
@@ -28065,8 +28135,6 @@ static rlvr_result rlvr__teacher_check(const rlvr_trainer *t)
                       "the same tokens", apart);
 }
 
-static bool rlvr__uses(const rlvr_trainer_desc *d, rlvr_advantage kind) { return !d->advantage.fn && !d->value.on && d->advantage.kind == kind; }
-
 static rlvr_result rlvr__algorithm_check(rlvr_trainer *t)
 {
     rlvr_trainer_desc *d = &t->desc;
@@ -28085,11 +28153,18 @@ static rlvr_result rlvr__algorithm_check(rlvr_trainer *t)
 
 /* ---- what it holds ---- */
 
-/* The cache of remax' greedy completions: all prompts at once, or as many as a batch takes. */
-static rlvr_result rlvr__greedy_store(rlvr_trainer *t, rlvr__store *s, bool count)
+/* Rollouts of each prompt that are made for its baseline alone: remax' greedy one, a2po's by the reference; 0: none. */
+static int rlvr__n_beside(const rlvr_trainer_desc *d)
 {
+    return rlvr__uses(d, RLVR_ADV_REMAX) ? 1 : !rlvr__uses(d, RLVR_ADV_A2PO) ? 0 : d->advantage.k ? d->advantage.k : 8;
+}
+
+/* Their cache: all at once, or as many as a batch takes. */
+static rlvr_result rlvr__beside_store(rlvr_trainer *t, rlvr__store *s, bool count)
+{
+    int64_t n = (int64_t)t->desc.prompts_per_step * rlvr__n_beside(&t->desc);
     int64_t prompt = RLVR__MIN(t->desc.max_prompt_tokens, t->m->info.n_ctx - 1), most = t->desc.sampling.max_tokens;
-    int64_t slots = prompt + RLVR__MIN(t->desc.prompts_per_step, t->desc.sampling.max_batch) * (prompt + most - 1);
+    int64_t slots = prompt + RLVR__MIN(n, (int64_t)t->desc.sampling.max_batch) * (prompt + most - 1);
     return rlvr__store_init(s, t->m, slots, RLVR__MIN((int64_t)RLVR__PREFILL_ROWS, slots), prompt + most, RLVR__HEAD_ROWS, false, count);
 }
 
@@ -28114,17 +28189,17 @@ static void rlvr__teacher_plan(rlvr_trainer *t, const rlvr__sizes *z, rlvr_memor
 static void rlvr__algorithm_plan(rlvr_trainer *t, const rlvr__sizes *z, rlvr_memory *p)
 {
     const rlvr_trainer_desc *d = &t->desc;
-    int64_t f = (int64_t)sizeof(float), P = d->prompts_per_step;
+    int64_t f = (int64_t)sizeof(float), n = (int64_t)d->prompts_per_step * rlvr__n_beside(d);
     rlvr__store s;
     if (!z->sampling) return;
     rlvr__teacher_plan(t, z, p);
     if (d->regulariser.kl_reward != 0) p->scratch += z->rollouts * f;
     if (rlvr__uses(d, RLVR_ADV_GDPO)) p->scratch += (RLVR_MAX_PARTS + 1) * z->rollouts * f;
     if (d->regulariser.cov_share != 0) p->scratch += z->tokens * (3 * f + 1);
-    if (!rlvr__uses(d, RLVR_ADV_REMAX)) return;
-    rlvr__greedy_store(t, &s, true);
+    if (!n) return;
+    rlvr__beside_store(t, &s, true);
     p->kv_cache += s.bytes_kv;
-    p->scratch += s.bytes_activations + s.bytes_scratch + P * (s.max_context * 8 + 768 + d->sampling.max_tokens * 24 + f);
+    p->scratch += s.bytes_activations + s.bytes_scratch + n * (s.max_context * 8 + 768 + d->sampling.max_tokens * 24 + f);
 }
 
 static rlvr_result rlvr__algorithm_alloc(rlvr_trainer *t, const rlvr__sizes *z)
@@ -28132,6 +28207,7 @@ static rlvr_result rlvr__algorithm_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     const rlvr_trainer_desc *d = &t->desc;
     rlvr__algorithm_state *a = &t->algorithm;
     int64_t P = d->prompts_per_step, prompt = RLVR__MIN(d->max_prompt_tokens, t->m->info.n_ctx - 1), most = d->sampling.max_tokens;
+    int K = rlvr__n_beside(d);
     if (!z->sampling) return RLVR_OK;
     if (d->regulariser.teacher && rlvr__teacher_store(t, z, &a->teacher, false) != RLVR_OK) return RLVR_ERROR_MEMORY;
     if (d->regulariser.kl_reward != 0 && !(a->penalty = RLVR__NEW(t->ctx, float, z->rollouts))) return RLVR_ERROR_MEMORY;
@@ -28142,20 +28218,20 @@ static rlvr_result rlvr__algorithm_alloc(rlvr_trainer *t, const rlvr__sizes *z)
         a->selected = RLVR__NEW(t->ctx, unsigned char, z->tokens);
         if (!a->token_advantage || !a->covariance || !a->selected) return RLVR_ERROR_MEMORY;
     }
-    if (!rlvr__uses(d, RLVR_ADV_REMAX)) return RLVR_OK;
-    a->greedy = rlvr__rollouts_new(t->m);
-    a->greedy_reward = RLVR__NEW(t->ctx, float, P);
-    if (!a->greedy || !a->greedy_reward) return RLVR_ERROR_MEMORY;
-    rlvr_result r = rlvr__greedy_store(t, &a->greedy->store, false);
-    if (r == RLVR_OK) r = rlvr__rollouts_reserve(a->greedy, P, 1, P * prompt, prompt + most, most);
-    return r == RLVR_OK && RLVR__RESERVE(a->greedy, prompt_tokens, cap_prompt, P * prompt) ? RLVR_OK : RLVR_ERROR_MEMORY;
+    if (!K) return RLVR_OK;
+    a->beside = rlvr__rollouts_new(t->m);
+    a->baseline = RLVR__NEW(t->ctx, float, P + K);
+    if (!a->beside || !a->baseline) return RLVR_ERROR_MEMORY;
+    rlvr_result r = rlvr__beside_store(t, &a->beside->store, false);
+    if (r == RLVR_OK) r = rlvr__rollouts_reserve(a->beside, P, K, P * prompt, prompt + most, most);
+    return r == RLVR_OK && RLVR__RESERVE(a->beside, prompt_tokens, cap_prompt, P * prompt) ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
 static void rlvr__algorithm_free(rlvr_trainer *t)
 {
     rlvr__algorithm_state *a = &t->algorithm;
-    void *arrays[] = {a->penalty, a->greedy_reward, a->part, a->token_advantage, a->covariance, a->selected};
-    rlvr_rollouts_free(a->greedy);
+    void *arrays[] = {a->penalty, a->baseline, a->part, a->token_advantage, a->covariance, a->selected};
+    rlvr_rollouts_free(a->beside);
     rlvr__store_free(&a->teacher);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
 }
@@ -28185,27 +28261,39 @@ static void rlvr__kl_before(rlvr_trainer *t)
     a->kl = tokens > 0 ? kl / tokens : 0;
 }
 
-/* remax' baselines: one greedy completion of each prompt, graded as the rollouts are. One without a verdict leaves its group without
-   advantages. */
-static rlvr_result rlvr__greedy_before(rlvr_trainer *t, rlvr__sampled *sums, rlvr_metrics *m)
+/* The baselines of remax and a2po: rollouts of each prompt, greedy ones or by the reference, graded as the step's own are. Where none
+   has a verdict the group has no advantages. */
+static rlvr_result rlvr__baselines_before(rlvr_trainer *t, rlvr__sampled *sums, rlvr_metrics *m)
 {
     rlvr__algorithm_state *a = &t->algorithm;
-    rlvr_rollouts *r = a->greedy;
+    rlvr_rollouts *r = a->beside;
     rlvr_sampling s = t->desc.sampling;
+    bool optimal = rlvr__uses(&t->desc, RLVR_ADV_A2PO);
+    int P = t->desc.prompts_per_step, K = rlvr__n_beside(&t->desc), n_values = 0, n_graded = 0;
     double start = rlvr__now(), sampled = start, sum = 0;
-    s.greedy = true;
-    rlvr_result result = rlvr__rollouts_layout(r, t->batch, 0, t->desc.prompts_per_step, 1, &s, t->desc.max_prompt_tokens);
+    float *reward = a->baseline + P;
+    s.greedy |= !optimal;
+    s.seed = t->desc.seed ^ 0x7265666572656e63ull;      /* other dice than the policy's */
+    s.step = (uint32_t)t->step;
+    if (optimal) rlvr__swap_reference(t);
+    rlvr_result result = rlvr__rollouts_layout(r, t->batch, 0, P, K, &s, t->desc.max_prompt_tokens);
     if (result == RLVR_OK) result = rlvr__rollouts_run(r);
+    if (optimal) rlvr__swap_reference(t);
     sampled = rlvr__now();
     if (result == RLVR_OK) result = rlvr_grade_rollouts(r, &t->desc.reward);
     if (result != RLVR_OK) return result;
-    for (int i = 0; i < r->n; i++) {
-        const rlvr_rollout *o = &r->items[i];
-        a->greedy_reward[i] = o->graded == RLVR_OK ? o->reward + rlvr__plan_punishment(t, o) : NAN;
-        if (o->graded == RLVR_OK) { sum += (double)a->greedy_reward[i]; m->n_greedy++; }
-        t->num_tokens += o->n_prompt + o->n_tokens;
+    for (int p = 0; p < P; p++) {
+        for (int k = 0; k < K; k++) {
+            const rlvr_rollout *o = &r->items[p * K + k];
+            reward[k] = o->graded == RLVR_OK ? o->reward + rlvr__plan_punishment(t, o) : NAN;
+            n_graded += o->graded == RLVR_OK;
+            t->num_tokens += o->n_tokens + (k ? 0 : o->n_prompt);
+        }
+        a->baseline[p] = optimal ? (float)rlvr_optimal_value(reward, K, t->desc.advantage.beta) : reward[0];
+        if (rlvr__finite((double)a->baseline[p])) { sum += (double)a->baseline[p]; n_values++; }
     }
-    m->greedy_reward = m->n_greedy ? sum / m->n_greedy : 0;
+    *(optimal ? &m->n_reference : &m->n_greedy) = n_graded;
+    *(optimal ? &m->optimal_value : &m->greedy_reward) = n_values ? sum / n_values : 0;
     sums->judge_tokens += r->judge_tokens;
     m->sample_time += sampled - start;
     m->grade_time += rlvr__now() - sampled;
@@ -28231,8 +28319,8 @@ static rlvr_result rlvr__algorithm_before(rlvr_trainer *t, rlvr__sampled *sums, 
     rlvr__algorithm_state *a = &t->algorithm;
     m->kl_coef = (double)*rlvr__kl_coef(t);
     m->entropy_coef = (double)t->desc.loss.entropy_coef;
-    if (a->greedy) {
-        rlvr_result r = rlvr__greedy_before(t, sums, m);
+    if (a->beside) {
+        rlvr_result r = rlvr__baselines_before(t, sums, m);
         if (r != RLVR_OK) return r;
     }
     if (a->part) rlvr__parts_before(t);
@@ -28243,7 +28331,7 @@ static rlvr_result rlvr__algorithm_before(rlvr_trainer *t, rlvr__sampled *sums, 
 static int rlvr__algorithm_advantages(rlvr_trainer *t)
 {
     const rlvr__algorithm_state *a = &t->algorithm;
-    rlvr__adv_more more = {t->values.head ? NULL : a->penalty, a->greedy_reward, NULL, NULL, 0};
+    rlvr__adv_more more = {t->values.head ? NULL : a->penalty, a->baseline, NULL, NULL, 0};
     if (a->part && a->n_parts) {
         more.part = a->part;
         more.part_weight = a->part_weight;

@@ -139,12 +139,13 @@ static const option train_options[] = {
     {"correction", OPT_CHOICE, AT(trainer.loss.correction), "", "none|token_truncate|token_mask|sequence_truncate|sequence_mask"},
     {"is_cap", OPT_FLOAT, AT(trainer.loss.is_cap), "2", "... of the weights of what other weights have sampled"},
     {"advantage", OPT_CHOICE, AT(trainer.advantage.kind), "",
-     "grpo|dr_grpo|rloo|reinforce|reinforce_pp|reinforce_pp_baseline|remax|maxrl|opo|gdpo|pass_at_k"},
+     "grpo|dr_grpo|rloo|reinforce|reinforce_pp|reinforce_pp_baseline|remax|maxrl|opo|gdpo|pass_at_k|a2po"},
     {"advantage_eps", OPT_FLOAT, AT(trainer.advantage.eps), "1e-4", "beside a standard deviation"},
     {"pass_k", OPT_INT, AT(trainer.advantage.k), "half the group", "k of pass_at_k"},
+    {"advantage_beta", OPT_FLOAT, AT(trainer.advantage.beta), "0.5", "of a2po: temperature of the optimal value"},
     {"positive_scale", OPT_FLOAT, AT(trainer.advantage.positive_scale), "1", "of advantages above 0; below 0: none is used"},
     {"negative_scale", OPT_FLOAT, AT(trainer.advantage.negative_scale), "1", "of advantages below 0, likewise"},
-    {"loss", OPT_CHOICE, AT(trainer.loss.kind), "", "clip|reinforce|gspo|gspo_token|cispo|sapo|gmpo|vespo"},
+    {"loss", OPT_CHOICE, AT(trainer.loss.kind), "", "clip|reinforce|gspo|gspo_token|cispo|sapo|gmpo|vespo|a2po"},
     {"clip_eps_low", OPT_FLOAT, AT(trainer.loss.clip_eps_low), "0.2", "the ratio is clipped below 1 - this"},
     {"clip_eps_high", OPT_FLOAT, AT(trainer.loss.clip_eps_high), "as low", "... and above 1 + this"},
     {"aggregation", OPT_CHOICE, AT(trainer.loss.aggregation), "", "token_mean|seq_mean_token_mean|seq_mean_token_sum_norm|seq_mean_token_sum"},
@@ -152,6 +153,7 @@ static const option train_options[] = {
     {"kl_coef", OPT_FLOAT, AT(trainer.loss.kl_coef), "0", "weight of the divergence from the model at the start; 0: none"},
     {"dual_clip", OPT_FLOAT, AT(trainer.loss.dual_clip), "off", "bound of the ratio where the advantage is below 0"},
     {"stale_kl", OPT_FLOAT, AT(trainer.loss.stale_kl), "off", "bad rollouts that have moved further than this are left out"},
+    {"a2po_beta", OPT_FLOAT, AT(trainer.loss.a2po_beta), "1e-3", "of --loss a2po: how far log(p / reference) counts"},
     {"trust_kl", OPT_FLOAT, AT(trainer.loss.trust_kl), "off", "rollouts whose sampler is further than this from the policy are left out"},
     {"entropy_coef", OPT_FLOAT, AT(trainer.loss.entropy_coef), "0", "reward of entropy"},
     {"nll_coef", OPT_FLOAT, AT(trainer.loss.nll_coef), "0", "likelihood of right rollouts"},
@@ -564,29 +566,30 @@ static int read_floats(rlvr_ctx *ctx, const rlvr__json *j, int n_one, float **ou
     return n;
 }
 
-/* One line: {"estimator":"grpo","rewards":[1,1,0,0]}, and where wanted group_size, lengths, greedy, parts with part_weights, eps,
+/* One line: {"estimator":"grpo","rewards":[1,1,0,0]}, and where wanted group_size, lengths, greedy or optimal, parts with part_weights, eps,
    k, positive_scale, negative_scale. Returns what is wrong with it; NULL: nothing, and the answer stands in b. */
 static const char *advantage_line(rlvr_ctx *ctx, const rlvr__json *j, rlvr__buf *b)
 {
     rlvr_advantage_desc d;
     rlvr_advantage_batch batch;
     const char *name = rlvr__json_str(rlvr__json_get(j, "estimator"), NULL);
-    float *reward, *length, *greedy, *weight, *part = NULL;
+    float *reward, *length, *baseline, *weight, *part = NULL;
     memset(&d, 0, sizeof d);
     memset(&batch, 0, sizeof batch);
     for (int k = 0; k < RLVR_ADVANTAGE_COUNT && name; k++, d.kind = (rlvr_advantage)k)
         if (!strcmp(rlvr_advantage_name((rlvr_advantage)k), name)) break;
     if (!name || d.kind == RLVR_ADVANTAGE_COUNT) return "\"estimator\" is none of grpo, dr_grpo, rloo, reinforce, reinforce_pp, "
-        "reinforce_pp_baseline, remax, maxrl, opo, gdpo, pass_at_k";
+        "reinforce_pp_baseline, remax, maxrl, opo, gdpo, pass_at_k, a2po";
     int n = read_floats(ctx, rlvr__json_get(j, "rewards"), 1, &reward);
     if (n < 1) return "\"rewards\" must be a list of numbers (null: no reward)";
     batch.group_size = (int)rlvr__json_int(rlvr__json_get(j, "group_size"), n);
     if (batch.group_size < 1 || n % batch.group_size) return "\"group_size\" does not divide the number of rewards";
     batch.n_groups = n / batch.group_size;
     int n_length = read_floats(ctx, rlvr__json_get(j, "lengths"), n, &length);
-    int n_greedy = read_floats(ctx, rlvr__json_get(j, "greedy"), batch.n_groups, &greedy);
+    const rlvr__json *given = rlvr__json_get(j, d.kind == RLVR_ADV_A2PO ? "optimal" : "greedy");
+    int n_baseline = read_floats(ctx, given, batch.n_groups, &baseline);
     if (n_length && n_length != n) return "\"lengths\" must have a number for each reward";
-    if (n_greedy && n_greedy != batch.n_groups) return "\"greedy\" must have a number for each group";
+    if (n_baseline && n_baseline != batch.n_groups) return "\"greedy\" and \"optimal\" must have a number for each group";
     const rlvr__json *parts = rlvr__json_get(j, "parts");
     if (parts) {
         batch.n_parts = (int)rlvr__json_count(parts);
@@ -605,13 +608,13 @@ static const char *advantage_line(rlvr_ctx *ctx, const rlvr__json *j, rlvr__buf 
     for (int i = 0; i < n_length; i++) tokens[i] = (int)length[i];
     batch.reward = reward;
     batch.length = n_length ? tokens : NULL;
-    batch.greedy = greedy;
+    batch.baseline = baseline;
     batch.part = part;
     d.eps = (float)rlvr__json_num(rlvr__json_get(j, "eps"), 0);
     d.k = (int)rlvr__json_int(rlvr__json_get(j, "k"), 0);
     d.positive_scale = (float)rlvr__json_num(rlvr__json_get(j, "positive_scale"), 0);
     d.negative_scale = (float)rlvr__json_num(rlvr__json_get(j, "negative_scale"), 0);
-    if (rlvr_advantage_of(&d, &batch, out) != RLVR_OK) return "the estimator lacks what it needs (remax: \"greedy\"), or eps is not above 0";
+    if (rlvr_advantage_of(&d, &batch, out) != RLVR_OK) return "the estimator lacks what it needs (remax: \"greedy\", a2po: \"optimal\"), or eps is not above 0";
     rlvr__buf_addf(b, "{\"advantages\":");
     put_floats(b, out, n);
     rlvr__buf_addf(b, "}\n");

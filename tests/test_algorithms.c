@@ -171,6 +171,26 @@ static double hand_gradient(hand *h, rlvr_model *m, rlvr_trainer *t)
     return largest > 0 ? worst / largest : worst > 0 ? INFINITY : 0;
 }
 
+/* Log-probabilities of the rollouts' tokens under weights. */
+static void score_with(rlvr_model *m, const float *weights, rlvr_rollouts *r, float *out)
+{
+    size_t bytes = (size_t)m->n_floats * sizeof(float);
+    float *keep = (float *)malloc(bytes), all[64];
+    memcpy(keep, m->weights, bytes);
+    memcpy(m->weights, weights, bytes);
+    for (int i = 0, at = 0; i < rlvr_rollouts_count(r); i++) {
+        const rlvr_rollout *o = rlvr_rollouts_get(r, i);
+        int tokens[64];
+        memcpy(tokens, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
+        memcpy(tokens + o->n_prompt, o->tokens, (size_t)o->n_tokens * sizeof(int));
+        CHECK(rlvr_score(m, tokens, o->n_prompt + o->n_tokens, NULL, all) == RLVR_OK);
+        memcpy(out + at, all + o->n_prompt - 1, (size_t)o->n_tokens * sizeof(float));
+        at += o->n_tokens;
+    }
+    memcpy(m->weights, keep, bytes);
+    free(keep);
+}
+
 /* ---- presets ---- */
 
 static void test_names(void)
@@ -197,7 +217,7 @@ static void test_presets(void)
 {
     int n_still = 0;
     for (int k = 0; k < RLVR_ALGORITHM_COUNT; k++)
-        for (int equal = 0; equal < 2; equal++) {
+        for (int equal = 0; equal < (k == RLVR_A2PO ? 1 : 2); equal++) {      /* a2po's square has a slope wherever the policy has left the reference */
             rlvr_ctx *ctx = open_ctx();
             rlvr_model *m = small_model(ctx);
             rlvr_trainer_desc d = description();
@@ -317,12 +337,93 @@ static void test_remax(void)
         CHECK(apart && h.metrics.n_greedy == PROMPTS);
         CHECK_LE(fabs(h.metrics.greedy_reward - mean), 1e-6);
         CHECK(h.metrics.num_tokens == tokens);      /* the cost of the baselines is counted */
-        h.batch.greedy = h.greedy;
+        h.batch.baseline = h.greedy;
         CHECK_LE(hand_gradient(&h, m, t), 1e-5);
         rlvr_rollouts_free(greedy);
         free(after);
         hand_free(&h);
     }
+    rlvr_close(ctx);
+}
+
+/* ---- a2po: the reference's rollouts say what can be expected ---- */
+
+static void test_a2po(void)
+{
+    enum { K = 3, STEPS = 100, SEEN = 10 };
+    rlvr_ctx *ctx = open_ctx();
+    rlvr_model *m = small_model(ctx);
+    rlvr_trainer_desc d = description(), plain = d;
+    rlvr_preset(RLVR_A2PO, &d);
+    d.advantage.k = K;
+    d.advantage.beta = 0.25f;
+    d.loss.a2po_beta = 0.02f;
+    d.micro_tokens = 40;      /* in several packs */
+    rlvr_memory with, without;
+    CHECK(rlvr_memory_plan(m, &d, &with) == RLVR_OK && rlvr_memory_plan(m, &plain, &without) == RLVR_OK);
+    CHECK(with.kv_cache > without.kv_cache && with.reference > 0 && !without.reference);
+    rlvr_trainer *t = open_trainer(m, &d);
+    size_t bytes = (size_t)m->n_floats * sizeof(float);
+    float *reference = (float *)malloc(bytes), *after = (float *)malloc(bytes);
+    memcpy(reference, m->weights, bytes);
+    int64_t tokens = 0;
+    for (int step = 0; step < 3; step++) {
+        hand h;
+        rlvr_rollouts *beside = NULL;
+        rlvr_sampling s = d.sampling;
+        if (!hand_step(&h, m, t, &d)) break;
+        rlvr_task tasks[PROMPTS];
+        memset(tasks, 0, sizeof tasks);
+        for (int i = 0; i < PROMPTS; i++) ask(NULL, (uint64_t)(step * PROMPTS + i), &tasks[i]);
+        s.seed = d.seed ^ 0x7265666572656e63ull;
+        s.step = (uint32_t)step;
+        memcpy(after, m->weights, bytes);
+        memcpy(m->weights, reference, bytes);
+        CHECK(rlvr_sample(m, tasks, PROMPTS, K, &s, &beside) == RLVR_OK);
+        memcpy(m->weights, after, bytes);
+        double mean = 0;
+        for (int i = 0; i < PROMPTS; i++) {
+            double sum = 0;
+            for (int k = 0; k < K; k++) {
+                float reward;
+                const rlvr_rollout *o = rlvr_rollouts_get(beside, i * K + k);
+                even(o, NULL, &reward);
+                sum += exp((double)reward / 0.25) / K;
+                tokens += o->n_tokens + (k ? 0 : o->n_prompt);
+            }
+            h.greedy[i] = (float)(0.25 * log(sum));
+            mean += (double)h.greedy[i] / PROMPTS;
+        }
+        for (int i = 0; i < ROLLOUTS; i++) {
+            const rlvr_rollout *o = rlvr_rollouts_get(rlvr_trainer_rollouts(t), i);
+            CHECK_LE(fabs((double)o->advantage - (double)(h.reward[i] - h.greedy[i / GROUP])), 1e-6);
+            tokens += o->n_tokens + (i % GROUP ? 0 : o->n_prompt);
+        }
+        CHECK(h.metrics.n_reference == PROMPTS * K && h.metrics.num_tokens == tokens);
+        CHECK_LE(fabs(h.metrics.optimal_value - mean), 1e-6);
+        score_with(m, reference, rlvr_trainer_rollouts(t), h.ref);
+        h.batch.baseline = h.greedy;
+        CHECK_LE(hand_gradient(&h, m, t), 2e-5);
+        rlvr_rollouts_free(beside);
+        hand_free(&h);
+    }
+    free(reference);
+    free(after);
+    rlvr_close(ctx);
+    double first = 0, last = 0;
+    d.advantage.beta = 1;
+    d.optim.lr = 1e-2f;
+    ctx = open_ctx();
+    m = small_model(ctx);
+    t = open_trainer(m, &d);
+    for (int step = 0; t && step < STEPS; step++) {
+        rlvr_metrics metrics;
+        CHECK(rlvr_train_step(t, &metrics) == RLVR_OK);
+        if (step < SEEN) first += metrics.reward_mean / SEEN;
+        if (step >= STEPS - SEEN) last += metrics.reward_mean / SEEN;
+    }
+    REPORT("a2po: reward %.3f in the first steps, %.3f in the last of %d", first, last, STEPS);
+    CHECK(last > first + 0.15);
     rlvr_close(ctx);
 }
 
@@ -375,26 +476,6 @@ static void test_gdpo_parts(void)
 }
 
 /* ---- divergence in the reward ---- */
-
-/* Log-probabilities of the rollouts' tokens under weights. */
-static void score_with(rlvr_model *m, const float *weights, rlvr_rollouts *r, float *out)
-{
-    size_t bytes = (size_t)m->n_floats * sizeof(float);
-    float *keep = (float *)malloc(bytes), all[64];
-    memcpy(keep, m->weights, bytes);
-    memcpy(m->weights, weights, bytes);
-    for (int i = 0, at = 0; i < rlvr_rollouts_count(r); i++) {
-        const rlvr_rollout *o = rlvr_rollouts_get(r, i);
-        int tokens[64];
-        memcpy(tokens, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
-        memcpy(tokens + o->n_prompt, o->tokens, (size_t)o->n_tokens * sizeof(int));
-        CHECK(rlvr_score(m, tokens, o->n_prompt + o->n_tokens, NULL, all) == RLVR_OK);
-        memcpy(out + at, all + o->n_prompt - 1, (size_t)o->n_tokens * sizeof(float));
-        at += o->n_tokens;
-    }
-    memcpy(m->weights, keep, bytes);
-    free(keep);
-}
 
 /* The rollout's reward is lessened by the sum over its tokens, also of those that the over-long filter keeps out of the loss. */
 static void test_kl_reward(void)
@@ -1037,6 +1118,7 @@ int main(void)
     test_by_hand();
     test_nll();
     test_remax();
+    test_a2po();
     test_gdpo_parts();
     test_kl_reward();
     test_teacher_by_hand();

@@ -377,12 +377,13 @@ static double matrix_loss(const matrix *m, const double *logprob, const double *
     }
     for (int s = 0; s < b->n_seq; s++) {
         int in = 0;
-        double mean_log = 0, mean_at = 0, mean_clipped = 0, off = 0, apart = 0;
+        double mean_log = 0, mean_at = 0, mean_clipped = 0, off = 0, apart = 0, from_ref = 0;
         for (int i = b->offset[s]; i < b->offset[s + 1]; i++) {
             if (!counts(b, i)) continue;
             in++;
             mean_log += logprob[i] - (double)b->old[i];
             mean_at += at[i] - (double)b->old[i];
+            from_ref += logprob[i] - (double)b->ref[i];
             double moved = logprob[i] - (double)b->old[i];      /* gmpo: by the sign of A, each token on its own */
             mean_clipped += b->advantage[s] > 0 ? fmin(moved, log(1 + high)) : b->advantage[s] < 0 ? fmax(moved, log(1 - low)) : moved;
             off += (double)b->old[i] - (double)m->behaviour[i];
@@ -420,6 +421,7 @@ static double matrix_loss(const matrix *m, const double *logprob, const double *
                 double lambda = A > 0 ? or_else(d->vespo_lambda_positive, 3) : or_else(d->vespo_lambda_negative, 2);
                 value = -pow(W, k) * exp(lambda * (1 - W)) * A * logprob[i];
             }
+            else if (d->kind == RLVR_LOSS_A2PO) value = pow(or_else(d->a2po_beta, (double)1e-3f) * from_ref - A, 2) / in;
             else if (gmpo) value = -A * exp(mean_clipped);
             else if (d->kind == RLVR_LOSS_SAPO) value = -4 / tau / (1 + exp(-tau * (r - 1))) * A;
             else {
@@ -530,12 +532,13 @@ static void test_matrix(void)
                         m.b.d.dual_clip = clips ? duals[(extra + seed) % 3] : 0;
                         if (extra == 6 && seed) { m.b.d.vespo_k_positive = 1.5f; m.b.d.vespo_lambda_positive = 0.4f; }
                         if (extra == 6 && seed) { m.b.d.vespo_k_negative = 0.7f; m.b.d.vespo_lambda_negative = 1; }
+                        if (kind == RLVR_LOSS_A2PO) m.b.d.a2po_beta = seed ? 0.3f : 0;
                         if (extra == 1) { m.b.d.kl_coef = 0.3f; m.b.d.kl = (rlvr_kl)(mask % 3); }
                         if (extra == 2) { m.b.d.entropy_coef = 0.02f; m.b.d.nll_coef = 0.1f; }
                         if (extra >= 3 && extra <= 6) { m.b.d.correction = (rlvr_correction)(extra - 2); m.b.d.is_cap = seed ? 1.3f : 0; }
                         if (extra == 6) m.b.d.trust_kl = 0.05f;
                         if (extra == 7) { m.demos = true; m.b.d.kl_cov_coef = seed ? 0.5f : 0; m.b.d.stale_kl = 0.15f; }
-                        m.by_token = kind != RLVR_LOSS_GSPO && kind != RLVR_LOSS_GMPO && seed == 1 && extra != 7;
+                        m.by_token = kind != RLVR_LOSS_GSPO && kind != RLVR_LOSS_GMPO && kind != RLVR_LOSS_A2PO && seed == 1 && extra != 7;
                         fill(&m.b, mask);
                         for (int s = 0; s < SEQS; s++) { m.right[s] = (unsigned char)dice(2); m.demo[s] = (unsigned char)(dice(3) == 0); }
                         for (int i = 0; i < m.b.n; i++) {
@@ -585,6 +588,8 @@ static void test_problems(void)
     PROBLEM(d.trust_kl = NAN, "trust_kl");
     PROBLEM(d.correction = RLVR_IS_TOKEN_MASK, "behaviour_logprob");
     PROBLEM(d.kl_coef = 1, "ref_logprob");
+    PROBLEM(d.kind = RLVR_LOSS_A2PO, "ref_logprob");
+    PROBLEM(d.a2po_beta = -1, "a2po_beta");
     PROBLEM(d.aggregation = RLVR_AGG_SEQ_MEAN_TOKEN_SUM_NORM, "max_tokens");
     b.token_advantage = x;
     PROBLEM(d.kind = RLVR_LOSS_GSPO, "gspo_token");
@@ -838,7 +843,7 @@ static void naive_advantages(rlvr_advantage kind, const rlvr_advantage_batch *b,
         }
         for (int j = first; j < first + G; j++) square += in[j] ? pow((double)b->reward[j] - sum / m, 2) : 0;
         if (!in[i]) continue;
-        if (kind == RLVR_ADV_REMAX) { out[i] = R - (double)b->greedy[i / G]; continue; }
+        if (kind == RLVR_ADV_REMAX || kind == RLVR_ADV_A2PO) { out[i] = R - (double)b->baseline[i / G]; continue; }
         if (kind == RLVR_ADV_REINFORCE) { out[i] = R - batch_sum / n_in; continue; }
         if (kind == RLVR_ADV_REINFORCE_PP) { out[i] = (R - token_sum / tokens) / (sqrt(token_square / tokens) + 1e-4); continue; }
         if (equal) continue;
@@ -926,7 +931,7 @@ static void test_estimator_vectors(void)
         for (int i = 0; i < 8; i++) CHECK(a[i] == 0);
         group_advantage((rlvr_advantage)kind, near, NULL, 8, a);
         for (int i = 0; i < 8; i++) CHECK(rlvr__finite((double)a[i]) && fabsf(a[i]) < 10);
-        CHECK(kind == RLVR_ADV_REMAX || kind == RLVR_ADV_PASS_AT_K || (a[0] > 0 && a[7] < 0));
+        CHECK(kind == RLVR_ADV_REMAX || kind == RLVR_ADV_A2PO || kind == RLVR_ADV_PASS_AT_K || (a[0] > 0 && a[7] < 0));
         CHECK(rlvr_advantage_name((rlvr_advantage)kind) != NULL);
     }
     CHECK(rlvr_advantage_name(RLVR_ADVANTAGE_COUNT) == NULL);
