@@ -458,7 +458,8 @@ RLVR_API rlvr_result rlvr_lint_verifier(rlvr_ctx *ctx, const rlvr_reward_desc *d
     X(RLVR_ADV_OPO, opo, group)               /* R - sum L R / sum L: Hao et al. 2025 */                                   \
     X(RLVR_ADV_GDPO, gdpo, batch)             /* each reward as grpo, weighted sum, whitened: Liu et al. 2026 */           \
     X(RLVR_ADV_PASS_AT_K, pass_at_k, batch)   /* of a set of k that passes if one does: Chen et al. 2025 */                \
-    X(RLVR_ADV_A2PO, a2po, batch)             /* R - optimal value, by rollouts of the reference: Brantley et al. 2025 */
+    X(RLVR_ADV_A2PO, a2po, batch)             /* R - optimal value, by rollouts of the reference: Brantley et al. 2025 */       \
+    X(RLVR_ADV_OPTIMAL_TOKEN, optimal_token, batch) /* at token t R - sum W R / sum W of those that are so long: OTB, Li et al. 2026 */
 
 typedef enum rlvr_advantage {
 #define RLVR__X(kind, name, sees) kind,
@@ -478,6 +479,11 @@ typedef struct rlvr_advantage_batch {
     const float *part;               /* (n_parts, n) the rewards that `reward` is made of, for gdpo; NULL: reward alone */
     const float *part_weight;        /* (n_parts); NULL: 1 */
     int n_parts;
+    /* for optimal_token, else NULL: rollout i has tokens offset[i] .. offset[i + 1] - 1; of each its logprob and the sum of the squares of
+       all probabilities at its place. W is the sum up to token t of 1 - 2 p + that sum: the squared gradient of log p in the logits */
+    const int   *offset;             /* (n + 1) */
+    const float *logprob, *collision;
+    float *token_advantage;          /* receives them; `advantage` their means */
 } rlvr_advantage_batch;
 typedef rlvr_result (*rlvr_advantage_fn)(void *user, const rlvr_advantage_batch *b, float *advantage /* (n), zeros */);
 
@@ -1067,6 +1073,7 @@ typedef struct rlvr_trainer_desc {
     X(RLVR_CISPO,        "cispo",        "MiniMax 2025")                                           \
     X(RLVR_SAPO,         "sapo",         "Qwen 2025")                                              \
     X(RLVR_VESPO,        "vespo",        "arXiv 2602.10693, 2026")                                 \
+    X(RLVR_OPTIMAL_TOKEN, "optimal_token", "Li et al. 2026")                                       \
     X(RLVR_A2PO,         "a2po",         "Brantley et al. 2025")                                   \
     X(RLVR_FLASH_REINFORCE, "flash_reinforce", "Hu et al. 2026")                                   \
     X(RLVR_PPO,          "ppo",          "Schulman et al. 2017")                                   \
@@ -2979,7 +2986,7 @@ RLVR__FN void RLVR__NAME(rlvr__transpose)(float *to /* (cols, ldt) */, int64_t l
 typedef struct rlvr__op_kernels {
     rlvr__kernels base;
     rlvr_loop_fn rmsnorm_fwd, rmsnorm_dx, rmsnorm_dw, rope_fwd, rope_bwd, attn_fwd, attn_bwd, swiglu_fwd, swiglu_bwd,
-                 dist, dist_sample, dist_bwd, argmax, adamw, sum_squares, axpby, lerp, slice_get, slice_step;
+                 dist, dist_sample, dist_collision, dist_bwd, argmax, adamw, sum_squares, axpby, lerp, slice_get, slice_step;
 } rlvr__op_kernels;
 
 /* Tokens of row v have p_v = exp((z_v - max) * temperature_inv - log_z) where z_v >= threshold, else 0. A row with a NaN or
@@ -3782,6 +3789,27 @@ RLVR__FN void RLVR__NAME(rlvr__k_dist_sample)(void *arg, int64_t begin, int64_t 
     for (int64_t i = begin; i < end; i++) a->token[i] = RLVR__NAME(rlvr__sample_row)(&a->d[i], a->logits + i * a->V, (double)a->u[i], a->V);
 }
 
+/* scratch[i]: the sum of the squares of row i's probabilities. */
+RLVR__FN void RLVR__NAME(rlvr__k_dist_collision)(void *arg, int64_t begin, int64_t end, int thread)
+{
+    const rlvr__dist_args *a = (const rlvr__dist_args *)arg;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const float *z = a->logits + i * a->V;
+        double sum = 0;
+        for (int64_t at = 0; at < a->V; at += RLVR__DIST_BLOCK) {
+            int64_t n = RLVR__MIN(a->V - at, (int64_t)RLVR__DIST_BLOCK);
+            vf s = v_zero(), log_p;
+            for (int64_t k = 0; k < n; k += 16) {
+                vf p = RLVR__NAME(rlvr__probability)(&a->d[i], RLVR__NAME(rlvr__some_logits)(z + at + k, n - k), &log_p);
+                s = v_fma(p, p, s);
+            }
+            sum += (double)v_hsum(s);
+        }
+        a->scratch[i] = (float)sum;
+    }
+}
+
 RLVR__FN void RLVR__NAME(rlvr__k_argmax)(void *arg, int64_t begin, int64_t end, int thread)
 {
     const rlvr__dist_args *a = (const rlvr__dist_args *)arg;
@@ -3917,7 +3945,7 @@ static const rlvr__op_kernels RLVR__NAME(rlvr__kernels) = {
     RLVR__NAME(rlvr__k_rmsnorm_fwd), RLVR__NAME(rlvr__k_rmsnorm_dx), RLVR__NAME(rlvr__k_rmsnorm_dw),
     RLVR__NAME(rlvr__k_rope_fwd), RLVR__NAME(rlvr__k_rope_bwd), RLVR__NAME(rlvr__k_attn_fwd), RLVR__NAME(rlvr__k_attn_bwd),
     RLVR__NAME(rlvr__k_swiglu_fwd), RLVR__NAME(rlvr__k_swiglu_bwd), RLVR__NAME(rlvr__k_dist), RLVR__NAME(rlvr__k_dist_sample),
-    RLVR__NAME(rlvr__k_dist_bwd), RLVR__NAME(rlvr__k_argmax), RLVR__NAME(rlvr__k_adamw), RLVR__NAME(rlvr__k_sum_squares),
+    RLVR__NAME(rlvr__k_dist_collision), RLVR__NAME(rlvr__k_dist_bwd), RLVR__NAME(rlvr__k_argmax), RLVR__NAME(rlvr__k_adamw), RLVR__NAME(rlvr__k_sum_squares),
     RLVR__NAME(rlvr__k_axpby), RLVR__NAME(rlvr__k_lerp), RLVR__NAME(rlvr__k_slice_get), RLVR__NAME(rlvr__k_slice_step)};
 
 #endif
@@ -4069,6 +4097,13 @@ static RLVR__UNUSED void rlvr__dist_sample_rows(rlvr_ctx *ctx, int *token, const
 {
     rlvr__dist_args a = {(rlvr__dist *)(uintptr_t)d, (float *)(uintptr_t)logits, NULL, token, u, NULL, NULL, NULL, NULL, V, 0, NULL};
     rlvr__parallel(ctx, M, 1, rlvr__ops(ctx)->dist_sample, &a);
+}
+
+/* collision (M): the sum of the squares of each row's probabilities, the chance that two draws are the same token. */
+static RLVR__UNUSED void rlvr__dist_collision_rows(rlvr_ctx *ctx, float *collision, const rlvr__dist *d, const float *logits, int64_t M, int64_t V)
+{
+    rlvr__dist_args a = {(rlvr__dist *)(uintptr_t)d, (float *)(uintptr_t)logits, NULL, NULL, NULL, NULL, NULL, NULL, NULL, V, 0, collision};
+    rlvr__parallel(ctx, M, 1, rlvr__ops(ctx)->dist_collision, &a);
 }
 
 static RLVR__UNUSED void rlvr__argmax_rows(rlvr_ctx *ctx, int *token, const float *logits, int64_t M, int64_t V)     /* lowest id on ties */
@@ -8609,6 +8644,8 @@ struct rlvr_rollouts {
     int *prompt_begin;               int64_t cap_begin;       /* (n_tasks + 1) */
     int *tokens;                     int64_t cap_tokens;      /* (n, max_tokens) */
     float *logprobs, *entropy;       int64_t cap_logprobs, cap_entropy;
+    float *collision;                int64_t cap_collision;   /* likewise, where it is wanted */
+    bool wants_collision;
     int *prompt_slots;               int64_t cap_prompt_slots;    /* as prompt_tokens */
     int *lists;                      int64_t cap_lists, list_stride;    /* (n, list_stride): each rollout's context */
     uint32_t *stream;                int64_t cap_stream;      /* (n_tasks): random stream of each prompt */
@@ -8658,7 +8695,7 @@ static rlvr_rollouts *rlvr__rollouts_new(rlvr_model *m)
 void rlvr_rollouts_free(rlvr_rollouts *r)
 {
     if (!r) return;
-    void *arrays[] = {r->items, r->prompt_tokens, r->prompt_begin, r->tokens, r->logprobs, r->entropy, r->prompt_slots, r->lists,
+    void *arrays[] = {r->items, r->prompt_tokens, r->prompt_begin, r->tokens, r->logprobs, r->entropy, r->collision, r->prompt_slots, r->lists,
                       r->stream, r->active, r->call, (void *)r->context, r->head, r->dist, r->drawn,
                       r->free_slots, r->users, r->banned, r->streams, r->cases, r->verdicts, r->part_reward, r->normal, r->valid};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(r->ctx, arrays[i]);
@@ -8730,7 +8767,8 @@ static rlvr_result rlvr__rollouts_reserve(rlvr_rollouts *r, int64_t n_tasks, int
               RLVR__RESERVE(r, stream, cap_stream, n_tasks) && RLVR__RESERVE(r, prompt_slots, cap_prompt_slots, prompt_tokens) &&
               RLVR__RESERVE(r, tokens, cap_tokens, n * max_tokens) && RLVR__RESERVE(r, logprobs, cap_logprobs, n * max_tokens) &&
               RLVR__RESERVE(r, entropy, cap_entropy, n * max_tokens) && RLVR__RESERVE(r, lists, cap_lists, n * list_stride) &&
-              RLVR__RESERVE(r, active, cap_active, n) && rlvr__texts_reserve(r, n, max_tokens);
+              RLVR__RESERVE(r, active, cap_active, n) && rlvr__texts_reserve(r, n, max_tokens) &&
+              (!r->wants_collision || RLVR__RESERVE(r, collision, cap_collision, n * max_tokens));
     return ok ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
@@ -8922,6 +8960,7 @@ static int rlvr__rollouts_keep(rlvr_rollouts *r, rlvr__store *s, const bool *kee
             memmove(r->tokens + j * stride, r->tokens + i * stride, (size_t)stride * sizeof(int));
             memmove(r->logprobs + j * stride, r->logprobs + i * stride, (size_t)stride * sizeof(float));
             memmove(r->entropy + j * stride, r->entropy + i * stride, (size_t)stride * sizeof(float));
+            if (r->collision) memmove(r->collision + j * stride, r->collision + i * stride, (size_t)stride * sizeof(float));
             for (int k = 0; k < n_list; k++) {
                 int at = r->lists[i * r->list_stride + k];
                 r->lists[j * r->list_stride + k] = s->keep ? slot[at] : at;
@@ -9008,6 +9047,7 @@ static void rlvr__draw_loop(void *arg, int64_t begin, int64_t end, int thread)
         r->tokens[k] = token;
         r->logprobs[k] = rlvr__dist_logprob(&r->dist[row], logits[token]);
         r->entropy[k] = r->dist[row].entropy;
+        if (r->collision) rlvr__dist_collision_rows(r->ctx, &r->collision[k], &r->dist[row], logits, 1, V);
     }
 }
 
@@ -9248,6 +9288,7 @@ static void rlvr__rollouts_force(rlvr_rollouts *r, rlvr__store *s, int i)
                 r->logprobs[first + k + h] = rlvr__dist_logprob(&r->dist[h], s->logits[h * V + o->tokens[k + h]]);
                 r->entropy[first + k + h] = r->dist[h].entropy;
             }
+            if (r->collision) rlvr__dist_collision_rows(r->ctx, r->collision + first + k, r->dist, s->logits, count, V);
             head += count;
         }
     } while (at < n);
@@ -22661,6 +22702,13 @@ static rlvr_result rlvr__adv_reinforce_pp_baseline(const rlvr__adv *a)
     return RLVR_OK;
 }
 
+/* By its sign's scale; below 0: none is used. */
+static float rlvr__adv_scaled(const rlvr_advantage_desc *d, float advantage)
+{
+    float scale = advantage > 0 ? d->positive_scale : d->negative_scale;
+    return scale < 0 ? 0 : scale > 0 ? advantage * scale : advantage;
+}
+
 /* R - what was found out about the prompt beforehand; a prompt of which nothing was has no advantages. */
 static rlvr_result rlvr__adv_remax(const rlvr__adv *a)
 {
@@ -22700,6 +22748,57 @@ static rlvr_result rlvr__adv_gdpo(const rlvr__adv *a)
         }
     }
     rlvr__adv_whiten(a);
+    return RLVR_OK;
+}
+
+/* Where one rollout alone is so long there is nothing to compare it with: its baseline is 0 there. */
+static rlvr_result rlvr__adv_optimal_token(const rlvr__adv *a)
+{
+    const rlvr_advantage_batch *b = a->b;
+    int G = b->group_size, n = b->n_groups * G;
+    float *at = b->token_advantage;
+    if (!b->offset || !b->logprob || !b->collision || !at) return RLVR_ERROR_ARGUMENT;
+    for (int i = 0; i < n; i++) {
+        double w = 0;
+        for (int k = b->offset[i]; k < b->offset[i + 1]; k++) {
+            w += RLVR__MAX(0.0, 1 - 2 * exp((double)b->logprob[k]) + (double)b->collision[k]);
+            at[k] = (float)w;      /* until its baseline is known */
+        }
+    }
+    for (int begin = 0; begin < n; begin += G) {
+        rlvr__moments g = rlvr__moments_of(b, b->reward, begin, begin + G, false);
+        bool out = g.n < 2 || g.equal;
+        int longest = 0;
+        for (int i = begin; i < begin + G; i++) longest = RLVR__MAX(longest, b->offset[i + 1] - b->offset[i]);
+        for (int t = 0; t < longest; t++) {
+            double sum = 0, weighted = 0, plain = 0, first = 0;
+            bool equal = true;
+            int in = 0;
+            for (int i = begin; i < begin + G; i++) {
+                double R = (double)b->reward[i];
+                if (b->offset[i] + t >= b->offset[i + 1] || !rlvr__adv_in(b, b->reward, i)) continue;
+                if (!in++) first = R;
+                equal = equal && R == first;
+                sum += (double)at[b->offset[i] + t];
+                weighted += (double)at[b->offset[i] + t] * R;
+                plain += R;
+            }
+            double baseline = in < 2 ? 0 : sum > 0 ? weighted / sum : plain / in;
+            for (int i = begin; i < begin + G; i++) {
+                int k = b->offset[i] + t;
+                if (k >= b->offset[i + 1]) continue;
+                at[k] = out || !rlvr__adv_in(b, b->reward, i) || (in > 1 && equal) ? 0 : rlvr__adv_float((double)b->reward[i] - baseline);
+            }
+        }
+        for (int i = begin; i < begin + G; i++) {
+            double sum = 0;
+            for (int k = b->offset[i]; k < b->offset[i + 1]; k++) {
+                sum += (double)at[k];
+                at[k] = rlvr__adv_scaled(a->d, at[k]);
+            }
+            if (sum != 0) a->out[i] = rlvr__adv_float(sum / (b->offset[i + 1] - b->offset[i]));
+        }
+    }
     return RLVR_OK;
 }
 
@@ -22756,18 +22855,20 @@ rlvr_result rlvr_advantage_of(const rlvr_advantage_desc *d, const rlvr_advantage
         if (rlvr__estimators[d->kind].batch) r = rlvr__estimators[d->kind].batch(&a);
         else { rlvr__adv_groups(&a, b->reward, rlvr__estimators[d->kind].group); r = RLVR_OK; }
     }
-    for (int i = 0; i < n && r == RLVR_OK; i++) {
-        float scale = advantage[i] > 0 ? d->positive_scale : d->negative_scale;
-        if (!rlvr__adv_in(b, b->reward, i) || scale < 0) advantage[i] = 0;
-        else if (scale > 0) advantage[i] *= scale;
-    }
+    for (int i = 0; i < n && r == RLVR_OK; i++) advantage[i] = rlvr__adv_in(b, b->reward, i) ? rlvr__adv_scaled(d, advantage[i]) : 0;
     return r;
 }
 
 static bool rlvr__has_reward(const rlvr_rollout *o) { return o->graded == RLVR_OK && rlvr__finite((double)o->reward); }
 
 /* What a trainer adds to its rollouts: (n) what is taken from each reward, NULL: nothing; the others as in rlvr_advantage_batch. */
-typedef struct rlvr__adv_more { const float *penalty, *baseline, *part, *part_weight; int n_parts; } rlvr__adv_more;
+typedef struct rlvr__adv_more {
+    const float *penalty, *baseline, *part, *part_weight;
+    int n_parts;
+    const int *offset;
+    const float *logprob, *collision;
+    float *token_advantage;
+} rlvr__adv_more;
 
 /* A group has signal if an advantage in it is not 0. */
 static int rlvr__advantages_with(rlvr_rollouts *r, const rlvr_advantage_desc *d, const rlvr__adv_more *more)
@@ -22776,7 +22877,8 @@ static int rlvr__advantages_with(rlvr_rollouts *r, const rlvr_advantage_desc *d,
     float *reward = RLVR__NEW(r->ctx, float, 2 * (size_t)n);
     bool *valid = RLVR__NEW(r->ctx, bool, n);
     int *length = RLVR__NEW(r->ctx, int, n);
-    rlvr_advantage_batch b = {n / size, size, reward, valid, length, more->baseline, more->part, more->part_weight, more->n_parts};
+    rlvr_advantage_batch b = {n / size, size, reward, valid, length, more->baseline, more->part, more->part_weight, more->n_parts,
+                              more->offset, more->logprob, more->collision, more->token_advantage};
     rlvr_result result = reward && valid && length ? RLVR_OK : RLVR_ERROR_MEMORY;
     for (int i = 0; result == RLVR_OK && i < n; i++) {
         const rlvr_rollout *o = rlvr_rollouts_get(r, i);
@@ -22804,7 +22906,8 @@ static int rlvr__advantages_with(rlvr_rollouts *r, const rlvr_advantage_desc *d,
 
 int rlvr_advantages(rlvr_rollouts *r, const rlvr_advantage_desc *d)
 {
-    rlvr__adv_more none = {NULL, NULL, NULL, NULL, 0};
+    rlvr__adv_more none;
+    memset(&none, 0, sizeof none);
     return rlvr__advantages_with(r, d, &none);
 }
 
@@ -24997,6 +25100,7 @@ typedef struct rlvr__algorithm_state {             /* section 19d; NULL where th
     float part_weight[RLVR_MAX_PARTS + 1];
     bool gate[RLVR_MAX_PARTS];  int n_parts;
     float *token_advantage, *covariance;           /* (tokens), (2, tokens) */
+    float *collision;                              /* (tokens) of optimal_token, whose advantages token_advantage then holds */
     unsigned char *selected;                       /* (tokens) */
     rlvr__store teacher;                           /* of the teacher's passes */
 } rlvr__algorithm_state;
@@ -25482,6 +25586,8 @@ static void rlvr__flatten(rlvr_trainer *t)
         memcpy(t->entropy + at, o->entropy, (size_t)o->n_tokens * sizeof(float));
         memset(t->mask + at, rlvr__in_loss(t, i), (size_t)o->n_tokens);
         t->right[i] = rlvr__is_right(o);
+        if (t->algorithm.collision)
+            memcpy(t->algorithm.collision + at, r->collision + (int64_t)i * r->max_tokens, (size_t)o->n_tokens * sizeof(float));
         if (t->behaviour) memcpy(t->behaviour + at, o->behaviour ? o->behaviour : o->logprobs, (size_t)o->n_tokens * sizeof(float));
         if (o->behaviour) o->behaviour = t->behaviour + at;      /* the buffer may give its place away */
         if (t->demonstration) t->demonstration[i] = o->origin == RLVR_ORIGIN_DEMONSTRATION;
@@ -25544,7 +25650,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         batch.entropy = t->entropy;
         batch.right = t->right + from * G;
         batch.n_right_total = n_right;
-        batch.token_advantage = t->values.advantage;      /* NULL without a value function */
+        batch.token_advantage = t->algorithm.collision ? t->algorithm.token_advantage : t->values.advantage;      /* NULL: one a rollout */
         batch.selected = t->algorithm.selected;
         batch.behaviour_logprob = t->behaviour;
         batch.demo = t->demonstration ? t->demonstration + from * G : NULL;
@@ -26477,6 +26583,7 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
         for (int64_t i = 0; i < n; i++) t->pass_rate[i] = -1;
     }
     t->rollouts = rlvr__rollouts_new(m);
+    if (t->rollouts) t->rollouts->wants_collision = rlvr__uses(&t->desc, RLVR_ADV_OPTIMAL_TOKEN);
     if (t->desc.task_fn) t->asked = rlvr_tasks_new(ctx);
     if (!t->rollouts) return RLVR_ERROR_MEMORY;
     int64_t P = t->desc.prompts_per_step, G = t->desc.group_size, prompt = RLVR__MIN(t->desc.max_prompt_tokens, m->info.n_ctx - 1);
@@ -27971,6 +28078,7 @@ static const rlvr__preset_row rlvr__presets[] = {
     {RLVR_CISPO, RLVR_ADV_GRPO, RLVR_LOSS_CISPO, RLVR_AGG_TOKEN_MEAN, 0, 0, NULL},
     {RLVR_SAPO, RLVR_ADV_GRPO, RLVR_LOSS_SAPO, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, NULL},
     {RLVR_VESPO, RLVR_ADV_GRPO, RLVR_LOSS_VESPO, RLVR_AGG_TOKEN_MEAN, 0, 0, NULL},
+    {RLVR_OPTIMAL_TOKEN, RLVR_ADV_OPTIMAL_TOKEN, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, NULL},
     {RLVR_A2PO, RLVR_ADV_A2PO, RLVR_LOSS_A2PO, RLVR_AGG_SEQ_MEAN_TOKEN_SUM, 0, 0, NULL},
     {RLVR_FLASH_REINFORCE, RLVR_ADV_REINFORCE, RLVR_LOSS_REINFORCE, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, rlvr__preset_flash_reinforce},
     {RLVR_PPO, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, rlvr__preset_ppo},
@@ -28073,6 +28181,9 @@ static const char *rlvr__estimator_problem(const rlvr_trainer_desc *d)
     if (in_group && d->sampling.greedy && !other_pull) return "kind compares the rollouts of a group, and sampling.greedy makes them all the same";
     if (a->kind == RLVR_ADV_REMAX && d->sampling.greedy)
         return "remax compares with the greedy completion, and sampling.greedy makes every rollout that one";
+    if (a->kind == RLVR_ADV_OPTIMAL_TOKEN && !d->loss.fn &&
+        (d->loss.kind == RLVR_LOSS_GSPO || d->loss.kind == RLVR_LOSS_GMPO || d->loss.kind == RLVR_LOSS_A2PO))
+        return "optimal_token has an advantage for each token; gspo, gmpo and a2po take one for the whole rollout";
     if (a->kind == RLVR_ADV_GDPO && d->regulariser.kl_reward != 0)
         return "gdpo normalises each reward by itself and has no place for regulariser.kl_reward; use loss.kl_coef";
     return NULL;
@@ -28195,6 +28306,7 @@ static void rlvr__algorithm_plan(rlvr_trainer *t, const rlvr__sizes *z, rlvr_mem
     rlvr__teacher_plan(t, z, p);
     if (d->regulariser.kl_reward != 0) p->scratch += z->rollouts * f;
     if (rlvr__uses(d, RLVR_ADV_GDPO)) p->scratch += (RLVR_MAX_PARTS + 1) * z->rollouts * f;
+    if (rlvr__uses(d, RLVR_ADV_OPTIMAL_TOKEN)) p->scratch += z->tokens * 3 * f;
     if (d->regulariser.cov_share != 0) p->scratch += z->tokens * (3 * f + 1);
     if (!n) return;
     rlvr__beside_store(t, &s, true);
@@ -28212,11 +28324,13 @@ static rlvr_result rlvr__algorithm_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     if (d->regulariser.teacher && rlvr__teacher_store(t, z, &a->teacher, false) != RLVR_OK) return RLVR_ERROR_MEMORY;
     if (d->regulariser.kl_reward != 0 && !(a->penalty = RLVR__NEW(t->ctx, float, z->rollouts))) return RLVR_ERROR_MEMORY;
     if (rlvr__uses(d, RLVR_ADV_GDPO) && !(a->part = RLVR__NEW(t->ctx, float, (RLVR_MAX_PARTS + 1) * z->rollouts))) return RLVR_ERROR_MEMORY;
-    if (d->regulariser.cov_share != 0) {
-        a->token_advantage = RLVR__NEW(t->ctx, float, z->tokens);
+    bool by_token = rlvr__uses(d, RLVR_ADV_OPTIMAL_TOKEN), selects = d->regulariser.cov_share != 0;
+    if ((by_token || selects) && !(a->token_advantage = RLVR__NEW(t->ctx, float, z->tokens))) return RLVR_ERROR_MEMORY;
+    if (by_token && !(a->collision = RLVR__NEW(t->ctx, float, z->tokens))) return RLVR_ERROR_MEMORY;
+    if (selects) {
         a->covariance = RLVR__NEW(t->ctx, float, 2 * z->tokens);
         a->selected = RLVR__NEW(t->ctx, unsigned char, z->tokens);
-        if (!a->token_advantage || !a->covariance || !a->selected) return RLVR_ERROR_MEMORY;
+        if (!a->covariance || !a->selected) return RLVR_ERROR_MEMORY;
     }
     if (!K) return RLVR_OK;
     a->beside = rlvr__rollouts_new(t->m);
@@ -28230,7 +28344,7 @@ static rlvr_result rlvr__algorithm_alloc(rlvr_trainer *t, const rlvr__sizes *z)
 static void rlvr__algorithm_free(rlvr_trainer *t)
 {
     rlvr__algorithm_state *a = &t->algorithm;
-    void *arrays[] = {a->penalty, a->baseline, a->part, a->token_advantage, a->covariance, a->selected};
+    void *arrays[] = {a->penalty, a->baseline, a->part, a->token_advantage, a->covariance, a->collision, a->selected};
     rlvr_rollouts_free(a->beside);
     rlvr__store_free(&a->teacher);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
@@ -28331,7 +28445,16 @@ static rlvr_result rlvr__algorithm_before(rlvr_trainer *t, rlvr__sampled *sums, 
 static int rlvr__algorithm_advantages(rlvr_trainer *t)
 {
     const rlvr__algorithm_state *a = &t->algorithm;
-    rlvr__adv_more more = {t->values.head ? NULL : a->penalty, a->baseline, NULL, NULL, 0};
+    rlvr__adv_more more;
+    memset(&more, 0, sizeof more);
+    more.penalty = t->values.head ? NULL : a->penalty;
+    more.baseline = a->baseline;
+    if (a->collision) {
+        more.offset = t->offset;
+        more.logprob = t->logprob;
+        more.collision = a->collision;
+        more.token_advantage = a->token_advantage;
+    }
     if (a->part && a->n_parts) {
         more.part = a->part;
         more.part_weight = a->part_weight;
@@ -28346,7 +28469,7 @@ static void rlvr__algorithm_select(rlvr_trainer *t, rlvr_metrics *metrics)
 {
     rlvr__algorithm_state *a = &t->algorithm;
     int n = t->offset[t->rollouts->n];
-    for (int i = 0; i < t->rollouts->n; i++)
+    for (int i = 0; i < t->rollouts->n && !a->collision; i++)
         for (int k = t->offset[i]; k < t->offset[i + 1]; k++) a->token_advantage[k] = t->values.head ? t->values.advantage[k] : t->advantage[i];
     metrics->n_cov_selected = rlvr_covariance_select(t->old_logprob, a->token_advantage, t->mask, n, t->desc.regulariser.cov_share, a->covariance,
                                                      a->selected);

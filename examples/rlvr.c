@@ -139,7 +139,7 @@ static const option train_options[] = {
     {"correction", OPT_CHOICE, AT(trainer.loss.correction), "", "none|token_truncate|token_mask|sequence_truncate|sequence_mask"},
     {"is_cap", OPT_FLOAT, AT(trainer.loss.is_cap), "2", "... of the weights of what other weights have sampled"},
     {"advantage", OPT_CHOICE, AT(trainer.advantage.kind), "",
-     "grpo|dr_grpo|rloo|reinforce|reinforce_pp|reinforce_pp_baseline|remax|maxrl|opo|gdpo|pass_at_k|a2po"},
+     "grpo|dr_grpo|rloo|reinforce|reinforce_pp|reinforce_pp_baseline|remax|maxrl|opo|gdpo|pass_at_k|a2po|optimal_token"},
     {"advantage_eps", OPT_FLOAT, AT(trainer.advantage.eps), "1e-4", "beside a standard deviation"},
     {"pass_k", OPT_INT, AT(trainer.advantage.k), "half the group", "k of pass_at_k"},
     {"advantage_beta", OPT_FLOAT, AT(trainer.advantage.beta), "0.5", "of a2po: temperature of the optimal value"},

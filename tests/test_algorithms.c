@@ -138,6 +138,7 @@ static double hand_gradient(hand *h, rlvr_model *m, rlvr_trainer *t)
     memset(&b, 0, sizeof b);
     memset(weight, 0, sizeof weight);
     CHECK(rlvr_advantage_of(&h->d.advantage, &h->batch, h->advantage) == RLVR_OK);
+    b.token_advantage = h->batch.token_advantage;
     b.n_seq = ROLLOUTS;
     b.offset = h->offset;
     b.logprob = b.old_logprob = h->logprob;
@@ -425,6 +426,67 @@ static void test_a2po(void)
     REPORT("a2po: reward %.3f in the first steps, %.3f in the last of %d", first, last, STEPS);
     CHECK(last > first + 0.15);
     rlvr_close(ctx);
+}
+
+/* ---- the optimal token baseline, by distributions that are computed anew ---- */
+
+static void test_optimal_token(void)
+{
+    for (int cut = 0; cut < 2; cut++) {      /* the whole distribution; one without its tail, and groups that give their places away */
+        rlvr_ctx *ctx = open_ctx();
+        rlvr_model *m = small_model(ctx);
+        rlvr_trainer_desc d = description();
+        int V = rlvr_model_info(m)->n_vocab;
+        rlvr_preset(RLVR_OPTIMAL_TOKEN, &d);
+        double temperature = cut ? 0.8 : 1;      /* rlvr_grad_tokens() is at 1 */
+        d.sampling.temperature = (float)temperature;
+        if (cut) { d.sampling.top_k = 40; d.plan.max_refills = 1; d.reward.fn = first_low; }
+        rlvr_trainer *t = open_trainer(m, &d);
+        size_t bytes = (size_t)m->n_floats * sizeof(float);
+        float *after = (float *)malloc(bytes), *logits = (float *)malloc((size_t)(64 * V) * sizeof(float));
+        for (int step = 0; step < 2; step++) {
+            hand h;
+            float collision[TOKENS], token_advantage[TOKENS], largest = 0;
+            if (!hand_step(&h, m, t, &d)) break;
+            memcpy(after, m->weights, bytes);
+            memcpy(m->weights, h.before, bytes);
+            for (int i = 0; i < ROLLOUTS; i++) {
+                const rlvr_rollout *o = rlvr_rollouts_get(rlvr_trainer_rollouts(t), i);
+                int text[64];
+                memcpy(text, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
+                memcpy(text + o->n_prompt, o->tokens, (size_t)o->n_tokens * sizeof(int));
+                CHECK(rlvr_logits(m, text, o->n_prompt + o->n_tokens, logits) == RLVR_OK);
+                for (int k = 0; k < o->n_tokens; k++) {
+                    const float *z = logits + (o->n_prompt - 1 + k) * V;
+                    double sum = 0, square = 0;
+                    for (int v = 0; v < V; v++) {
+                        int above = 0;
+                        for (int w = 0; w < V && cut; w++) above += z[w] > z[v];
+                        if (above >= 40) continue;
+                        sum += exp((double)z[v] / temperature);
+                        square += exp(2 * (double)z[v] / temperature);
+                    }
+                    collision[h.offset[i] + k] = (float)(square / sum / sum);
+                    largest = fmaxf(largest, fabsf(collision[h.offset[i] + k] - t->algorithm.collision[h.offset[i] + k]));
+                }
+            }
+            memcpy(m->weights, after, bytes);
+            CHECK_LE((double)largest, 1e-5);
+            h.batch.offset = h.offset;
+            h.batch.logprob = h.logprob;
+            h.batch.collision = collision;
+            h.batch.token_advantage = token_advantage;
+            if (!cut) CHECK_LE(hand_gradient(&h, m, t), 2e-5);
+            else CHECK(rlvr_advantage_of(&d.advantage, &h.batch, h.advantage) == RLVR_OK);
+            for (int k = 0; k < h.n; k++) CHECK_LE(fabs((double)token_advantage[k] - (double)t->algorithm.token_advantage[k]), 1e-4);
+            for (int i = 0; i < ROLLOUTS; i++)
+                CHECK_LE(fabs((double)h.advantage[i] - (double)rlvr_rollouts_get(rlvr_trainer_rollouts(t), i)->advantage), 1e-4);
+            hand_free(&h);
+        }
+        free(after);
+        free(logits);
+        rlvr_close(ctx);
+    }
 }
 
 /* ---- gdpo: the parts of a composed reward, one of them a gate ---- */
@@ -1119,6 +1181,7 @@ int main(void)
     test_nll();
     test_remax();
     test_a2po();
+    test_optimal_token();
     test_gdpo_parts();
     test_kl_reward();
     test_teacher_by_hand();

@@ -88,7 +88,19 @@ static rlvr_result run(const batch *b, float *dlogprob, rlvr_loss_stats *stats)
 static void group_advantage(rlvr_advantage kind, const float *reward, const bool *valid, int n, float *out)
 {
     rlvr_advantage_desc d;
-    rlvr_advantage_batch b = {1, n, reward, valid, NULL, reward, NULL, NULL, 0};
+    rlvr_advantage_batch b;
+    int offset[64];
+    float logprob[64], collision[64], token_advantage[64];
+    for (int i = 0; i <= n; i++) { offset[i] = i; logprob[i] = -1; collision[i] = 0.5f; }      /* one token each, for optimal_token */
+    memset(&b, 0, sizeof b);
+    b.n_groups = 1;
+    b.group_size = n;
+    b.reward = b.baseline = reward;
+    b.valid = valid;
+    b.offset = offset;
+    b.logprob = logprob;
+    b.collision = collision;
+    b.token_advantage = token_advantage;
     memset(&d, 0, sizeof d);
     d.kind = kind;
     CHECK(rlvr_advantage_of(&d, &b, out) == RLVR_OK);
@@ -878,7 +890,7 @@ static void test_estimators(void)
     for (int kind = 0; kind < RLVR_ADVANTAGE_COUNT; kind++)
         for (int round = 0; round < 60; round++) {
             rlvr_advantage_desc d;
-            rlvr_advantage_batch b = {GROUPS, SIZE, reward, valid, length, greedy, NULL, NULL, 0};
+            rlvr_advantage_batch b = {GROUPS, SIZE, reward, valid, length, greedy, NULL, NULL, 0, NULL, NULL, NULL, NULL};
             memset(&d, 0, sizeof d);
             d.kind = (rlvr_advantage)kind;
             d.k = round % 4 + 1;
@@ -889,7 +901,7 @@ static void test_estimators(void)
             }
             for (int i = 0; i < SIZE; i++) reward[i] = reward[0];      /* a group without signal in every batch */
             for (int g = 0; g < GROUPS; g++) greedy[g] = (float)dice(2);
-            if (kind == RLVR_ADV_GDPO) continue;      /* of its own below */
+            if (kind == RLVR_ADV_GDPO || kind == RLVR_ADV_OPTIMAL_TOKEN) continue;      /* of their own below */
             CHECK(rlvr_advantage_of(&d, &b, got) == RLVR_OK);
             naive_advantages(d.kind, &b, valid, d.k, want);
             for (int i = 0; i < N; i++) worst = fmax(worst, fabs((double)got[i] - want[i]) / fmax(1, fabs(want[i])));
@@ -903,7 +915,70 @@ static void test_estimators(void)
             n_cases++;
         }
     CHECK_LE(worst, 3e-7);
-    REPORT("advantages: %d batches of %d estimators against their formulas, off by %.1e", n_cases, (int)RLVR_ADVANTAGE_COUNT - 1, worst);
+    REPORT("advantages: %d batches of %d estimators against their formulas, off by %.1e", n_cases, (int)RLVR_ADVANTAGE_COUNT - 2, worst);
+}
+
+/* The optimal token baseline, token by token as its formula says. */
+static void test_optimal_token(void)
+{
+    enum { GROUPS = 3, SIZE = 4, N = GROUPS * SIZE, LONGEST = 7 };
+    double worst = 0;
+    int n_alone = 0, n_equal = 0;
+    for (int round = 0; round < 200; round++) {
+        float reward[N], logprob[N * LONGEST], collision[N * LONGEST], token[N * LONGEST], got[N], scaled[N], scaled_token[N * LONGEST];
+        int offset[N + 1] = {0};
+        bool valid[N];
+        rlvr_advantage_desc d;
+        rlvr_advantage_batch b = {GROUPS, SIZE, reward, valid, NULL, NULL, NULL, NULL, 0, offset, logprob, collision, token};
+        memset(&d, 0, sizeof d);
+        d.kind = RLVR_ADV_OPTIMAL_TOKEN;
+        for (int i = 0; i < N; i++) {
+            reward[i] = round % 2 ? (float)dice(2) : (float)uniform(-2, 2);
+            valid[i] = dice(8) > 0;
+            offset[i + 1] = offset[i] + 1 + dice(LONGEST);
+            for (int k = offset[i]; k < offset[i + 1]; k++) {
+                logprob[k] = (float)uniform(-4, 0);
+                collision[k] = (float)(exp(2 * (double)logprob[k]) + uniform(0, 0.1));
+            }
+        }
+        for (int i = 0; i < SIZE; i++) reward[i] = 0.3f;      /* a group without signal */
+        CHECK(rlvr_advantage_of(&d, &b, got) == RLVR_OK);
+        for (int i = 0; i < N; i++) {
+            double mean = 0;
+            for (int t = 0; t < offset[i + 1] - offset[i]; t++) {
+                double sum = 0, weighted = 0, want = 0;
+                int n = 0, n_group = 0;
+                bool equal = true, all_equal = true;
+                for (int j = i / SIZE * SIZE; j < i / SIZE * SIZE + SIZE; j++) {
+                    double W = 0;
+                    n_group += valid[j];
+                    all_equal &= !valid[j] || reward[j] == reward[i];
+                    if (!valid[j] || offset[j + 1] - offset[j] <= t) continue;
+                    for (int k = offset[j]; k <= offset[j] + t; k++) W += 1 - 2 * exp((double)logprob[k]) + (double)collision[k];
+                    n++;
+                    sum += W;
+                    weighted += W * (double)reward[j];
+                    equal &= reward[j] == reward[i];
+                }
+                if (valid[i] && n_group > 1 && !all_equal && !(n > 1 && equal)) want = (double)reward[i] - (n > 1 ? weighted / sum : 0);
+                n_alone += want != 0 && n == 1;
+                n_equal += valid[i] && !all_equal && n > 1 && equal;
+                if (want == 0) CHECK(token[offset[i] + t] == 0);
+                worst = fmax(worst, fabs((double)token[offset[i] + t] - want));
+                mean += want / (offset[i + 1] - offset[i]);
+            }
+            worst = fmax(worst, fabs((double)got[i] - mean));
+        }
+        d.negative_scale = 0.5f;
+        d.positive_scale = -1;
+        b.token_advantage = scaled_token;
+        CHECK(rlvr_advantage_of(&d, &b, scaled) == RLVR_OK);
+        for (int k = 0; k < offset[N]; k++) CHECK(scaled_token[k] == (token[k] > 0 ? 0 : 0.5f * token[k]));
+        b.collision = NULL;
+        CHECK(rlvr_advantage_of(&d, &b, got) == RLVR_ERROR_ARGUMENT);
+    }
+    CHECK(n_alone > 20 && n_equal > 20);
+    CHECK_LE(worst, 1e-6);
 }
 
 /* Vectors by hand and from the papers; equal rewards; 0.95 x 7 and 0. */
@@ -942,7 +1017,7 @@ static void test_estimator_vectors(void)
     memset(&d, 0, sizeof d);
     d.kind = RLVR_ADV_GDPO;
     for (int i = 0; i < 8; i++) { parts[0][i] = i == 0; parts[1][i] = i > 0 && i < 5; sum[i] = parts[0][i] + parts[1][i]; }
-    rlvr_advantage_batch b = {1, 8, sum, NULL, NULL, NULL, parts[0], weight, 2};
+    rlvr_advantage_batch b = {1, 8, sum, NULL, NULL, NULL, parts[0], weight, 2, NULL, NULL, NULL, NULL};
     CHECK(rlvr_advantage_of(&d, &b, a) == RLVR_OK);
     double z0[] = {7 / sqrt(8.0), -1 / sqrt(8.0)}, z1 = 0.5 / sqrt(2.0 / 7), raw[8], square = 0;
     for (int i = 0; i < 8; i++) {
@@ -1106,6 +1181,7 @@ int main(void)
     test_bad_input();
     test_advantages();
     test_estimators();
+    test_optimal_token();
     test_estimator_vectors();
     test_gae();
     test_schedule();
