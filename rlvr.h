@@ -926,6 +926,7 @@ typedef struct rlvr_metrics {        /* names follow TRL's */
     double  kl_coef, entropy_coef;   /* of this step: kl_reward, or loss.kl_coef without it; loss.entropy_coef */
     double  greedy_reward;           /* reward/greedy: mean of remax' greedy completions, whose cost is in all figures of cost */
     int     n_greedy;                /* of them; 0: there are none */
+    double  distill;                 /* distill/divergence: from the teacher's distributions, before its coefficient; 0 without distill_coef */
     double  optimal_value;           /* reward/optimal: mean of a2po's, by n_reference rollouts of the reference, whose cost counts likewise */
     int     n_reference;
     int     n_cov_selected;          /* tokens, by regulariser.cov_share */
@@ -970,6 +971,9 @@ typedef struct rlvr_value_desc {
 } rlvr_value_desc;
 /* What holds the policy near its reference and keeps it from settling, besides the terms of the loss. All zero: nothing. Adaptive
    coefficients begin with what their field says and are part of a checkpoint, as is the reference. */
+/* How far a distribution p is from the teacher's q, in nats: sum p log(p/q); sum q log(q/p); with m = beta q + (1 - beta) p,
+   beta sum q log(q/m) + (1 - beta) sum p log(p/m), the generalised Jensen-Shannon divergence. */
+typedef enum rlvr_distill { RLVR_DISTILL_REVERSE_KL, RLVR_DISTILL_FORWARD_KL, RLVR_DISTILL_JSD, RLVR_DISTILL_COUNT } rlvr_distill;
 typedef struct rlvr_regulariser_desc {
     float kl_reward;                 /* KL in the reward: with a value function each token's reward, otherwise a rollout's by the sum
                                         over its tokens before its group is compared, is lessened by this times loss.kl's estimator */
@@ -984,6 +988,10 @@ typedef struct rlvr_regulariser_desc {
                                         policy's tokens take the reference's place in kl_reward and loss.kl_coef. k2 in the loss has the
                                         gradient of KL(policy || teacher) at each token; where all rewards are equal nothing else pulls.
                                         Any size, the policy's vocabulary. It is not trained and must stand still and outlive the trainer */
+    float distill_coef;              /* the loss gets this times how far the whole distribution at each token is from the teacher's, over
+                                        the vocabulary and aggregated as loss.aggregation says (GKD, Agarwal et al. 2024); 0: none */
+    rlvr_distill distill;
+    float distill_beta;              /* of jsd, within 0 .. 1; 0: 0.5 */
 } rlvr_regulariser_desc;
 /* Which rollouts a step trains on, section 19.1. All zero: those of the next prompts_per_step tasks. */
 typedef struct rlvr_plan_desc {
@@ -2986,7 +2994,7 @@ RLVR__FN void RLVR__NAME(rlvr__transpose)(float *to /* (cols, ldt) */, int64_t l
 typedef struct rlvr__op_kernels {
     rlvr__kernels base;
     rlvr_loop_fn rmsnorm_fwd, rmsnorm_dx, rmsnorm_dw, rope_fwd, rope_bwd, attn_fwd, attn_bwd, swiglu_fwd, swiglu_bwd,
-                 dist, dist_sample, dist_collision, dist_bwd, argmax, adamw, sum_squares, axpby, lerp, slice_get, slice_step;
+                 dist, dist_sample, dist_collision, dist_bwd, distill, argmax, adamw, sum_squares, axpby, lerp, slice_get, slice_step;
 } rlvr__op_kernels;
 
 /* Tokens of row v have p_v = exp((z_v - max) * temperature_inv - log_z) where z_v >= threshold, else 0. A row with a NaN or
@@ -3025,6 +3033,14 @@ typedef struct rlvr__dist_args {
     int64_t V, stride;
     float *scratch;
 } rlvr__dist_args;
+typedef struct rlvr__distill_args {
+    const rlvr__dist *d, *teacher_d;
+    const float *logits, *weight;
+    float *teacher_logits, *value;
+    rlvr_distill kind;
+    float beta;
+    int64_t V;
+} rlvr__distill_args;
 typedef struct rlvr__adamw_args {
     float *w, *m, *v;
     const float *g;
@@ -3856,6 +3872,57 @@ RLVR__FN void RLVR__NAME(rlvr__k_dist_bwd)(void *arg, int64_t begin, int64_t end
     }
 }
 
+/* p, and its gradient by log p as it goes into p (g - mean of g), of some tokens; and their terms of the divergence. */
+RLVR__INLINE vf RLVR__NAME(rlvr__distill16)(const rlvr__distill_args *a, int64_t i, int64_t k, vf *g, vf *term)
+{
+    int64_t left = a->V - k;
+    vf log_p, log_q, one = v_set1(1.0f), beta = v_set1(a->beta), rest = v_sub(one, beta);
+    vf p = RLVR__NAME(rlvr__probability)(&a->d[i], RLVR__NAME(rlvr__some_logits)(a->logits + i * a->V + k, left), &log_p);
+    vf q = RLVR__NAME(rlvr__probability)(&a->teacher_d[i], RLVR__NAME(rlvr__some_logits)(a->teacher_logits + i * a->V + k, left), &log_q);
+    vf apart = v_sub(log_p, log_q);
+    if (a->kind == RLVR_DISTILL_REVERSE_KL) {
+        *g = apart;
+        *term = v_mul(p, apart);
+    } else if (a->kind == RLVR_DISTILL_FORWARD_KL) {
+        *g = v_zero();                   /* its slope is p - q, below */
+        *term = v_sub(v_zero(), v_mul(q, apart));
+    } else {
+        vf log_m = v_log(v_max(v_set1(1e-37f), v_fma(beta, q, v_mul(rest, p))));
+        *g = v_mul(rest, v_sub(log_p, log_m));
+        *term = v_fma(v_mul(beta, q), v_sub(log_q, log_m), v_mul(p, *g));
+    }
+    return p;
+}
+
+/* The teacher's logits become the slopes of weight[i] times the divergence in the policy's logits; value[i]: the divergence. */
+RLVR__FN void RLVR__NAME(rlvr__k_distill)(void *arg, int64_t begin, int64_t end, int thread)
+{
+    const rlvr__distill_args *a = (const rlvr__distill_args *)arg;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        double sum = 0, mean = 0;
+        vf g, term, w = v_set1(a->weight[i] * a->d[i].temperature_inv), log_q;
+        for (int64_t at = 0; at < a->V; at += RLVR__DIST_BLOCK) {
+            vf s = v_zero(), m = v_zero();
+            for (int64_t k = at; k < RLVR__MIN(at + RLVR__DIST_BLOCK, a->V); k += 16) {
+                vf p = RLVR__NAME(rlvr__distill16)(a, i, k, &g, &term);
+                s = v_add(s, term);
+                m = v_fma(p, g, m);
+            }
+            sum += (double)v_hsum(s);
+            mean += (double)v_hsum(m);
+        }
+        a->value[i] = (float)sum;
+        for (int64_t k = 0; k < a->V; k += 16) {
+            float *z = a->teacher_logits + i * a->V + k;
+            vf p = RLVR__NAME(rlvr__distill16)(a, i, k, &g, &term), slope = v_mul(p, v_sub(g, v_set1((float)mean)));
+            if (a->kind == RLVR_DISTILL_FORWARD_KL)
+                slope = v_sub(p, RLVR__NAME(rlvr__probability)(&a->teacher_d[i], RLVR__NAME(rlvr__some_logits)(z, a->V - k), &log_q));
+            v_storep(z, v_mul(w, slope), (int)RLVR__MIN(16, a->V - k));
+        }
+    }
+}
+
 /* ---- kernels: optimizer ---- */
 
 RLVR__INLINE void RLVR__NAME(rlvr__adamw16)(const rlvr__adamw_args *a, int64_t i, int n)
@@ -3945,7 +4012,7 @@ static const rlvr__op_kernels RLVR__NAME(rlvr__kernels) = {
     RLVR__NAME(rlvr__k_rmsnorm_fwd), RLVR__NAME(rlvr__k_rmsnorm_dx), RLVR__NAME(rlvr__k_rmsnorm_dw),
     RLVR__NAME(rlvr__k_rope_fwd), RLVR__NAME(rlvr__k_rope_bwd), RLVR__NAME(rlvr__k_attn_fwd), RLVR__NAME(rlvr__k_attn_bwd),
     RLVR__NAME(rlvr__k_swiglu_fwd), RLVR__NAME(rlvr__k_swiglu_bwd), RLVR__NAME(rlvr__k_dist), RLVR__NAME(rlvr__k_dist_sample),
-    RLVR__NAME(rlvr__k_dist_collision), RLVR__NAME(rlvr__k_dist_bwd), RLVR__NAME(rlvr__k_argmax), RLVR__NAME(rlvr__k_adamw), RLVR__NAME(rlvr__k_sum_squares),
+    RLVR__NAME(rlvr__k_dist_collision), RLVR__NAME(rlvr__k_dist_bwd), RLVR__NAME(rlvr__k_distill), RLVR__NAME(rlvr__k_argmax), RLVR__NAME(rlvr__k_adamw), RLVR__NAME(rlvr__k_sum_squares),
     RLVR__NAME(rlvr__k_axpby), RLVR__NAME(rlvr__k_lerp), RLVR__NAME(rlvr__k_slice_get), RLVR__NAME(rlvr__k_slice_step)};
 
 #endif
@@ -4110,6 +4177,15 @@ static RLVR__UNUSED void rlvr__argmax_rows(rlvr_ctx *ctx, int *token, const floa
 {
     rlvr__dist_args a = {NULL, (float *)(uintptr_t)logits, NULL, token, NULL, NULL, NULL, NULL, NULL, V, 0, NULL};
     rlvr__parallel(ctx, M, rlvr__grain(V), rlvr__ops(ctx)->argmax, &a);
+}
+
+/* teacher_logits (M, V) become the slopes in `logits` (M, V) of each row's divergence times weight (M); value (M): the divergence. d and
+   teacher_d: the two rows' distributions. Where neither gives a token any probability it has no part. */
+static RLVR__UNUSED void rlvr__distill_rows(rlvr_ctx *ctx, float *teacher_logits, const rlvr__dist *teacher_d, const float *logits, const rlvr__dist *d,
+                                            const float *weight, rlvr_distill kind, float beta, float *value, int64_t M, int64_t V)
+{
+    rlvr__distill_args a = {d, teacher_d, logits, weight, teacher_logits, value, kind, beta == 0 ? 0.5f : beta, V};
+    rlvr__parallel(ctx, M, 1, rlvr__ops(ctx)->distill, &a);
 }
 
 /* logits (M, V) become dL/dlogits. Row i has targets target_begin[i] .. target_begin[i+1]-1 with dL/dlogprob of each, and
@@ -8124,11 +8200,21 @@ static rlvr_result rlvr__grads_init(rlvr__grads *g, rlvr_model *m, int64_t n_row
     return RLVR_OK;
 }
 
+/* A teacher that has run the same rows; weight (rows of the head) times the divergence from it is added to the loss. */
+typedef struct rlvr__distilling {
+    rlvr__store *teacher;
+    rlvr__dist *dist;                /* (head_rows) */
+    const float *weight;
+    float *value;                    /* (rows of the head) receives the divergences */
+    rlvr_distill kind;
+    float beta;
+} rlvr__distilling;
+
 /* The head's part of backward: logits again, in chunks, turned into their own gradient in place. Adds to the gradients of the
    head and the last norm, where those are trained; adds dx of the head's rows into g->dx at compact row at[i]. dlogprob: per target; dentropy: per
-   row or NULL; logprob: receives the targets' log-probabilities, or NULL. */
+   row or NULL; logprob: receives the targets' log-probabilities, or NULL; teacher: NULL where there is none. */
 static void rlvr__head_backward(rlvr__store *s, rlvr__grads *g, const rlvr__head *h, const int *at, const rlvr__policy *policy,
-                                rlvr__dist *dist, const float *dlogprob, const float *dentropy, float *logprob)
+                                rlvr__dist *dist, const float *dlogprob, const float *dentropy, float *logprob, const rlvr__distilling *teacher)
 {
     rlvr_model *m = s->m;
     rlvr_ctx *ctx = m->ctx;
@@ -8144,7 +8230,15 @@ static void rlvr__head_backward(rlvr__store *s, rlvr__grads *g, const rlvr__head
         for (int64_t i = 0; logprob && i < n; i++)
             for (int t = h->target_begin[from + i]; t < h->target_begin[from + i + 1]; t++)
                 logprob[t] = rlvr__dist_logprob(&dist[i], s->logits[i * V + h->target[t]]);
+        if (teacher) {
+            rlvr__head_logits(teacher->teacher, h->row + from, n);
+            rlvr__ban(policy, teacher->teacher->logits, V, n, h->position ? h->position + from : NULL);
+            rlvr__dist_rows(ctx, teacher->dist, teacher->teacher->logits, n, V, &policy->sampling, s->dist_scratch);
+            rlvr__distill_rows(ctx, teacher->teacher->logits, teacher->dist, s->logits, dist, teacher->weight + from, teacher->kind, teacher->beta,
+                               teacher->value + from, n, V);
+        }
         rlvr__dist_bwd_rows(ctx, s->logits, dist, h->target_begin + from, h->target, dlogprob, dentropy ? dentropy + from : NULL, n, V);
+        if (teacher) rlvr__axpby(ctx, s->logits, 1, teacher->teacher->logits, 1, n * V);
         if (rlvr__g(m, m->head)) rlvr__gemm_dw(ctx, rlvr__g(m, m->head), s->logits, V, s->head_x, D, n, V, D, g->gemm);
         rlvr__gemm_dx(ctx, s->head_x, D, s->logits, V, rlvr__w(m, m->head), n, V, D, false, g->gemm);
         memset(g->head_dx, 0, (size_t)(n * D) * sizeof(float));
@@ -23272,13 +23366,45 @@ const char *rlvr_loss_name(rlvr_loss_kind kind)
    whole batch's totals give the same bits as one call, and their losses add up to its loss. Fractions and means in stats are
    over this call's tokens; kl is measured where kl_coef is not 0. Only elements offset[0] .. offset[n_seq]-1 are written. held:
    as in rlvr__loss. */
+/* A call's settings, and the denominators of the whole batch. Returns the tokens of this call that are under the mask. */
+static int64_t rlvr__loss_begin(rlvr__loss *l, const rlvr_loss_desc *d, const rlvr_loss_batch *b, const float *held)
+{
+    bool cispo = !d->fn && d->kind == RLVR_LOSS_CISPO, gmpo = !d->fn && d->kind == RLVR_LOSS_GMPO;
+    memset(l, 0, sizeof *l);
+    l->d = d;
+    l->b = b;
+    l->held = held;
+    l->low = d->clip_eps_low != 0 ? (double)d->clip_eps_low : cispo ? 1 : gmpo ? -expm1(-0.4) : (double)0.2f;
+    l->high = d->clip_eps_high != 0 ? (double)d->clip_eps_high : cispo ? 4 : gmpo ? expm1(0.4) : l->low;
+    for (int s = 0; s < b->n_seq; s++) {
+        int64_t tokens = rlvr__count_masked(b->mask, b->offset[s], b->offset[s + 1]);
+        l->n_tokens += tokens;
+        l->n_seq += tokens > 0;
+        l->n_right += b->right && b->right[s] ? tokens : 0;
+    }
+    int64_t n_tokens = l->n_tokens;
+    if (b->n_seq_total > 0) l->n_seq = b->n_seq_total;
+    if (b->n_tokens_total > 0) l->n_tokens = b->n_tokens_total;
+    if (b->n_right_total > 0) l->n_right = b->n_right_total;
+    return n_tokens;
+}
+
+/* What the aggregation gives each token of the batch, times coef; 0 outside the mask. */
+static void rlvr__loss_weights(const rlvr_loss_desc *d, const rlvr_loss_batch *b, float coef, float *weight)
+{
+    rlvr__loss l;
+    rlvr__loss_begin(&l, d, b, b->logprob);
+    for (int s = 0; s < b->n_seq; s++) {
+        rlvr__sequence seq = rlvr__sequence_of(&l, s);
+        for (int i = seq.from; i < seq.to; i++) weight[i] = b->mask && !b->mask[i] ? 0 : (float)((double)coef * rlvr__weight_of(&l, &seq));
+    }
+}
+
 static rlvr_result rlvr__policy_loss(const rlvr_loss_desc *d, const rlvr_loss_batch *b, const float *held, float *dlogprob, float *dentropy,
                                      rlvr_loss_stats *stats)
 {
     rlvr_loss_stats local, *out = stats ? stats : &local;
     rlvr__loss l;
-    bool cispo = !d->fn && d->kind == RLVR_LOSS_CISPO, gmpo = !d->fn && d->kind == RLVR_LOSS_GMPO;
-    memset(&l, 0, sizeof l);
     memset(out, 0, sizeof *out);
     if (b->n_seq < 1 || rlvr_loss_problem(d, b)) {
         bool sound = b->n_seq > 0 && b->offset[0] >= 0;
@@ -23286,25 +23412,11 @@ static rlvr_result rlvr__policy_loss(const rlvr_loss_desc *d, const rlvr_loss_ba
         if (sound) memset(dlogprob + b->offset[0], 0, (size_t)(b->offset[b->n_seq] - b->offset[0]) * sizeof(float));
         return rlvr_loss_problem(d, b) ? RLVR_ERROR_ARGUMENT : RLVR_OK;
     }
-    l.d = d;
-    l.b = b;
-    l.held = held;
-    l.low = d->clip_eps_low != 0 ? (double)d->clip_eps_low : cispo ? 1 : gmpo ? -expm1(-0.4) : (double)0.2f;
-    l.high = d->clip_eps_high != 0 ? (double)d->clip_eps_high : cispo ? 4 : gmpo ? expm1(0.4) : l.low;
-    for (int s = 0; s < b->n_seq; s++) {
-        int64_t tokens = rlvr__count_masked(b->mask, b->offset[s], b->offset[s + 1]);
-        l.n_tokens += tokens;
-        l.n_seq += tokens > 0;
-        l.n_right += b->right && b->right[s] ? tokens : 0;
-    }
-    int64_t n_tokens = l.n_tokens;
+    int64_t n_tokens = rlvr__loss_begin(&l, d, b, held);
     size_t bytes = (size_t)(b->offset[b->n_seq] - b->offset[0]) * sizeof(float);
     memset(dlogprob + b->offset[0], 0, bytes);
     if (dentropy) memset(dentropy + b->offset[0], 0, bytes);
     if (!n_tokens) return RLVR_OK;
-    if (b->n_seq_total > 0) l.n_seq = b->n_seq_total;
-    if (b->n_tokens_total > 0) l.n_tokens = b->n_tokens_total;
-    if (b->n_right_total > 0) l.n_right = b->n_right_total;
     for (int s = 0; s < b->n_seq; s++)
         if (!rlvr__loss_of_sequence(&l, s, dlogprob, dentropy, out)) {
             memset(dlogprob + b->offset[0], 0, bytes);
@@ -25102,7 +25214,10 @@ typedef struct rlvr__algorithm_state {             /* section 19d; NULL where th
     float *token_advantage, *covariance;           /* (tokens), (2, tokens) */
     float *collision;                              /* (tokens) of optimal_token, whose advantages token_advantage then holds */
     unsigned char *selected;                       /* (tokens) */
-    rlvr__store teacher;                           /* of the teacher's passes */
+    rlvr__store teacher;                           /* of the teacher's passes; */
+    rlvr__dist *teacher_dist;                      /* ... where whole distributions are compared: (head_rows), */
+    float *distill_weight, *distill_row;           /* (tokens), (2, cap_rows) weights and divergences */
+    bool distills;                                 /* the backward pass at hand does */
 } rlvr__algorithm_state;
 
 /* Stored rollouts, section 19e. What is in a checkpoint: plain numbers without a gap between them. */
@@ -25269,13 +25384,19 @@ static bool rlvr__in_loss(const rlvr_trainer *t, int i)
     return o->graded == RLVR_OK && !(t->desc.plan.overlong_filter && o->finish_reason == RLVR_FINISH_LENGTH);
 }
 
+/* Has every token under the mask a gradient, whatever its advantage? */
+static bool rlvr__pulls(const rlvr_trainer_desc *d)
+{
+    return rlvr__loss_needs_reference(&d->loss) || d->loss.entropy_coef != 0 || d->regulariser.distill_coef != 0;
+}
+
 /* Does rollout i of the batch take part in this step's gradient? */
 static bool rlvr__takes_part(const rlvr_trainer *t, int i)
 {
     const rlvr_rollout *o = &t->rollouts->items[i];
     const rlvr_loss_desc *d = &t->desc.loss;
     if (t->algorithm.measuring) return o->graded == RLVR_OK;
-    return rlvr__in_loss(t, i) && (t->values.head || o->advantage != 0 || rlvr__loss_needs_reference(d) || d->entropy_coef != 0 ||
+    return rlvr__in_loss(t, i) && (t->values.head || o->advantage != 0 || rlvr__pulls(&t->desc) ||
                                    (d->nll_coef != 0 && rlvr__is_right(o)));
 }
 
@@ -25412,6 +25533,25 @@ static void rlvr__forest_reference(rlvr_trainer *t)
     rlvr__swap_reference(t);
 }
 
+/* Where the update at hand distils: the weights of the head's rows, each of all its targets together. */
+static bool rlvr__forest_distilling(rlvr_trainer *t, rlvr__distilling *out)
+{
+    const rlvr__forest *p = &t->forest;
+    const rlvr__algorithm_state *a = &t->algorithm;
+    if (!a->distills) return false;
+    for (int64_t i = 0; i < p->n_head; i++) {
+        a->distill_row[i] = 0;
+        for (int k = p->target_begin[i]; k < p->target_begin[i + 1]; k++) a->distill_row[i] += a->distill_weight[p->source[k]];
+    }
+    out->teacher = &t->algorithm.teacher;
+    out->dist = a->teacher_dist;
+    out->weight = a->distill_row;
+    out->value = a->distill_row + p->cap_rows;
+    out->kind = t->desc.regulariser.distill;
+    out->beta = t->desc.regulariser.distill_beta;
+    return true;
+}
+
 /* Adds the gradient of a loss whose derivatives by each token's log-probability and entropy are dlogprob and dentropy (flat;
    dentropy NULL: none); logprob (flat) receives the log-probabilities themselves, where not NULL. */
 static void rlvr__forest_backward(rlvr_trainer *t, const rlvr__policy *policy, const float *dlogprob, const float *dentropy, bool decoded,
@@ -25427,8 +25567,10 @@ static void rlvr__forest_backward(rlvr_trainer *t, const rlvr__policy *policy, c
         for (int k = p->target_begin[i]; k < p->target_begin[i + 1]; k++) t->row_entropy[i] += dentropy[p->source[k]];
     }
     memset(t->grads.dx, 0, (size_t)(p->n_rows * t->m->info.d_model) * sizeof(float));
+    rlvr__distilling teacher;
+    bool distills = rlvr__forest_distilling(t, &teacher);
     rlvr__head_backward(s, &t->grads, &h, p->head_at, policy, t->dist, t->target_value, dentropy ? t->row_entropy : NULL,
-                        logprob ? t->target_logprob : NULL);
+                        logprob ? t->target_logprob : NULL, distills ? &teacher : NULL);
     for (int64_t i = 0; logprob && i < p->n_targets; i++) logprob[p->source[i]] = t->target_logprob[i];
     if (t->values.pull) rlvr__forest_value_gradient(t, t->values.pull, true);
     rlvr__backward(s, &t->grads, &r, decoded ? p->act : NULL, p->tree_begin, (int)p->n_trees);
@@ -25612,6 +25754,9 @@ static bool rlvr__values_step(rlvr_trainer *t);
 static rlvr_result rlvr__values_loss(rlvr_trainer *t, int first, int end, int64_t n_tokens, bool decoded, rlvr_metrics *metrics);
 static void rlvr__values_backward(rlvr_trainer *t, const float *dlogprob, const float *dentropy, bool decoded);
 
+static void rlvr__distill_begin(rlvr_trainer *t, const rlvr_loss_batch *b);
+static double rlvr__distill_end(rlvr_trainer *t, rlvr_metrics *m);
+
 static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decoded, rlvr_metrics *metrics, double *weight)
 {
     rlvr_rollouts *r = t->rollouts;
@@ -25667,8 +25812,10 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         sum.clip_low += stats.clip_low * (double)stats.n_tokens;
         sum.clip_high += stats.clip_high * (double)stats.n_tokens;
         metrics->ratio_max = RLVR__MAX(metrics->ratio_max, stats.ratio_max);
+        if (t->algorithm.teacher_dist) rlvr__distill_begin(t, &batch);
         if (t->values.head) rlvr__values_backward(t, t->dlogprob, dentropy, decoded && whole);
         else rlvr__forest_backward(t, &r->policy, t->dlogprob, dentropy, decoded && whole, NULL);
+        if (t->algorithm.teacher_dist) sum.loss += rlvr__distill_end(t, metrics);
     }
     rlvr__apply(t, metrics);
     double share = n_tokens ? 1.0 / (double)n_tokens : 0;
@@ -25687,7 +25834,7 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
     int n = t->rollouts->n_tasks, parts = t->desc.minibatches;
     double updates = 0;
     for (int i = 0; i < t->rollouts->n; i++) t->advantage[i] = t->rollouts->items[i].advantage;
-    bool pull = rlvr__loss_needs_reference(&t->desc.loss) || t->desc.loss.entropy_coef != 0;      /* a gradient without any advantage */
+    bool pull = rlvr__pulls(&t->desc);      /* a gradient without any advantage */
     bool part = false;
     for (int i = 0; i < t->rollouts->n; i++) {
         pull |= t->desc.loss.nll_coef != 0 && t->right[i] != 0;
@@ -25713,6 +25860,7 @@ static rlvr_result rlvr__step_learn(rlvr_trainer *t, int n_signal, rlvr_metrics 
         }
     metrics->loss /= updates;
     metrics->kl /= updates;
+    metrics->distill /= updates;
     metrics->clip_low /= updates;
     metrics->clip_high /= updates;
     metrics->value_loss /= updates;
@@ -26395,7 +26543,8 @@ typedef struct rlvr__sizes {
 
 static bool rlvr__steps_need_reference(const rlvr_trainer_desc *d)
 {
-    return rlvr__loss_needs_reference(&d->loss) || d->regulariser.kl_reward != 0 || rlvr__uses(d, RLVR_ADV_A2PO);
+    const rlvr_regulariser_desc *g = &d->regulariser;
+    return rlvr__loss_needs_reference(&d->loss) || g->kl_reward != 0 || g->distill_coef != 0 || rlvr__uses(d, RLVR_ADV_A2PO);
 }
 static bool rlvr__needs_reference(const rlvr_trainer_desc *d)
 {
@@ -26793,6 +26942,10 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
     if (m->n_greedy) {
         rlvr__buf_addf(b, ",\"reward/greedy\":");
         rlvr__json_put_digits(b, m->greedy_reward, 9);
+    }
+    if (m->distill != 0) {
+        rlvr__buf_addf(b, ",\"distill/divergence\":");
+        rlvr__json_put_digits(b, m->distill, 9);
     }
     if (m->n_reference) {
         rlvr__buf_addf(b, ",\"reward/optimal\":");
@@ -27598,6 +27751,7 @@ static rlvr_result rlvr__values_check(rlvr_trainer *t)
         problem = "on: gspo has one advantage a sequence, GAE gives one a token; gspo_token takes those";
     else if ((d->tasks || d->task_fn) && d->loss.kind == RLVR_LOSS_GMPO && !d->loss.fn)
         problem = "on: gmpo has one advantage a sequence, GAE gives one a token";
+    else if ((d->tasks || d->task_fn) && rlvr__is_a2po(&d->loss)) problem = "on: a2po has one advantage a sequence, GAE gives one a token";
     else if (d->advantage.positive_scale != 0 || d->advantage.negative_scale != 0)
         problem = "on: advantage.positive_scale and negative_scale scale what an estimator says, not GAE's advantages";
     return problem ? rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.value: %s", problem) : RLVR_OK;
@@ -28155,6 +28309,14 @@ static const char *rlvr__regulariser_problem(const rlvr_trainer_desc *d, bool lo
     if (!(g->ref_mix >= 0 && g->ref_mix <= 1)) return "ref_mix is not within 0 .. 1";
     if (g->ref_mix != 0 && !g->ref_refresh) return "ref_mix needs ref_refresh, the steps after which it is done";
     if (!(g->cov_share >= 0 && g->cov_share <= 1)) return "cov_share is not within 0 .. 1";
+    if (!(g->distill_coef >= 0 && g->distill_coef <= 1e6f)) return "distill_coef is not within 0 .. 1e6";
+    if ((unsigned)g->distill >= RLVR_DISTILL_COUNT) return "distill is no divergence";
+    if (g->distill_coef != 0 && !g->teacher) return "distill_coef needs a teacher";
+    if (g->distill_coef == 0 && (g->distill || g->distill_beta != 0)) return "distill and distill_beta need distill_coef, the weight of the divergence";
+    if (g->distill_beta != 0 && g->distill != RLVR_DISTILL_JSD) return "distill_beta is jsd's";
+    if (!(g->distill_beta >= 0 && g->distill_beta < 1)) return "distill_beta is not within 0 .. 1";
+    if (g->distill_coef != 0 && (d->sampling.top_k || d->sampling.top_p < 1 || d->sampling.min_p > 0))
+        return "distill_coef compares whole distributions; leave sampling.top_k, top_p and min_p out";
     if (d->loss.kl_cov_coef != 0 && g->cov_share == 0) return "loss.kl_cov_coef needs cov_share, the share of tokens that it is for";
     return NULL;
 }
@@ -28165,7 +28327,7 @@ static const char *rlvr__estimator_problem(const rlvr_trainer_desc *d)
     const rlvr_advantage_desc *a = &d->advantage;
     bool in_group = a->kind != RLVR_ADV_REINFORCE && a->kind != RLVR_ADV_REINFORCE_PP && a->kind != RLVR_ADV_REMAX &&
                     a->kind != RLVR_ADV_A2PO;
-    bool other_pull = rlvr__loss_needs_reference(&d->loss) || d->loss.entropy_coef != 0 || d->loss.nll_coef != 0 || d->regulariser.entropy_target != 0;
+    bool other_pull = rlvr__pulls(d) || d->loss.nll_coef != 0 || d->regulariser.entropy_target != 0;
     if (!(a->eps >= 0)) return "eps is below 0";
     if (!rlvr__finite((double)a->positive_scale) || !rlvr__finite((double)a->negative_scale)) return "a scale is not finite";
     if (a->positive_scale < 0 && a->negative_scale < 0) return "positive_scale and negative_scale are both below 0: nothing would be used";
@@ -28238,7 +28400,7 @@ static rlvr_result rlvr__teacher_check(const rlvr_trainer *t)
     else if (teacher->ctx != t->ctx) problem = "it is of another context; load it with the policy's";
     else if (teacher->info.n_vocab != t->m->info.n_vocab) problem = "its vocabulary is not of the policy's size; take one that reads the same tokens";
     else if (teacher->info.n_ctx < t->m->info.n_ctx) problem = "it has a smaller context than the policy";
-    else if (!rlvr__steps_need_reference(d)) problem = "nothing asks it; give loss.kl_coef or kl_reward";
+    else if (!rlvr__steps_need_reference(d)) problem = "nothing asks it; give distill_coef, loss.kl_coef or kl_reward";
     else if (d->regulariser.ref_refresh) problem = "it stands still; leave ref_refresh out";
     if (problem) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser.teacher: %s", problem);
     if (apart < 0) return RLVR_OK;
@@ -28295,6 +28457,8 @@ static void rlvr__teacher_plan(rlvr_trainer *t, const rlvr__sizes *z, rlvr_memor
     p->kv_cache += s.bytes_kv;
     p->activations += s.bytes_activations;
     p->scratch += s.bytes_scratch;
+    if (t->desc.regulariser.distill_coef != 0)
+        p->scratch += z->head_rows * (int64_t)sizeof(rlvr__dist) + (z->tokens + 2 * z->train_slots) * (int64_t)sizeof(float);
 }
 
 static void rlvr__algorithm_plan(rlvr_trainer *t, const rlvr__sizes *z, rlvr_memory *p)
@@ -28322,6 +28486,12 @@ static rlvr_result rlvr__algorithm_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     int K = rlvr__n_beside(d);
     if (!z->sampling) return RLVR_OK;
     if (d->regulariser.teacher && rlvr__teacher_store(t, z, &a->teacher, false) != RLVR_OK) return RLVR_ERROR_MEMORY;
+    if (d->regulariser.distill_coef != 0) {
+        a->teacher_dist = RLVR__NEW(t->ctx, rlvr__dist, z->head_rows);
+        a->distill_weight = RLVR__NEW(t->ctx, float, z->tokens);
+        a->distill_row = RLVR__NEW(t->ctx, float, 2 * z->train_slots);
+        if (!a->teacher_dist || !a->distill_weight || !a->distill_row) return RLVR_ERROR_MEMORY;
+    }
     if (d->regulariser.kl_reward != 0 && !(a->penalty = RLVR__NEW(t->ctx, float, z->rollouts))) return RLVR_ERROR_MEMORY;
     if (rlvr__uses(d, RLVR_ADV_GDPO) && !(a->part = RLVR__NEW(t->ctx, float, (RLVR_MAX_PARTS + 1) * z->rollouts))) return RLVR_ERROR_MEMORY;
     bool by_token = rlvr__uses(d, RLVR_ADV_OPTIMAL_TOKEN), selects = d->regulariser.cov_share != 0;
@@ -28344,7 +28514,8 @@ static rlvr_result rlvr__algorithm_alloc(rlvr_trainer *t, const rlvr__sizes *z)
 static void rlvr__algorithm_free(rlvr_trainer *t)
 {
     rlvr__algorithm_state *a = &t->algorithm;
-    void *arrays[] = {a->penalty, a->baseline, a->part, a->token_advantage, a->covariance, a->collision, a->selected};
+    void *arrays[] = {a->penalty, a->baseline, a->part, a->token_advantage, a->covariance, a->collision, a->selected,
+                      a->teacher_dist, a->distill_weight, a->distill_row};
     rlvr_rollouts_free(a->beside);
     rlvr__store_free(&a->teacher);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
@@ -28461,6 +28632,30 @@ static int rlvr__algorithm_advantages(rlvr_trainer *t)
         more.n_parts = a->n_parts + (t->desc.plan.overlong_cache > 0);
     }
     return rlvr__advantages_with(t->rollouts, &t->desc.advantage, &more);
+}
+
+/* ---- whole distributions against the teacher's ---- */
+
+/* The pack at hand is to be distilled by the next backward pass. Where the loss has asked the teacher for its log-probabilities it has
+   run these rows already. */
+static void rlvr__distill_begin(rlvr_trainer *t, const rlvr_loss_batch *b)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    rlvr__loss_weights(&t->desc.loss, b, t->desc.regulariser.distill_coef, a->distill_weight);
+    memset(a->distill_row, 0, 2 * (size_t)t->forest.cap_rows * sizeof(float));
+    if (!rlvr__loss_needs_reference(&t->desc.loss) || t->desc.regulariser.kl_reward != 0) rlvr__forest_forward_in(&a->teacher, &t->forest);
+    a->distills = true;
+}
+
+/* What it has added to the loss. */
+static double rlvr__distill_end(rlvr_trainer *t, rlvr_metrics *m)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    double sum = 0;
+    for (int64_t i = 0; i < t->forest.n_head; i++) sum += (double)a->distill_row[i] * (double)a->distill_row[t->forest.cap_rows + i];
+    a->distills = false;
+    m->distill += sum / (double)t->desc.regulariser.distill_coef;
+    return sum;
 }
 
 /* ---- before the first update, and after the last ---- */

@@ -675,6 +675,132 @@ static void test_teacher_learning(void)
     }
 }
 
+/* ---- whole distributions against the teacher's ---- */
+
+/* The divergence of one place, from logits, in double. */
+static double divergence_of(rlvr_distill kind, double beta, const float *z, const float *teacher, int V)
+{
+    double zp = 0, zq = 0, sum = 0;
+    for (int v = 0; v < V; v++) { zp += exp((double)z[v]); zq += exp((double)teacher[v]); }
+    for (int v = 0; v < V; v++) {
+        double log_p = (double)z[v] - log(zp), log_q = (double)teacher[v] - log(zq), p = exp(log_p), q = exp(log_q), m = log(beta * q + (1 - beta) * p);
+        sum += kind == RLVR_DISTILL_REVERSE_KL ? p * (log_p - log_q) : kind == RLVR_DISTILL_FORWARD_KL ? q * (log_q - log_p)
+               : beta * q * (log_q - m) + (1 - beta) * p * (log_p - m);
+    }
+    return sum;
+}
+
+/* The step's loss once more, at any weights of the policy: over its rollouts, aggregated. */
+static double distill_loss(rlvr_model *m, const rlvr_trainer_desc *d, rlvr_rollouts *r)
+{
+    int V = rlvr_model_info(m)->n_vocab, tokens = 0;
+    float *z = (float *)malloc((size_t)(64 * V) * sizeof(float)), *q = (float *)malloc((size_t)(64 * V) * sizeof(float));
+    double beta = d->regulariser.distill_beta == 0 ? 0.5 : (double)d->regulariser.distill_beta, loss = 0;
+    for (int i = 0; i < ROLLOUTS; i++) tokens += rlvr_rollouts_get(r, i)->n_tokens;
+    for (int i = 0; i < ROLLOUTS; i++) {
+        const rlvr_rollout *o = rlvr_rollouts_get(r, i);
+        int text[64], n = o->n_prompt + o->n_tokens;
+        memcpy(text, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
+        memcpy(text + o->n_prompt, o->tokens, (size_t)o->n_tokens * sizeof(int));
+        CHECK(rlvr_logits(m, text, n, z) == RLVR_OK && rlvr_logits(d->regulariser.teacher, text, n, q) == RLVR_OK);
+        double scale = d->loss.aggregation == RLVR_AGG_TOKEN_MEAN ? 1.0 / tokens : 1.0 / ROLLOUTS / o->n_tokens;
+        for (int k = o->n_prompt - 1; k < n - 1; k++) loss += scale * divergence_of(d->regulariser.distill, beta, z + k * V, q + k * V, V);
+    }
+    free(z);
+    free(q);
+    return loss;
+}
+
+/* A step that distils and does nothing else: its gradient along the gradient and across it, by differences of the loss. */
+static void test_distill(void)
+{
+    double worst = 0;
+    for (int kind = 0; kind < RLVR_DISTILL_COUNT; kind++)
+        for (int aggregation = 0; aggregation < 2; aggregation++)
+            for (int with_kl = 0; with_kl < 2; with_kl++) {
+                rlvr_ctx *ctx = open_ctx();
+                rlvr_model *m = small_model(ctx);
+                rlvr_trainer_desc d = description();
+                rlvr_preset(RLVR_RLOO, &d);
+                d.reward.fn = same;
+                d.loss.aggregation = (rlvr_aggregation)aggregation;
+                d.regulariser.teacher = teacher_model(ctx, 258, 40, "<|end|>");
+                d.regulariser.distill = (rlvr_distill)kind;
+                d.regulariser.distill_coef = 0.7f;
+                if (kind == RLVR_DISTILL_JSD && aggregation) d.regulariser.distill_beta = 0.2f;
+                if (with_kl) { d.loss.kl_coef = 1e-20f; d.micro_tokens = 40; }      /* the teacher is asked twice; several packs */
+                rlvr_trainer *t = open_trainer(m, &d);
+                hand h;
+                if (!t || !hand_step(&h, m, t, &d)) { rlvr_close(ctx); continue; }
+                size_t bytes = (size_t)m->n_floats * sizeof(float);
+                float *after = (float *)malloc(bytes);
+                double length = 0, here;
+                memcpy(after, m->weights, bytes);
+                memcpy(m->weights, h.before, bytes);
+                here = distill_loss(m, &d, rlvr_trainer_rollouts(t));
+                CHECK(!h.metrics.skipped && h.metrics.distill > 0.1);
+                CHECK_LE(fabs(h.metrics.distill - here), 1e-4 * here);
+                CHECK_LE(fabs(h.metrics.loss - 0.7 * here), 1e-4 * here);
+                for (int64_t i = 0; i < m->n_floats; i++) length += (double)h.grads[i] * (double)h.grads[i];
+                length = sqrt(length);
+                for (int along = 0; along < 6; along++) {      /* the gradient itself, then parts of it by a hash */
+                    double want[2], slope = 0, step = 2e-2 / length;
+                    for (int side = 0; side < 2; side++) {
+                        for (int64_t i = 0; i < m->n_floats; i++) {
+                            bool in = !along || rlvr_uniform((uint64_t)along, (uint32_t)i, 0, 0, 0) < 0.5f;
+                            m->weights[i] = h.before[i] + (in ? (float)((side ? -step : step) * (double)h.grads[i]) : 0);
+                            slope += side || !in ? 0 : (double)h.grads[i] * (double)h.grads[i];
+                        }
+                        want[side] = distill_loss(m, &d, rlvr_trainer_rollouts(t));
+                    }
+                    worst = fmax(worst, fabs((double)0.7f * (want[0] - want[1]) / (2 * step) - slope) / (length * length));
+                }
+                memcpy(m->weights, after, bytes);
+                free(after);
+                hand_free(&h);
+                rlvr_close(ctx);
+            }
+    CHECK_LE(worst, 5e-3);
+    REPORT("distillation of whole distributions: slopes along the gradient and parts of it within %.1e of differences", worst);
+}
+
+/* The policy comes near its teacher by whole distributions, the same bits for any number of threads. */
+static void test_distill_learning(void)
+{
+    enum { STEPS = 100, SEEN = 10 };
+    for (int kind = 0; kind < RLVR_DISTILL_COUNT; kind++) {
+        uint64_t hash[2];
+        double first = 0, last = 0;
+        for (int threads = 0; threads < (kind ? 1 : 2); threads++) {
+            rlvr_desc desc;
+            memset(&desc, 0, sizeof desc);
+            desc.n_threads = 1 + 2 * threads;
+            desc.quiet = true;
+            rlvr_ctx *ctx = rlvr_open(&desc);
+            rlvr_model *m = small_model(ctx);
+            rlvr_trainer_desc d = description();
+            d.reward.fn = same;
+            d.optim.lr = 1e-2f;
+            d.regulariser.teacher = teacher_model(ctx, 258, 32, "<|end|>");
+            d.regulariser.distill = (rlvr_distill)kind;
+            d.regulariser.distill_coef = 1;
+            rlvr_trainer *t = open_trainer(m, &d);
+            for (int step = 0; t && step < STEPS; step++) {
+                rlvr_metrics metrics;
+                CHECK(rlvr_train_step(t, &metrics) == RLVR_OK);
+                if (!threads && step < SEEN) first += metrics.distill / SEEN;
+                if (!threads && step >= STEPS - SEEN) last += metrics.distill / SEEN;
+            }
+            hash[threads] = rlvr_model_hash(m);
+            rlvr_close(ctx);
+        }
+        CHECK(kind || hash[0] == hash[1]);
+        REPORT("distillation of whole distributions, %s: %.3f in the first steps, %.3f in the last", kind == RLVR_DISTILL_REVERSE_KL ? "reverse_kl" :
+               kind == RLVR_DISTILL_FORWARD_KL ? "forward_kl" : "jsd", first, last);
+        CHECK(last < 0.7 * first);
+    }
+}
+
 /* What cannot be a teacher, and what one costs. */
 static void test_teacher_door(void)
 {
@@ -1090,11 +1216,20 @@ static void test_refusals(void)
     REFUSED((d.regulariser.ref_mix = 2, d.regulariser.ref_refresh = 1, d.loss.kl_coef = 1), "regulariser", "ref_mix is not");
     REFUSED(d.regulariser.cov_share = 1.5f, "regulariser", "cov_share");
     REFUSED(d.loss.kl_cov_coef = 1, "regulariser", "kl_cov_coef needs");
+    REFUSED(d.regulariser.distill_coef = 1, "regulariser", "distill_coef needs a teacher");
+    REFUSED(d.regulariser.distill_coef = -1, "regulariser", "distill_coef");
+    REFUSED(d.regulariser.distill = RLVR_DISTILL_JSD, "regulariser", "need distill_coef");
+    REFUSED(d.regulariser.distill = RLVR_DISTILL_COUNT, "regulariser", "no divergence");
     REFUSED(d.loss.kl_cov_coef = -1, "loss", "kl_cov_coef");
     REFUSED(d.advantage.eps = -1, "advantage", "eps");
     REFUSED(d.advantage.positive_scale = INFINITY, "advantage", "scale");
     REFUSED((d.advantage.positive_scale = -1, d.advantage.negative_scale = -1), "advantage", "nothing would be used");
     REFUSED(d.advantage.k = 2, "advantage", "pass_at_k's");
+    REFUSED(d.advantage.beta = 2, "advantage", "a2po's");
+    REFUSED((d.advantage.kind = RLVR_ADV_A2PO, d.advantage.beta = -2), "advantage", "beta");
+    REFUSED((d.advantage.kind = RLVR_ADV_A2PO, d.advantage.k = 5000), "advantage", "4096");
+    REFUSED((d.advantage.kind = RLVR_ADV_OPTIMAL_TOKEN, d.loss.kind = RLVR_LOSS_GSPO), "advantage", "optimal_token");
+    REFUSED((d.value.on = true, d.loss.kind = RLVR_LOSS_A2PO), "value", "a2po");
     REFUSED((d.advantage.kind = RLVR_ADV_PASS_AT_K, d.advantage.k = GROUP + 1), "advantage", "group_size");
     REFUSED(d.group_size = 1, "advantage", "group_size is 1");
     REFUSED(d.sampling.greedy = true, "advantage", "sampling.greedy");
@@ -1186,6 +1321,8 @@ int main(void)
     test_kl_reward();
     test_teacher_by_hand();
     test_teacher_learning();
+    test_distill();
+    test_distill_learning();
     test_teacher_door();
     test_moving();
     test_covariance();
