@@ -101,6 +101,12 @@ check "train: 6 at once" train --steps 6 --out $dir/run6
 check "train: the same weights in two parts" test "$(hash_of $dir/run/model)" = "$(hash_of $dir/run6/model)"
 check "train: a preset" train --steps 1 --algorithm remax --out $dir/remax
 check "train: its greedy completions are in the log" says '"reward/greedy":' $dir/remax/metrics.jsonl
+check "train: rollouts of older weights" train --steps 2 --algorithm flash_reinforce --group_size 1 --out $dir/flash
+check "train: rollouts of the reference" train --steps 1 --algorithm a2po --group_size 1 --pass_k 2 --out $dir/a2po
+check "train: what they let expect is in the log" says '"reward/optimal":' $dir/a2po/metrics.jsonl
+check "train: a baseline for each token" train --steps 1 --algorithm optimal_token --out $dir/otb
+check "train: whole distributions of a teacher" train --steps 1 --teacher $dir/otb/model --distill_coef 1 --distill jsd --distill_beta 0.3 --out $dir/gkd
+check "train: the divergence from it is in the log" says '"distill/divergence":' $dir/gkd/metrics.jsonl
 check "train: options change a preset, wherever they stand" train --steps 1 --kl_coef 0.5 --algorithm grpo --out $dir/preset
 check "train: ... in the log" says '"kl_coef":0.5,' $dir/preset/metrics.jsonl
 check "train: a preset's fields after a resume" rlvr train --resume $dir/preset --steps 2
@@ -152,6 +158,11 @@ for loss in ipo orpo simpo hinge nca discopop aot_unpaired; do check "prefer --l
 check "prefer --loss kto" prints 'step   2/2' rlvr prefer --model $model --pairs $dir/single.jsonl --loss kto --steps 2 --out $dir/kto
 check "prefer --loss implicit_prm" prints 'loss implicit_prm' rlvr prefer --model $model --pairs $dir/single.jsonl --loss implicit_prm --steps 2 --out $dir/prm
 check "prefer: CPO" prefer --no_reference --nll_coef 1 --beta 0.2 --label_smoothing 0.1 --length mean --steps 2 --out $dir/cpo
+check "prefer: LD-DPO" prefer --ld_alpha 0.5 --steps 2 --out $dir/ld
+sed 's/}$/,"gold":"7"}/' $dir/pairs.jsonl >$dir/triples.jsonl
+check "prefer: TPO" rlvr prefer --model $model --pairs $dir/triples.jsonl --no_reference --nll_coef 1 --pairs_per_step 4 --steps 2 --out $dir/tpo
+check "prefer: the same pairs without gold" prefer --no_reference --nll_coef 1 --steps 2 --out $dir/no_gold
+check "prefer: what is gold counts" test "$(hash_of $dir/tpo/model)" != "$(hash_of $dir/no_gold/model)"
 check "prefer: fields that exclude each other" fails prefer --loss ipo --gamma 1 --steps 2 --out $dir/bad
 cp $dir/err $dir/bad.err
 check "... with the reason" says 'gamma is the margin of dpo and simpo' $dir/bad.err
