@@ -4,7 +4,8 @@
     python tests/parity_losses.py --write    write the file instead
 
 tests/test_preferences.c holds rlvr.h against the file: GRPOTrainer._compute_loss (sequence-level ratios, CISPO, SAPO, two-sided
-clip, stale sequences, importance weights, entropy, advantages by token; tests/parity_learning.py has the plain clip), DPOTrainer and
+clip, stale sequences, importance weights, entropy, advantages by token, VESPO; tests/parity_learning.py has the plain clip),
+A2POTrainer.compute_loss, DPOTrainer and
 KTOTrainer._compute_loss, ORPOTrainer and CPOTrainer.get_batch_loss_metrics. All in double, but for ORPO's odds (float in TRL).
 """
 import json
@@ -40,11 +41,11 @@ def stand_in():
 # ---- GRPOTrainer._compute_loss ----
 
 # loss_type -> rlvr_aggregation: token_mean 0, seq_mean_token_mean 1, seq_mean_token_sum_norm 2, seq_mean_token_sum 3
-AGGREGATION = {"dapo": 0, "bnpo": 0, "cispo": 0, "grpo": 1, "sapo": 1, "dr_grpo": 2, "luspo": 3}
+AGGREGATION = {"dapo": 0, "bnpo": 0, "cispo": 0, "vespo": 0, "grpo": 1, "sapo": 1, "dr_grpo": 2, "luspo": 3}
 
 
 def policy_case(rng, loss, level="token", kl_coef=0.0, low=0.2, high=0.28, delta=None, masked=False, stale=None, weights=None, entropy=0.0,
-                by_token=False, tau=(1.0, 1.05)):
+                by_token=False, tau=(1.0, 1.05), vespo=(2.0, 3.0, 3.0, 2.0)):
     import numpy as np
     import torch
     from trl import GRPOTrainer
@@ -81,6 +82,8 @@ def policy_case(rng, loss, level="token", kl_coef=0.0, low=0.2, high=0.28, delta
     self.get_off_policy_mask = GRPOTrainer.get_off_policy_mask
     self.args.delta, self.args.use_bias_correction_kl, self.args.steps_per_generation = delta, False, 1
     self.args.sapo_temperature_pos, self.args.sapo_temperature_neg = (f32(t) for t in tau)
+    self.args.vespo_k_pos, self.args.vespo_lambda_pos, self.args.vespo_k_neg, self.args.vespo_lambda_neg = (f32(v) for v in vespo)
+    self.get_gamma_weights = GRPOTrainer.get_gamma_weights
     self.top_entropy_quantile, self.importance_sampling_level, self.off_policy_mask_threshold = 1.0, level, stale
     # TRL's epsilon_high of cispo is the bound of the ratio itself
     self.beta, self.epsilon_low, self.epsilon_high = kl_coef, low, 1 + high if loss == "cispo" else high
@@ -102,11 +105,11 @@ def policy_case(rng, loss, level="token", kl_coef=0.0, low=0.2, high=0.28, delta
     def flat(x):
         return [float(v) for i in range(rows) for v in x[i, :lengths[i]]]
 
-    kind = {"cispo": 4, "sapo": 5}.get(loss, 2 if level == "sequence" else 0)    # rlvr_loss_kind
+    kind = {"cispo": 4, "sapo": 5, "vespo": 7}.get(loss, 2 if level == "sequence" else 0)    # rlvr_loss_kind
     correction = ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"].index(weights) + 1 if weights else 0
     case = {"what": "policy", "name": f"{loss} {level}", "loss_kind": kind, "aggregation": AGGREGATION[loss], "kl_coef": kl_coef,
             "low": 1.0 if loss == "cispo" else low, "high": high, "delta": delta or 0, "stale": stale or 0, "correction": correction,
-            "entropy_coef": entropy, "tau": [f32(t) for t in tau], "max_tokens": max_tokens, "by_token": by_token, "offset": offset,
+            "entropy_coef": entropy, "tau": [f32(t) for t in tau], "vespo": [f32(v) for v in vespo], "max_tokens": max_tokens, "by_token": by_token, "offset": offset,
             "mask": [int(x) for x in mask], "logprob": [float(x) for x in logprob], "old": [float(x) for x in old],
             "advantage": [float(x) for x in advantage], "loss": value.item(), "grad": flat(policy.grad)}
     if kl_coef:
@@ -119,6 +122,39 @@ def policy_case(rng, loss, level="token", kl_coef=0.0, low=0.2, high=0.28, delta
         case["entropy"] = [float(x) for x in entropies]
         case["grad_entropy"] = flat(spent.grad)
     return case
+
+
+def a2po_case(rng, beta, masked):
+    """A2POTrainer.compute_loss: the whole sequence's log-ratio to the reference, regressed."""
+    import numpy as np
+    import torch
+    from trl.experimental.a2po import A2POTrainer
+    rows = 4
+    lengths = [int(n) for n in rng.integers(2, 7, rows)]
+    n, offset = sum(lengths), [0] + [int(x) for x in np.cumsum(lengths)]
+    logprob = rng.uniform(-6, -1, n).astype(np.float32)
+    ref = (logprob + rng.normal(0, 0.5, n)).astype(np.float32)
+    advantage = rng.normal(0, 1, rows).astype(np.float32)
+    mask = np.ones(n, int)
+    if masked:
+        mask = (rng.random(n) < 0.6).astype(int)
+        mask[offset[:-1]] = 1
+    policy = torch.tensor(logprob.astype(np.float64)).requires_grad_()
+
+    def sums(x):
+        return torch.stack([(x * torch.tensor(mask))[a:b].sum() for a, b in zip(offset, offset[1:])])
+
+    self = stand_in()
+    self.args.beta2 = f32(beta)
+    self._get_sequence_logps.return_value = sums(policy)
+    inputs = {name: None for name in ("input_ids", "attention_mask", "logits_to_keep")}
+    inputs.update(ref_logps=sums(torch.tensor(ref.astype(np.float64))), rewards=torch.tensor(advantage.astype(np.float64)), v_star=torch.zeros(rows))
+    value = A2POTrainer.compute_loss(self, None, inputs)
+    value.backward()
+    return {"what": "policy", "name": "a2po", "loss_kind": 8, "aggregation": 3, "a2po_beta": f32(beta), "kl_coef": 0, "low": 0.2, "high": 0.2, "delta": 0,
+            "stale": 0, "correction": 0, "entropy_coef": 0, "tau": [1.0, 1.05], "max_tokens": 9, "by_token": False, "offset": offset,
+            "mask": [int(x) for x in mask], "logprob": [float(x) for x in logprob], "old": [float(x) for x in logprob],
+            "ref": [float(x) for x in ref], "advantage": [float(x) for x in advantage], "loss": value.item(), "grad": [float(x) for x in policy.grad]}
 
 
 def policy_cases(rng):
@@ -143,6 +179,11 @@ def policy_cases(rng):
         out.append(policy_case(rng, "dapo", "token", entropy=0.01, masked=masked))
         for loss in "grpo", "dapo", "cispo", "sapo":
             out.append(policy_case(rng, loss, "token", by_token=True, masked=masked))
+    for masked in False, True:
+        for kl_coef in 0.0, 0.04:
+            out.append(policy_case(rng, "vespo", "token", kl_coef, masked=masked))
+            out.append(policy_case(rng, "vespo", "token", kl_coef, masked=masked, vespo=(1.5, 0.4, 0.7, 1.0)))
+        out += [a2po_case(rng, beta, masked) for beta in (1e-3, 0.3)]
     return out
 
 
@@ -187,14 +228,21 @@ def tokens_of(lengths):
     return mask
 
 
-def dpo_case(rng, kind, loss_type, beta, label_smoothing=0.0, nll=0.0, n=3, **fields):
+# rlvr_divergence -> TRL's name; its alpha_divergence, of which forward_kl is alpha 0, does not take doubles
+DIVERGENCE = ["reverse_kl", "forward_kl", "js_divergence"]
+
+
+def dpo_case(rng, kind, loss_type, beta, label_smoothing=0.0, nll=0.0, n=3, divergence=0, **fields):
     import numpy as np
     import torch
     from trl import DPOTrainer
     lengths, logprob, ref = draw(rng, 2 * n)
     order = list(range(0, 2 * n, 2)) + list(range(1, 2 * n, 2))     # TRL: all chosen, then all rejected
     self = stand_in()
-    self.ld_alpha, self.precompute_ref_logps, self.f_divergence_type, self.use_weighting = None, True, "reverse_kl", False
+    self.ld_alpha, self.precompute_ref_logps, self.use_weighting = None, True, False
+    self.f_divergence_type = DIVERGENCE[divergence]
+    if divergence:
+        fields = {**fields, "divergence": divergence}
     self.beta, self.label_smoothing, self.args.discopop_tau = f32(beta), f32(label_smoothing), 0.05
     self.loss_types, self.loss_weights = ([loss_type, "sft"], [1.0, f32(nll)]) if nll else ([loss_type], [1.0])
     self._total_train_tokens, self._tp_size = 0, 1
@@ -237,14 +285,16 @@ def kto_case(rng, beta, desirable, undesirable, above):
     return answer("kto", case, value.item(), sums.grad.numpy(), {k: v[0] for k, v in self.metrics.items()})
 
 
-def batch_case(rng, kind, trainer, beta, gamma=0.0, label_smoothing=0.0, nll=0.0, **fields):
+def batch_case(rng, kind, trainer, beta, gamma=0.0, label_smoothing=0.0, nll=0.0, alpha=0.0, **fields):
     """ORPO's and CPO's get_batch_loss_metrics; the likelihood term is handed in as rlvr.h defines it, over chosen completion tokens."""
     import numpy as np
     import torch
     n = 3
     lengths, logprob, _ = draw(rng, 2 * n)
     self = stand_in()
-    self.beta, self.simpo_gamma, self.label_smoothing, self.cpo_alpha, self.alpha = f32(beta), f32(gamma), f32(label_smoothing), f32(nll), 0.0
+    self.beta, self.simpo_gamma, self.label_smoothing, self.cpo_alpha, self.alpha = f32(beta), f32(gamma), f32(label_smoothing), f32(nll), f32(alpha)
+    if alpha:
+        fields = {**fields, "alpha": f32(alpha)}
     self.loss_type = "simpo" if kind == "simpo" else {"dpo": "sigmoid"}.get(kind, kind)
     for name in "odds_ratio_loss", "cpo_loss":
         if hasattr(trainer, name):
@@ -285,6 +335,11 @@ def preference_cases(rng):
         for kind in "dpo", "hinge", "ipo":
             out.append(batch_case(rng, kind, CPOTrainer, beta, nll=1.0, no_reference=True))
         out.append(batch_case(rng, "dpo", CPOTrainer, beta, label_smoothing=0.2, no_reference=True))
+    for beta in 0.1, 0.5:
+        for smoothing in 0.0, 0.3:
+            out += [dpo_case(rng, kind, kind, beta, smoothing, n=5) for kind in ("aot", "aot_unpaired")]
+        out += [dpo_case(rng, "dpo", "sigmoid", beta, divergence=divergence) for divergence in (1, 2)]
+        out += [batch_case(rng, "simpo", CPOTrainer, 4 * beta, 0.5, alpha=alpha) for alpha in (0.25, -0.5)]
     return out
 
 

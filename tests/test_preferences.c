@@ -9,7 +9,7 @@ static rlvr_ctx *ctx;
 static uint32_t dice_at;
 static double uniform(double low, double high) { return low + (high - low) * (double)rlvr_uniform(23, 0, 0, 0, dice_at++); }
 
-enum { MOST = 64, SEQS = 8 };
+enum { MOST = 64, SEQS = 8, TRL_SEQS = 10 };
 
 /* ---- TRL ---- */
 
@@ -54,7 +54,7 @@ static void policy_case(const rlvr__json *j)
     rlvr_loss_batch b;
     rlvr_loss_stats stats;
     int offset[SEQS + 1], mask_list[MOST];
-    float logprob[MOST], old[MOST], ref[MOST], behaviour[MOST], advantage[SEQS], token_advantage[MOST], entropy[MOST], tau[2], grad[MOST], dentropy[MOST];
+    float logprob[MOST], old[MOST], ref[MOST], behaviour[MOST], advantage[SEQS], token_advantage[MOST], entropy[MOST], tau[2], vespo[4], grad[MOST], dentropy[MOST];
     unsigned char mask[MOST];
     memset(&d, 0, sizeof d);
     memset(&b, 0, sizeof b);
@@ -71,6 +71,13 @@ static void policy_case(const rlvr__json *j)
     fill_floats(j, "tau", tau);
     d.sapo_tau_positive = tau[0];
     d.sapo_tau_negative = tau[1];
+    d.a2po_beta = (float)number(j, "a2po_beta");
+    if (fill_floats(j, "vespo", vespo)) {
+        d.vespo_k_positive = vespo[0];
+        d.vespo_lambda_positive = vespo[1];
+        d.vespo_k_negative = vespo[2];
+        d.vespo_lambda_negative = vespo[3];
+    }
     b.n_seq = fill_ints(j, "offset", offset) - 1;
     int n = fill_ints(j, "mask", mask_list);
     for (int i = 0; i < n; i++) mask[i] = (unsigned char)mask_list[i];
@@ -106,10 +113,10 @@ static void preference_case(const rlvr__json *j)
     rlvr_preference_desc d;
     rlvr_preference_batch b;
     rlvr_preference_stats s;
-    double logprob[SEQS], ref[SEQS], mismatch[SEQS], mismatch_ref[SEQS], slope[SEQS], reward[SEQS];
-    float grad[SEQS];
-    int length[SEQS], label_list[SEQS];
-    unsigned char label[SEQS];
+    double logprob[TRL_SEQS], ref[TRL_SEQS], mismatch[TRL_SEQS], mismatch_ref[TRL_SEQS], slope[TRL_SEQS], reward[TRL_SEQS];
+    float grad[TRL_SEQS];
+    int length[TRL_SEQS], label_list[TRL_SEQS];
+    unsigned char label[TRL_SEQS];
     memset(&d, 0, sizeof d);
     memset(&b, 0, sizeof b);
     d.kind = rlvr_preference_find(rlvr__json_str(rlvr__json_get(j, "kind"), NULL));
@@ -119,6 +126,8 @@ static void preference_case(const rlvr__json *j)
     d.nll_coef = (float)number(j, "nll_coef");
     d.desirable_weight = (float)number(j, "desirable_weight");
     d.undesirable_weight = (float)number(j, "undesirable_weight");
+    d.divergence = (rlvr_divergence)number(j, "divergence");
+    d.alpha = (float)number(j, "alpha");
     d.no_reference = rlvr__json_bool(rlvr__json_get(j, "no_reference"), false);
     if (rlvr__json_bool(rlvr__json_get(j, "mean"), false)) d.length = RLVR_SCORE_MEAN;
     b.n = fill_doubles(j, "logprob", logprob);
@@ -169,8 +178,9 @@ static void test_trl(void)
     rlvr__file_close(ctx, &f);
     CHECK(policies >= 60 && preferences >= 50 && n_clipped >= 20);
     CHECK(n_policy[RLVR_LOSS_CLIP] && n_policy[RLVR_LOSS_GSPO] && n_policy[RLVR_LOSS_CISPO] && n_policy[RLVR_LOSS_SAPO]);
-    for (int k = 1; k < RLVR_PREFER_IMPLICIT_PRM; k++)
-        if (!CHECK(n_preference[k] > 0)) REPORT("no case of %s", rlvr_preference_name((rlvr_preference_kind)k));
+    CHECK(n_policy[RLVR_LOSS_VESPO] && n_policy[RLVR_LOSS_A2PO]);
+    for (int k = 1; k < RLVR_PREFER_COUNT; k++)
+        if (k != RLVR_PREFER_IMPLICIT_PRM && !CHECK(n_preference[k] > 0)) REPORT("no case of %s", rlvr_preference_name((rlvr_preference_kind)k));
     CHECK_LE(worst_policy, 1e-7);
     CHECK_LE(worst_policy_grad, 1e-6);
     CHECK_LE(worst_preference, 1e-6);      /* orpo's odds are float in TRL */
