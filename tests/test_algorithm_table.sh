@@ -11,7 +11,7 @@ check() {           # check WHAT COMMAND...
     if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $what"; fi
 }
 
-known() { case $1 in yes | - | '?') ;; *) false ;; esac; }
+known() { case $1 in yes | -) ;; *) false ;; esac; }
 
 table() {
     awk -F '\t' '
@@ -20,7 +20,7 @@ table() {
         { none = $7 ~ /^no: /
           print "| " $1 " | " $2 " | " $3 " | " $4 " | " $5 " | " (none ? "no" : $6) " | " (none ? substr($7, 5) : $7) " |" }
         END { print "\nTRL 1.16.0, verl 0.9.1, OpenRLHF 0.11.2: yes, found in the package or what its documentation lists; -, not found there." \
-                    "\nopen-instruct: its `docs/algorithms`. ?: could not be looked up, no guess." }
+                    "\nopen-instruct: its `docs/algorithms`." }
     ' $source_file
 }
 
