@@ -459,7 +459,8 @@ RLVR_API rlvr_result rlvr_lint_verifier(rlvr_ctx *ctx, const rlvr_reward_desc *d
     X(RLVR_ADV_GDPO, gdpo, batch)             /* each reward as grpo, weighted sum, whitened: Liu et al. 2026 */           \
     X(RLVR_ADV_PASS_AT_K, pass_at_k, batch)   /* of a set of k that passes if one does: Chen et al. 2025 */                \
     X(RLVR_ADV_A2PO, a2po, batch)             /* R - optimal value, by rollouts of the reference: Brantley et al. 2025 */       \
-    X(RLVR_ADV_OPTIMAL_TOKEN, optimal_token, batch) /* at token t R - sum W R / sum W of those that are so long: OTB, Li et al. 2026 */
+    X(RLVR_ADV_OPTIMAL_TOKEN, optimal_token, batch) /* at token t R - sum W R / sum W of those that are so long: OTB, Li et al. 2026 */ \
+    X(RLVR_ADV_DISCO, disco, batch)           /* right ones against wrong ones, the likely of these most: Li et al. 2025, below */
 
 typedef enum rlvr_advantage {
 #define RLVR__X(kind, name, sees) kind,
@@ -479,8 +480,8 @@ typedef struct rlvr_advantage_batch {
     const float *part;               /* (n_parts, n) the rewards that `reward` is made of, for gdpo; NULL: reward alone */
     const float *part_weight;        /* (n_parts); NULL: 1 */
     int n_parts;
-    /* for optimal_token, else NULL: rollout i has tokens offset[i] .. offset[i + 1] - 1; of each its logprob and the sum of the squares of
-       all probabilities at its place. W is the sum up to token t of 1 - 2 p + that sum: the squared gradient of log p in the logits */
+    /* for optimal_token and disco, else NULL: rollout i has tokens offset[i] .. offset[i + 1] - 1; of each its logprob and, for
+       optimal_token, the sum of the squares of all probabilities at its place. W is the sum up to token t of 1 - 2 p + that sum: the squared gradient of log p in the logits */
     const int   *offset;             /* (n + 1) */
     const float *logprob, *collision;
     float *token_advantage;          /* receives them; `advantage` their means */
@@ -495,7 +496,12 @@ typedef struct rlvr_advantage_desc {
     float positive_scale;            /* of advantages above 0; 0: 1; below 0: none is used (NSR, Zhu et al. 2025) */
     float negative_scale;            /* of advantages below 0, likewise */
     float beta;                      /* a2po in a trainer: rlvr_optimal_value()'s */
+    float tau;                       /* of disco; 0: 10 */
 } rlvr_advantage_desc;
+
+/* disco: with s a rollout's mean logprob, right being a reward of at least 0.5, and n, P, N the group's rollouts, right and wrong ones:
+   n / P of a right one, -n e^(s / tau) / sum over wrong ones of e^(s / tau) of a wrong one. With reinforce and seq_mean_token_mean that is
+   the gradient of mean right s - tau log mean wrong e^(s / tau), every prompt counting the same. */
 
 /* Advantages (n) of a batch, by any of the estimators, without a model. A group of equal rewards has advantages of exactly 0
    from every estimator that compares within the group, a batch of equal rewards from all. RLVR_ERROR_ARGUMENT: the estimator
@@ -1081,6 +1087,7 @@ typedef struct rlvr_trainer_desc {
     X(RLVR_CISPO,        "cispo",        "MiniMax 2025")                                           \
     X(RLVR_SAPO,         "sapo",         "Qwen 2025")                                              \
     X(RLVR_VESPO,        "vespo",        "arXiv 2602.10693, 2026")                                 \
+    X(RLVR_DISCO,        "disco",        "Li et al. 2025")                                         \
     X(RLVR_OPTIMAL_TOKEN, "optimal_token", "Li et al. 2026")                                       \
     X(RLVR_A2PO,         "a2po",         "Brantley et al. 2025")                                   \
     X(RLVR_FLASH_REINFORCE, "flash_reinforce", "Hu et al. 2026")                                   \
@@ -22896,6 +22903,30 @@ static rlvr_result rlvr__adv_optimal_token(const rlvr__adv *a)
     return RLVR_OK;
 }
 
+static rlvr_result rlvr__adv_disco(const rlvr__adv *a)
+{
+    const rlvr_advantage_batch *b = a->b;
+    double tau = a->d->tau == 0 ? 10 : (double)a->d->tau;
+    if (!b->offset || !b->logprob || !(tau > 0)) return RLVR_ERROR_ARGUMENT;
+    for (int begin = 0; begin < b->n_groups * b->group_size; begin += b->group_size) {
+        int n = 0, right = 0, end = begin + b->group_size;
+        double top = -INFINITY, sum = 0;
+        for (int pass = 0; pass < 3; pass++)      /* the likeliest wrong one; the sum below it; the advantages */
+            for (int i = begin; i < end; i++) {
+                int tokens = b->offset[i + 1] - b->offset[i];
+                double score = 0;
+                if (tokens < 1 || !rlvr__adv_in(b, b->reward, i)) continue;
+                for (int k = b->offset[i]; k < b->offset[i + 1]; k++) score += (double)b->logprob[k] / tokens;
+                bool wrong = b->reward[i] < 0.5f;
+                if (pass == 0) { n++; right += !wrong; }
+                if (pass == 0 && wrong) top = RLVR__MAX(top, score);
+                if (pass == 1 && wrong) sum += exp((score - top) / tau);
+                if (pass == 2 && right && right < n) a->out[i] = rlvr__adv_float(wrong ? -n * exp((score - top) / tau) / sum : (double)n / right);
+            }
+    }
+    return RLVR_OK;
+}
+
 /* C(n - c, k) / C(n, k): chance that k of n hold none of c. */
 static double rlvr__none_of(int n, int c, int k)
 {
@@ -28232,6 +28263,7 @@ static const rlvr__preset_row rlvr__presets[] = {
     {RLVR_CISPO, RLVR_ADV_GRPO, RLVR_LOSS_CISPO, RLVR_AGG_TOKEN_MEAN, 0, 0, NULL},
     {RLVR_SAPO, RLVR_ADV_GRPO, RLVR_LOSS_SAPO, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, NULL},
     {RLVR_VESPO, RLVR_ADV_GRPO, RLVR_LOSS_VESPO, RLVR_AGG_TOKEN_MEAN, 0, 0, NULL},
+    {RLVR_DISCO, RLVR_ADV_DISCO, RLVR_LOSS_REINFORCE, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, NULL},
     {RLVR_OPTIMAL_TOKEN, RLVR_ADV_OPTIMAL_TOKEN, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, NULL},
     {RLVR_A2PO, RLVR_ADV_A2PO, RLVR_LOSS_A2PO, RLVR_AGG_SEQ_MEAN_TOKEN_SUM, 0, 0, NULL},
     {RLVR_FLASH_REINFORCE, RLVR_ADV_REINFORCE, RLVR_LOSS_REINFORCE, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, rlvr__preset_flash_reinforce},
@@ -28336,6 +28368,10 @@ static const char *rlvr__estimator_problem(const rlvr_trainer_desc *d)
     if (a->k < 0 || (a->kind == RLVR_ADV_PASS_AT_K && a->k > d->group_size)) return "k is not within 1 .. group_size";
     if (a->k > 4096) return "k is not within 1 .. 4096";
     if (!(a->beta >= 0)) return "beta is below 0";
+    if (!(a->tau >= 0)) return "tau is below 0";
+    if (a->tau != 0 && a->kind != RLVR_ADV_DISCO) return "tau is disco's, and kind is another estimator";
+    if (a->kind == RLVR_ADV_DISCO && (d->minibatches > 1 || d->epochs > 1))
+        return "disco weighs wrong rollouts by the policy at hand: one update a step, with minibatches and epochs 1";
     if (a->beta != 0 && a->kind != RLVR_ADV_A2PO) return "beta is a2po's, and kind is another estimator";
     if (a->kind == RLVR_ADV_A2PO && d->regulariser.teacher) return "a2po samples by the reference, which a teacher has replaced";
     if (in_group && d->group_size == 1 && !other_pull)
@@ -28620,9 +28656,9 @@ static int rlvr__algorithm_advantages(rlvr_trainer *t)
     memset(&more, 0, sizeof more);
     more.penalty = t->values.head ? NULL : a->penalty;
     more.baseline = a->baseline;
+    more.offset = t->offset;
+    more.logprob = t->logprob;
     if (a->collision) {
-        more.offset = t->offset;
-        more.logprob = t->logprob;
         more.collision = a->collision;
         more.token_advantage = a->token_advantage;
     }

@@ -121,6 +121,8 @@ static bool hand_step(hand *h, rlvr_model *m, rlvr_trainer *t, const rlvr_traine
     h->batch.reward = h->reward;
     h->batch.valid = h->valid;
     h->batch.length = h->length;
+    h->batch.offset = h->offset;
+    h->batch.logprob = h->logprob;
     return true;
 }
 
@@ -245,7 +247,7 @@ static void test_presets(void)
 static void test_by_hand(void)
 {
     static const rlvr_algorithm which[] = {RLVR_DR_GRPO, RLVR_RLOO, RLVR_REINFORCE, RLVR_REINFORCE_PP, RLVR_REINFORCE_PP_BASELINE, RLVR_MAXRL,
-        RLVR_OPO, RLVR_GPG, RLVR_PASS_AT_K, RLVR_GSPO, RLVR_GSPO_TOKEN, RLVR_GMPO, RLVR_CISPO, RLVR_SAPO, RLVR_VESPO, RLVR_GDPO, RLVR_GRPO};
+        RLVR_OPO, RLVR_DISCO, RLVR_GPG, RLVR_PASS_AT_K, RLVR_GSPO, RLVR_GSPO_TOKEN, RLVR_GMPO, RLVR_CISPO, RLVR_SAPO, RLVR_VESPO, RLVR_GDPO, RLVR_GRPO};
     double worst = 0;
     for (int k = 0; k < (int)(sizeof which / sizeof *which); k++) {
         rlvr_ctx *ctx = open_ctx();
@@ -1229,6 +1231,8 @@ static void test_refusals(void)
     REFUSED((d.advantage.kind = RLVR_ADV_A2PO, d.advantage.beta = -2), "advantage", "beta");
     REFUSED((d.advantage.kind = RLVR_ADV_A2PO, d.advantage.k = 5000), "advantage", "4096");
     REFUSED((d.advantage.kind = RLVR_ADV_OPTIMAL_TOKEN, d.loss.kind = RLVR_LOSS_GSPO), "advantage", "optimal_token");
+    REFUSED((d.advantage.kind = RLVR_ADV_DISCO, d.epochs = 2), "advantage", "one update a step");
+    REFUSED(d.advantage.tau = 2, "advantage", "disco's");
     REFUSED((d.value.on = true, d.loss.kind = RLVR_LOSS_A2PO), "value", "a2po");
     REFUSED((d.advantage.kind = RLVR_ADV_PASS_AT_K, d.advantage.k = GROUP + 1), "advantage", "group_size");
     REFUSED(d.group_size = 1, "advantage", "group_size is 1");

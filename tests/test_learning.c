@@ -901,7 +901,7 @@ static void test_estimators(void)
             }
             for (int i = 0; i < SIZE; i++) reward[i] = reward[0];      /* a group without signal in every batch */
             for (int g = 0; g < GROUPS; g++) greedy[g] = (float)dice(2);
-            if (kind == RLVR_ADV_GDPO || kind == RLVR_ADV_OPTIMAL_TOKEN) continue;      /* of their own below */
+            if (kind == RLVR_ADV_GDPO || kind == RLVR_ADV_OPTIMAL_TOKEN || kind == RLVR_ADV_DISCO) continue;      /* of their own below */
             CHECK(rlvr_advantage_of(&d, &b, got) == RLVR_OK);
             naive_advantages(d.kind, &b, valid, d.k, want);
             for (int i = 0; i < N; i++) worst = fmax(worst, fabs((double)got[i] - want[i]) / fmax(1, fabs(want[i])));
@@ -915,7 +915,59 @@ static void test_estimators(void)
             n_cases++;
         }
     CHECK_LE(worst, 3e-7);
-    REPORT("advantages: %d batches of %d estimators against their formulas, off by %.1e", n_cases, (int)RLVR_ADVANTAGE_COUNT - 2, worst);
+    REPORT("advantages: %d batches of %d estimators against their formulas, off by %.1e", n_cases, (int)RLVR_ADVANTAGE_COUNT - 3, worst);
+}
+
+/* disco: its advantages are the slopes of its objective in the scores, by differences. */
+static void test_disco(void)
+{
+    enum { SIZE = 6, TOKENS_EACH = 3, ALL = SIZE * TOKENS_EACH };
+    double worst = 0;
+    int n_still = 0;
+    for (int round = 0; round < 200; round++) {
+        float reward[SIZE], logprob[ALL], got[SIZE], tau = round % 3 ? (float)uniform(0.3, 3) : 0;
+        double score[SIZE], want[SIZE];
+        int offset[SIZE + 1] = {0}, n = 0, right = 0;
+        bool valid[SIZE];
+        rlvr_advantage_desc d;
+        rlvr_advantage_batch b = {1, SIZE, reward, valid, NULL, NULL, NULL, NULL, 0, offset, logprob, NULL, NULL};
+        memset(&d, 0, sizeof d);
+        d.kind = RLVR_ADV_DISCO;
+        d.tau = tau;
+        for (int i = 0; i < SIZE; i++) {
+            reward[i] = (float)dice(2);
+            valid[i] = dice(6) > 0;
+            score[i] = 0;
+            offset[i + 1] = offset[i] + 1 + dice(TOKENS_EACH);
+            for (int k = offset[i]; k < offset[i + 1]; k++) {
+                logprob[k] = (float)uniform(-4, 0);
+                score[i] += (double)logprob[k] / (offset[i + 1] - offset[i]);
+            }
+            n += valid[i];
+            right += valid[i] && reward[i] > 0;
+        }
+        CHECK(rlvr_advantage_of(&d, &b, got) == RLVR_OK);
+        for (int i = 0; i < SIZE; i++) {
+            double f[2], h = 1e-5, t = tau == 0 ? 10 : (double)tau;
+            for (int side = 0; side < 2; side++) {
+                double good = 0, bad = 0;
+                score[i] += side ? -h : h;
+                for (int j = 0; j < SIZE; j++) {
+                    if (valid[j] && reward[j] > 0) good += score[j] / right;
+                    if (valid[j] && reward[j] == 0) bad += exp(score[j] / t) / (n - right);
+                }
+                f[side] = good - t * log(bad);
+                score[i] += side ? h : -h;
+            }
+            want[i] = right && right < n && valid[i] ? n * (f[0] - f[1]) / (2 * h) : 0;
+            worst = fmax(worst, fabs(want[i] - (double)got[i]));
+        }
+        n_still += !right || right == n;
+        b.logprob = NULL;
+        CHECK(rlvr_advantage_of(&d, &b, got) == RLVR_ERROR_ARGUMENT);
+    }
+    CHECK(n_still > 5 && n_still < 100);
+    CHECK_LE(worst, 1e-5);
 }
 
 /* The optimal token baseline, token by token as its formula says. */
@@ -1182,6 +1234,7 @@ int main(void)
     test_advantages();
     test_estimators();
     test_optimal_token();
+    test_disco();
     test_estimator_vectors();
     test_gae();
     test_schedule();
