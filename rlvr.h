@@ -83,7 +83,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RLVR_VERSION "0.4"
+#define RLVR_VERSION "0.5"
 
 #ifndef RLVR_API
 #define RLVR_API extern
@@ -481,7 +481,8 @@ typedef struct rlvr_advantage_batch {
     const float *part_weight;        /* (n_parts); NULL: 1 */
     int n_parts;
     /* for optimal_token and disco, else NULL: rollout i has tokens offset[i] .. offset[i + 1] - 1; of each its logprob and, for
-       optimal_token, the sum of the squares of all probabilities at its place. W is the sum up to token t of 1 - 2 p + that sum: the squared gradient of log p in the logits */
+       optimal_token, the sum of the squares of all probabilities at its place. W is the sum up to token t of 1 - 2 p + that sum: the
+       squared gradient of log p in the logits */
     const int   *offset;             /* (n + 1) */
     const float *logprob, *collision;
     float *token_advantage;          /* receives them; `advantage` their means */
@@ -975,11 +976,13 @@ typedef struct rlvr_value_desc {
     bool  raw_advantages;            /* not whitened over the batch's tokens */
     int   warmup_steps;              /* the policy stands still in this many first steps, while head and critic learn */
 } rlvr_value_desc;
-/* What holds the policy near its reference and keeps it from settling, besides the terms of the loss. All zero: nothing. Adaptive
-   coefficients begin with what their field says and are part of a checkpoint, as is the reference. */
+
 /* How far a distribution p is from the teacher's q, in nats: sum p log(p/q); sum q log(q/p); with m = beta q + (1 - beta) p,
    beta sum q log(q/m) + (1 - beta) sum p log(p/m), the generalised Jensen-Shannon divergence. */
 typedef enum rlvr_distill { RLVR_DISTILL_REVERSE_KL, RLVR_DISTILL_FORWARD_KL, RLVR_DISTILL_JSD, RLVR_DISTILL_COUNT } rlvr_distill;
+
+/* What holds the policy near its reference and keeps it from settling, besides the terms of the loss. All zero: nothing. Adaptive
+   coefficients begin with what their field says and are part of a checkpoint, as is the reference. */
 typedef struct rlvr_regulariser_desc {
     float kl_reward;                 /* KL in the reward: with a value function each token's reward, otherwise a rollout's by the sum
                                         over its tokens before its group is compared, is lessened by this times loss.kl's estimator */
@@ -1158,8 +1161,9 @@ typedef struct rlvr_preference {
 
 typedef struct rlvr_preferences rlvr_preferences;
 /* Lines {"prompt":"...","chosen":"...","rejected":"..."} or, for single ones, {"prompt":"...","completion":"...","label":true}.
-   A pair may have a third completion "gold". "messages" may stand for "prompt", "raw":true leaves the chat template out, as in tasks. Completions get the model's ending
-   token. NULL on the first bad line (rlvr_last_error names file, line and fix). Lives in m's context until freed. */
+   A pair may have a third completion "gold". "messages" may stand for "prompt", "raw":true leaves the chat template out, as in
+   tasks. Completions get the model's ending token. NULL on the first bad line (rlvr_last_error names file, line and fix). Lives in
+   m's context until freed. */
 RLVR_API rlvr_preferences *rlvr_preferences_load_jsonl(rlvr_model *m, const char *path);
 RLVR_API int64_t rlvr_preferences_count(const rlvr_preferences *p);
 RLVR_API const rlvr_preference *rlvr_preferences_get(const rlvr_preferences *p, int64_t i);   /* an array of them from i on; lives in p */
@@ -4019,7 +4023,8 @@ static const rlvr__op_kernels RLVR__NAME(rlvr__kernels) = {
     RLVR__NAME(rlvr__k_rmsnorm_fwd), RLVR__NAME(rlvr__k_rmsnorm_dx), RLVR__NAME(rlvr__k_rmsnorm_dw),
     RLVR__NAME(rlvr__k_rope_fwd), RLVR__NAME(rlvr__k_rope_bwd), RLVR__NAME(rlvr__k_attn_fwd), RLVR__NAME(rlvr__k_attn_bwd),
     RLVR__NAME(rlvr__k_swiglu_fwd), RLVR__NAME(rlvr__k_swiglu_bwd), RLVR__NAME(rlvr__k_dist), RLVR__NAME(rlvr__k_dist_sample),
-    RLVR__NAME(rlvr__k_dist_collision), RLVR__NAME(rlvr__k_dist_bwd), RLVR__NAME(rlvr__k_distill), RLVR__NAME(rlvr__k_argmax), RLVR__NAME(rlvr__k_adamw), RLVR__NAME(rlvr__k_sum_squares),
+    RLVR__NAME(rlvr__k_dist_collision), RLVR__NAME(rlvr__k_dist_bwd), RLVR__NAME(rlvr__k_distill), RLVR__NAME(rlvr__k_argmax),
+    RLVR__NAME(rlvr__k_adamw), RLVR__NAME(rlvr__k_sum_squares),
     RLVR__NAME(rlvr__k_axpby), RLVR__NAME(rlvr__k_lerp), RLVR__NAME(rlvr__k_slice_get), RLVR__NAME(rlvr__k_slice_step)};
 
 #endif
@@ -23237,7 +23242,8 @@ static double rlvr__mean_binary_kl(const rlvr__loss *l, int seq)
     const float *sampler = b->behaviour_logprob ? b->behaviour_logprob : b->old_logprob;
     double sum = 0, tokens = 0, least = 1e-6;
     for (int i = b->offset[seq]; i < b->offset[seq + 1]; i++) {
-        double p = RLVR__MIN(RLVR__MAX(exp((double)sampler[i]), least), 1 - least), q = RLVR__MIN(RLVR__MAX(exp((double)l->held[i]), least), 1 - least);
+        double p = RLVR__MIN(RLVR__MAX(exp((double)sampler[i]), least), 1 - least);
+        double q = RLVR__MIN(RLVR__MAX(exp((double)l->held[i]), least), 1 - least);
         if (b->mask && !b->mask[i]) continue;
         sum += p * log(p / q) + (1 - p) * log((1 - p) / (1 - q));
         tokens++;
@@ -23934,7 +23940,8 @@ const char *rlvr_preference_problem(const rlvr_preference_desc *d, const rlvr_pr
     if (!rlvr__finite((double)d->ld_alpha) || d->ld_alpha > 1) return "ld_alpha is not a share of 1";
     if (d->ld_alpha != 0 && row->one) return "ld_alpha is of pairs; kto and implicit_prm have no shorter one";
     if (d->ld_alpha != 0 && rlvr__prefer_mean(d, row)) return "ld_alpha goes with sums: token means have taken length out";
-    if (d->ld_alpha != 0 && (d->weighting || d->precomputed_ref)) return "weighting and precomputed_ref are of whole completions; ld_alpha does not go with them";
+    if (d->ld_alpha != 0 && (d->weighting || d->precomputed_ref))
+        return "weighting and precomputed_ref are of whole completions; ld_alpha does not go with them";
     if (d->ld_alpha != 0 && d->nll_coef != 0) return "nll_coef is of whole completions; ld_alpha does not go with it";
     if (d->nll_coef > 0 && row->one) return "nll_coef goes with pairs; rlvr_train_tokens() learns single completions";
     if ((d->desirable_weight != 0 || d->undesirable_weight != 0) && !row->one) return "desirable_weight and undesirable_weight go with kto and implicit_prm";
@@ -25547,7 +25554,10 @@ static void rlvr__forest_logprobs_in(rlvr_trainer *t, rlvr__store *s, const rlvr
     for (int64_t i = 0; i < t->forest.n_targets; i++) out[t->forest.source[i]] = t->target_value[i];
 }
 
-static void rlvr__forest_logprobs(rlvr_trainer *t, const rlvr__policy *policy, float *out) { rlvr__forest_logprobs_in(t, rlvr__train_store(t), policy, out); }
+static void rlvr__forest_logprobs(rlvr_trainer *t, const rlvr__policy *policy, float *out)
+{
+    rlvr__forest_logprobs_in(t, rlvr__train_store(t), policy, out);
+}
 
 /* The reference's log-probabilities of the pack at hand, or the teacher's. Without a teacher the store then holds the reference's
    activations. */
