@@ -29007,6 +29007,7 @@ static void rlvr__off_policy(rlvr_trainer *t, rlvr_metrics *m)
     b.offset = t->offset;
     b.logprob = t->logprob;
     b.old_logprob = t->old_logprob;
+    b.ref_logprob = t->ref_logprob;
     b.behaviour_logprob = t->behaviour;
     b.advantage = t->advantage;
     b.mask = t->mask;

@@ -428,6 +428,15 @@ static void test_a2po(void)
     REPORT("a2po: reward %.3f in the first steps, %.3f in the last of %d", first, last, STEPS);
     CHECK(last > first + 0.15);
     rlvr_close(ctx);
+    ctx = open_ctx();      /* rollouts of older weights, which it does not mind */
+    m = small_model(ctx);
+    d.plan.lag = 1;
+    t = open_trainer(m, &d);
+    for (int step = 0; t && step < 3; step++) {
+        rlvr_metrics metrics;
+        CHECK(rlvr_train_step(t, &metrics) == RLVR_OK && metrics.lag == (step > 0) && isfinite(metrics.loss));
+    }
+    rlvr_close(ctx);
 }
 
 /* ---- the optimal token baseline, by distributions that are computed anew ---- */
