@@ -977,6 +977,11 @@ typedef struct rlvr_value_desc {
     int   warmup_steps;              /* the policy stands still in this many first steps, while head and critic learn */
 } rlvr_value_desc;
 
+/* What the teacher reads in the place of a group's prompt, once the group is graded: a task like the policy's with more in it, a
+   demonstration (SDFT, Shenfeld et al. 2026) or a rollout of the group that was right (SDPO, Huebotter et al. 2026). Its strings live until
+   the next call. A pure function of the rollouts and their tasks, so that a resumed run does the same. */
+typedef rlvr_result (*rlvr_teacher_fn)(void *user, rlvr_rollouts *r, int group, rlvr_task *task);
+
 /* How far a distribution p is from the teacher's q, in nats: sum p log(p/q); sum q log(q/p); with m = beta q + (1 - beta) p,
    beta sum q log(q/m) + (1 - beta) sum p log(p/m), the generalised Jensen-Shannon divergence. */
 typedef enum rlvr_distill { RLVR_DISTILL_REVERSE_KL, RLVR_DISTILL_FORWARD_KL, RLVR_DISTILL_JSD, RLVR_DISTILL_COUNT } rlvr_distill;
@@ -997,6 +1002,9 @@ typedef struct rlvr_regulariser_desc {
                                         policy's tokens take the reference's place in kl_reward and loss.kl_coef. k2 in the loss has the
                                         gradient of KL(policy || teacher) at each token; where all rewards are equal nothing else pulls.
                                         Any size, the policy's vocabulary. It is not trained and must stand still and outlive the trainer */
+    rlvr_teacher_fn teacher_task;  void *teacher_user;    /* the teacher's own prompts; NULL: the policy's. With it teacher may be the
+                                        policy itself: it is then asked as it stands before each update (self-distillation) */
+    int   teacher_prompt_tokens;     /* at most; 0: twice max_prompt_tokens, or what its context leaves */
     float distill_coef;              /* the loss gets this times how far the whole distribution at each token is from the teacher's, over
                                         the vocabulary and aggregated as loss.aggregation says (GKD, Agarwal et al. 2024); 0: none */
     rlvr_distill distill;
@@ -8212,9 +8220,10 @@ static rlvr_result rlvr__grads_init(rlvr__grads *g, rlvr_model *m, int64_t n_row
     return RLVR_OK;
 }
 
-/* A teacher that has run the same rows; weight (rows of the head) times the divergence from it is added to the loss. */
+/* A teacher that has run the same texts; weight (rows of the head) times the divergence from it is added to the loss. */
 typedef struct rlvr__distilling {
     rlvr__store *teacher;
+    const int *row;                  /* (rows of the head) the teacher's */
     rlvr__dist *dist;                /* (head_rows) */
     const float *weight;
     float *value;                    /* (rows of the head) receives the divergences */
@@ -8243,7 +8252,7 @@ static void rlvr__head_backward(rlvr__store *s, rlvr__grads *g, const rlvr__head
             for (int t = h->target_begin[from + i]; t < h->target_begin[from + i + 1]; t++)
                 logprob[t] = rlvr__dist_logprob(&dist[i], s->logits[i * V + h->target[t]]);
         if (teacher) {
-            rlvr__head_logits(teacher->teacher, h->row + from, n);
+            rlvr__head_logits(teacher->teacher, teacher->row + from, n);
             rlvr__ban(policy, teacher->teacher->logits, V, n, h->position ? h->position + from : NULL);
             rlvr__dist_rows(ctx, teacher->dist, teacher->teacher->logits, n, V, &policy->sampling, s->dist_scratch);
             rlvr__distill_rows(ctx, teacher->teacher->logits, teacher->dist, s->logits, dist, teacher->weight + from, teacher->kind, teacher->beta,
@@ -25253,6 +25262,8 @@ typedef struct rlvr__algorithm_state {             /* section 19d; NULL where th
     float *collision;                              /* (tokens) of optimal_token, whose advantages token_advantage then holds */
     unsigned char *selected;                       /* (tokens) */
     rlvr__store teacher;                           /* of the teacher's passes; */
+    rlvr_tasks *teacher_tasks;                     /* ... where it reads prompts of its own: these, the step's rollouts behind them, */
+    rlvr_rollouts *view;  rlvr__forest forest;     /* and its pack of them, with as many head rows as the policy's */
     rlvr__dist *teacher_dist;                      /* ... where whole distributions are compared: (head_rows), */
     float *distill_weight, *distill_row;           /* (tokens), (2, cap_rows) weights and divergences */
     bool distills;                                 /* the backward pass at hand does */
@@ -25547,25 +25558,45 @@ static void rlvr__forest_forward_in(rlvr__store *s, const rlvr__forest *p)
 static void rlvr__forest_forward(rlvr_trainer *t) { rlvr__forest_forward_in(rlvr__train_store(t), &t->forest); }
 static void rlvr__forest_value_gradient(rlvr_trainer *t, const float *dvalue, bool trunk);
 
-static void rlvr__forest_logprobs_in(rlvr_trainer *t, rlvr__store *s, const rlvr__policy *policy, float *out)
+static void rlvr__forest_logprobs_in(rlvr_trainer *t, rlvr__store *s, const rlvr__forest *p, const rlvr__policy *policy, float *out)
 {
-    rlvr__head h = rlvr__forest_head(&t->forest);
+    rlvr__head h = rlvr__forest_head(p);
     rlvr__head_logprobs(s, &h, policy, t->dist, t->target_value, NULL);
-    for (int64_t i = 0; i < t->forest.n_targets; i++) out[t->forest.source[i]] = t->target_value[i];
+    for (int64_t i = 0; i < p->n_targets; i++) out[p->source[i]] = t->target_value[i];
 }
 
 static void rlvr__forest_logprobs(rlvr_trainer *t, const rlvr__policy *policy, float *out)
 {
-    rlvr__forest_logprobs_in(t, rlvr__train_store(t), policy, out);
+    rlvr__forest_logprobs_in(t, rlvr__train_store(t), &t->forest, policy, out);
 }
 
-/* The reference's log-probabilities of the pack at hand, or the teacher's. Without a teacher the store then holds the reference's
-   activations. */
-static void rlvr__forest_reference(rlvr_trainer *t)
+/* The pack in which the teacher reads what the policy does in the pack at hand: the same one, or behind its own prompts. */
+static const rlvr__forest *rlvr__teacher_forest(const rlvr_trainer *t) { return t->algorithm.view ? &t->algorithm.forest : &t->forest; }
+
+/* Runs the teacher over groups [from, end), the pack at hand. */
+static void rlvr__teacher_pass(rlvr_trainer *t, int from, int end)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    if (a->view) {
+        rlvr_rollouts *r = t->rollouts;
+        rlvr__forest own = t->forest;
+        t->rollouts = a->view;
+        t->forest = a->forest;
+        rlvr__forest_groups(t, from, end, false);
+        a->forest = t->forest;
+        t->forest = own;
+        t->rollouts = r;
+    }
+    rlvr__forest_forward_in(&a->teacher, rlvr__teacher_forest(t));
+}
+
+/* The reference's log-probabilities of the pack at hand, groups [from, end), or the teacher's. Without a teacher the store then holds
+   the reference's activations. */
+static void rlvr__forest_reference(rlvr_trainer *t, int from, int end)
 {
     if (t->desc.regulariser.teacher) {
-        rlvr__forest_forward_in(&t->algorithm.teacher, &t->forest);
-        rlvr__forest_logprobs_in(t, &t->algorithm.teacher, &t->rollouts->policy, t->ref_logprob);
+        rlvr__teacher_pass(t, from, end);
+        rlvr__forest_logprobs_in(t, &t->algorithm.teacher, rlvr__teacher_forest(t), &t->rollouts->policy, t->ref_logprob);
         return;
     }
     rlvr__swap_reference(t);
@@ -25585,6 +25616,7 @@ static bool rlvr__forest_distilling(rlvr_trainer *t, rlvr__distilling *out)
         for (int k = p->target_begin[i]; k < p->target_begin[i + 1]; k++) a->distill_row[i] += a->distill_weight[p->source[k]];
     }
     out->teacher = &t->algorithm.teacher;
+    out->row = rlvr__teacher_forest(t)->head_row;
     out->dist = a->teacher_dist;
     out->weight = a->distill_row;
     out->value = a->distill_row + p->cap_rows;
@@ -25795,7 +25827,7 @@ static bool rlvr__values_step(rlvr_trainer *t);
 static rlvr_result rlvr__values_loss(rlvr_trainer *t, int first, int end, int64_t n_tokens, bool decoded, rlvr_metrics *metrics);
 static void rlvr__values_backward(rlvr_trainer *t, const float *dlogprob, const float *dentropy, bool decoded);
 
-static void rlvr__distill_begin(rlvr_trainer *t, const rlvr_loss_batch *b);
+static void rlvr__distill_begin(rlvr_trainer *t, int from, int end, const rlvr_loss_batch *b);
 static double rlvr__distill_end(rlvr_trainer *t, rlvr_metrics *m);
 
 static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decoded, rlvr_metrics *metrics, double *weight)
@@ -25818,7 +25850,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         end = whole ? last : rlvr__micro_end(t, from, last);
         rlvr__forest_groups(t, from, end, decoded && whole);
         if (!t->forest.n_targets) continue;
-        if (rlvr__loss_needs_reference(&t->desc.loss) && t->desc.regulariser.kl_reward == 0) rlvr__forest_reference(t);
+        if (rlvr__loss_needs_reference(&t->desc.loss) && t->desc.regulariser.kl_reward == 0) rlvr__forest_reference(t, from, end);
         if (!decoded || (!whole && (from || end > t->ready))) rlvr__forest_forward(t);
         if (!decoded) rlvr__forest_logprobs(t, &r->policy, t->logprob);
         rlvr_loss_stats stats;
@@ -25853,7 +25885,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         sum.clip_low += stats.clip_low * (double)stats.n_tokens;
         sum.clip_high += stats.clip_high * (double)stats.n_tokens;
         metrics->ratio_max = RLVR__MAX(metrics->ratio_max, stats.ratio_max);
-        if (t->algorithm.teacher_dist) rlvr__distill_begin(t, &batch);
+        if (t->algorithm.teacher_dist) rlvr__distill_begin(t, from, end, &batch);
         if (t->values.head) rlvr__values_backward(t, t->dlogprob, dentropy, decoded && whole);
         else rlvr__forest_backward(t, &r->policy, t->dlogprob, dentropy, decoded && whole, NULL);
         if (t->algorithm.teacher_dist) sum.loss += rlvr__distill_end(t, metrics);
@@ -28435,14 +28467,28 @@ static int rlvr__token_apart(const rlvr_model *a, const rlvr_model *b)
     return -1;
 }
 
+/* Tokens of a prompt of the teacher's own, at most; 0: it reads the policy's. */
+static int rlvr__teacher_prompt(const rlvr_trainer_desc *d)
+{
+    const rlvr_regulariser_desc *g = &d->regulariser;
+    if (!g->teacher_task || g->teacher_prompt_tokens) return g->teacher_prompt_tokens;
+    return RLVR__MIN(2 * d->max_prompt_tokens, RLVR__MAX(1, g->teacher->info.n_ctx - d->sampling.max_tokens));
+}
+
 static rlvr_result rlvr__teacher_check(const rlvr_trainer *t)
 {
     const rlvr_trainer_desc *d = &t->desc;
     const rlvr_model *teacher = d->regulariser.teacher;
     const char *problem = NULL;
-    if (!teacher) return RLVR_OK;
+    if (!teacher && (d->regulariser.teacher_task || d->regulariser.teacher_prompt_tokens)) problem = "teacher_task and teacher_prompt_tokens need one";
+    else if (!teacher) return RLVR_OK;
+    if (problem) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser.teacher: %s", problem);
     int apart = teacher->info.n_vocab == t->m->info.n_vocab ? rlvr__token_apart(t->m, teacher) : -1;
-    if (teacher == t->m) problem = "it is the policy itself; load another model, or leave it out for the reference that the policy was";
+    if (d->regulariser.teacher_prompt_tokens < 0 || (d->regulariser.teacher_prompt_tokens && !d->regulariser.teacher_task))
+        problem = "teacher_prompt_tokens is below 0, or there is no teacher_task";
+    else if (rlvr__teacher_prompt(d) + d->sampling.max_tokens > teacher->info.n_ctx)
+        problem = "its context does not hold teacher_prompt_tokens and sampling.max_tokens; lower one of them";
+    else if (teacher == t->m && !d->regulariser.teacher_task) problem = "it is the policy itself; load another model, or leave it out for the reference that the policy was";
     else if (teacher->ctx != t->ctx) problem = "it is of another context; load it with the policy's";
     else if (teacher->info.n_vocab != t->m->info.n_vocab) problem = "its vocabulary is not of the policy's size; take one that reads the same tokens";
     else if (teacher->info.n_ctx < t->m->info.n_ctx) problem = "it has a smaller context than the policy";
@@ -28487,19 +28533,44 @@ static rlvr_result rlvr__beside_store(rlvr_trainer *t, rlvr__store *s, bool coun
     return rlvr__store_init(s, t->m, slots, RLVR__MIN((int64_t)RLVR__PREFILL_ROWS, slots), prompt + most, RLVR__HEAD_ROWS, false, count);
 }
 
-/* Where the teacher reads the rows of one training pass; nothing of it is kept for a backward. */
+/* Rows that the teacher reads for one training pass, and the longest text among them. */
+static int64_t rlvr__teacher_rows(const rlvr_trainer *t, const rlvr__sizes *z, int64_t *longest)
+{
+    int64_t prompt = rlvr__teacher_prompt(&t->desc);
+    *longest = RLVR__MAX(z->max_context, prompt + t->desc.sampling.max_tokens);
+    return z->train_slots + t->desc.prompts_per_step * prompt;
+}
+
+/* Where it reads them; nothing of it is kept for a backward. */
 static rlvr_result rlvr__teacher_store(rlvr_trainer *t, const rlvr__sizes *z, rlvr__store *s, bool count)
 {
-    return rlvr__store_init(s, t->desc.regulariser.teacher, z->train_slots, z->train_slots, z->max_context, z->head_rows, false, count);
+    int64_t longest, rows = rlvr__teacher_rows(t, z, &longest);
+    return rlvr__store_init(s, t->desc.regulariser.teacher, rows, rows, longest, z->head_rows, false, count);
+}
+
+static rlvr_result rlvr__teacher_alloc(rlvr_trainer *t, const rlvr__sizes *z)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    int64_t longest, rows = rlvr__teacher_rows(t, z, &longest);
+    if (!t->desc.regulariser.teacher) return RLVR_OK;
+    rlvr_result r = rlvr__teacher_store(t, z, &a->teacher, false);
+    if (r != RLVR_OK || !t->desc.regulariser.teacher_task) return r;
+    a->teacher_tasks = rlvr_tasks_new(t->ctx);
+    a->view = rlvr__rollouts_new(t->desc.regulariser.teacher);
+    if (!a->teacher_tasks || !a->view) return RLVR_ERROR_MEMORY;
+    return rlvr__forest_init(t->ctx, &a->forest, rows, (z->rollouts + t->desc.prompts_per_step + 1) * longest, RLVR__MAX(z->tokens, rows), t->desc.group_size);
 }
 
 static void rlvr__teacher_plan(rlvr_trainer *t, const rlvr__sizes *z, rlvr_memory *p)
 {
     rlvr_model *m = t->desc.regulariser.teacher;
+    int64_t longest, rows = rlvr__teacher_rows(t, z, &longest);
     rlvr__store s;
     if (!m) return;
     rlvr__teacher_store(t, z, &s, true);
-    p->reference += (m->n_floats + (int64_t)m->info.n_ctx * m->info.head_dim) * (int64_t)sizeof(float) + rlvr__lora_bytes(m);
+    if (m != t->m) p->reference += (m->n_floats + (int64_t)m->info.n_ctx * m->info.head_dim) * (int64_t)sizeof(float) + rlvr__lora_bytes(m);
+    if (t->desc.regulariser.teacher_task)
+        p->scratch += rows * 60 + (z->rollouts + t->desc.prompts_per_step) * (longest * 12 + 768) + z->rollouts * t->desc.sampling.max_tokens * 24;
     p->kv_cache += s.bytes_kv;
     p->activations += s.bytes_activations;
     p->scratch += s.bytes_scratch;
@@ -28531,7 +28602,7 @@ static rlvr_result rlvr__algorithm_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     int64_t P = d->prompts_per_step, prompt = RLVR__MIN(d->max_prompt_tokens, t->m->info.n_ctx - 1), most = d->sampling.max_tokens;
     int K = rlvr__n_beside(d);
     if (!z->sampling) return RLVR_OK;
-    if (d->regulariser.teacher && rlvr__teacher_store(t, z, &a->teacher, false) != RLVR_OK) return RLVR_ERROR_MEMORY;
+    if (rlvr__teacher_alloc(t, z) != RLVR_OK) return RLVR_ERROR_MEMORY;
     if (d->regulariser.distill_coef != 0) {
         a->teacher_dist = RLVR__NEW(t->ctx, rlvr__dist, z->head_rows);
         a->distill_weight = RLVR__NEW(t->ctx, float, z->tokens);
@@ -28563,6 +28634,9 @@ static void rlvr__algorithm_free(rlvr_trainer *t)
     void *arrays[] = {a->penalty, a->baseline, a->part, a->token_advantage, a->covariance, a->collision, a->selected,
                       a->teacher_dist, a->distill_weight, a->distill_row};
     rlvr_rollouts_free(a->beside);
+    rlvr_rollouts_free(a->view);
+    rlvr_tasks_free(a->teacher_tasks);
+    rlvr__forest_free(t->ctx, &a->forest);
     rlvr__store_free(&a->teacher);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
 }
@@ -28579,7 +28653,7 @@ static void rlvr__kl_before(rlvr_trainer *t)
     for (int from = 0, end; from < r->n_tasks; from = end) {
         end = rlvr__micro_end(t, from, r->n_tasks);
         rlvr__forest_groups(t, from, end, false);
-        if (t->forest.n_targets) rlvr__forest_reference(t);
+        if (t->forest.n_targets) rlvr__forest_reference(t, from, end);
     }
     a->measuring = false;
     for (int i = 0; i < r->n; i++) {
@@ -28645,6 +28719,32 @@ static void rlvr__parts_before(rlvr_trainer *t)
     }
 }
 
+/* The step's rollouts as the teacher reads them: each completion behind the prompt that it has for the group. */
+static rlvr_result rlvr__teacher_prompts(rlvr_trainer *t)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    rlvr_rollouts *r = t->rollouts;
+    rlvr_result result = RLVR_OK;
+    for (int g = 0; g < r->n_tasks && result == RLVR_OK; g++) {
+        rlvr_task task;
+        memset(&task, 0, sizeof task);
+        task.line = r->items[g * r->group_size].task->line;
+        result = t->desc.regulariser.teacher_task(t->desc.regulariser.teacher_user, r, g, &task);
+        if (result != RLVR_OK) return rlvr__fail(t->ctx, result, "teacher_task: it has no prompt for the task of line %lld", (long long)task.line);
+        result = rlvr__tasks_put(a->teacher_tasks, g, &task);
+    }
+    if (result == RLVR_OK)
+        result = rlvr__rollouts_layout(a->view, rlvr_tasks_get(a->teacher_tasks, 0), 0, r->n_tasks, r->group_size, &t->desc.sampling,
+                                       rlvr__teacher_prompt(&t->desc));
+    for (int i = 0; i < r->n && result == RLVR_OK; i++) {
+        rlvr_rollout prompt = a->view->items[i], *o = &a->view->items[i];
+        *o = r->items[i];
+        o->prompt_tokens = prompt.prompt_tokens;
+        o->n_prompt = prompt.n_prompt;
+    }
+    return result;
+}
+
 static rlvr_result rlvr__algorithm_before(rlvr_trainer *t, rlvr__sampled *sums, rlvr_metrics *m)
 {
     rlvr__algorithm_state *a = &t->algorithm;
@@ -28652,6 +28752,10 @@ static rlvr_result rlvr__algorithm_before(rlvr_trainer *t, rlvr__sampled *sums, 
     m->entropy_coef = (double)t->desc.loss.entropy_coef;
     if (a->beside) {
         rlvr_result r = rlvr__baselines_before(t, sums, m);
+        if (r != RLVR_OK) return r;
+    }
+    if (a->view) {
+        rlvr_result r = rlvr__teacher_prompts(t);
         if (r != RLVR_OK) return r;
     }
     if (a->part) rlvr__parts_before(t);
@@ -28682,14 +28786,14 @@ static int rlvr__algorithm_advantages(rlvr_trainer *t)
 
 /* ---- whole distributions against the teacher's ---- */
 
-/* The pack at hand is to be distilled by the next backward pass. Where the loss has asked the teacher for its log-probabilities it has
+/* The pack at hand, groups [from, end), is to be distilled by the next backward pass. Where the loss has asked the teacher for its log-probabilities it has
    run these rows already. */
-static void rlvr__distill_begin(rlvr_trainer *t, const rlvr_loss_batch *b)
+static void rlvr__distill_begin(rlvr_trainer *t, int from, int end, const rlvr_loss_batch *b)
 {
     rlvr__algorithm_state *a = &t->algorithm;
     rlvr__loss_weights(&t->desc.loss, b, t->desc.regulariser.distill_coef, a->distill_weight);
     memset(a->distill_row, 0, 2 * (size_t)t->forest.cap_rows * sizeof(float));
-    if (!rlvr__loss_needs_reference(&t->desc.loss) || t->desc.regulariser.kl_reward != 0) rlvr__forest_forward_in(&a->teacher, &t->forest);
+    if (!rlvr__loss_needs_reference(&t->desc.loss) || t->desc.regulariser.kl_reward != 0) rlvr__teacher_pass(t, from, end);
     a->distills = true;
 }
 

@@ -6,8 +6,8 @@
 #include <pthread.h>
 
 typedef struct args {
-    const char *model, *adapter, *tasks, *pairs, *prompt, *reward, *kind, *options, *judge, *head, *critic, *value_head, *process_model, *process_head, *teacher, *out, *resume,
-        *stop_tokens, *title, *field, *algorithm;
+    const char *model, *adapter, *tasks, *pairs, *prompt, *reward, *kind, *options, *judge, *head, *critic, *value_head, *process_model, *process_head, *teacher,
+        *teacher_field, *out, *resume, *stop_tokens, *title, *field, *algorithm;
     const char *stop[16];  int n_stop;
     int n, steps, threads, bootstrap, jobs, limit, level, preference;
     const char *cpu;
@@ -21,6 +21,7 @@ typedef struct args {
     rlvr_lora_desc lora;
     rlvr_sampling sampling;
     rlvr_trainer_desc trainer;
+    rlvr__buf teacher_text;              /* of the teacher's prompt at hand; lives in the context */
     const char *words[256];  int n_words;
 } args;
 
@@ -180,6 +181,8 @@ static const option train_options[] = {
     {"ref_refresh", OPT_INT, AT(trainer.regulariser.ref_refresh), "never", "steps after which the reference follows the policy"},
     {"ref_mix", OPT_FLOAT, AT(trainer.regulariser.ref_mix), "1", "... by this share of the way"},
     {"teacher", OPT_TEXT, AT(teacher), "", "on-policy distillation: model in the reference's place, with --distill_coef, or --kl_coef 1 --kl k2"},
+    {"teacher_field", OPT_TEXT, AT(teacher_field), "", "a task's field that the teacher reads as its prompt; without --teacher it is the policy itself"},
+    {"teacher_prompt_tokens", OPT_INT, AT(trainer.regulariser.teacher_prompt_tokens), "twice max_prompt_tokens", "of these prompts, at most"},
     {"distill_coef", OPT_FLOAT, AT(trainer.regulariser.distill_coef), "0", "how far whole distributions are from the teacher's, in the loss"},
     {"distill", OPT_CHOICE, AT(trainer.regulariser.distill), "", "reverse_kl|forward_kl|jsd"},
     {"distill_beta", OPT_FLOAT, AT(trainer.regulariser.distill_beta), "0.5", "of jsd: the teacher's share of the mixture"},
@@ -846,6 +849,25 @@ static rlvr_result save_trained(rlvr_trainer *t, rlvr_model *m, const rlvr_train
     return RLVR_OK;
 }
 
+/* The text that a task's line has for the teacher. */
+static rlvr_result teacher_prompt(void *user, rlvr_rollouts *r, int group, rlvr_task *task)
+{
+    args *a = (args *)user;
+    rlvr__buf *text = &a->teacher_text;
+    const rlvr_task *own = rlvr_rollouts_get(r, group * rlvr_rollouts_group_size(r))->task;
+    rlvr_ctx *ctx = text->ctx;
+    rlvr__json *j = own->json ? rlvr__json_parse(ctx, a->tasks, own->json, strlen(own->json), own->line) : NULL;
+    const char *found = j ? rlvr__json_str(rlvr__json_get(j, a->teacher_field), NULL) : NULL;
+    text->len = 0;
+    if (found) rlvr__buf_add(text, found, strlen(found) + 1);
+    bool there = found != NULL;
+    if (j) rlvr__json_free(ctx, j);
+    if (!there || text->failed) return there ? RLVR_ERROR_MEMORY : RLVR_ERROR_ARGUMENT;
+    task->prompt = text->data;
+    task->raw = own->raw;
+    return RLVR_OK;
+}
+
 static rlvr_result run_training(rlvr_ctx *ctx, args *a)
 {
     rlvr_trainer_desc *d = &a->trainer;
@@ -856,6 +878,12 @@ static rlvr_result run_training(rlvr_ctx *ctx, args *a)
     if (!d->tasks || (a->held_out && !d->held_out)) return RLVR_ERROR_IO;
     if (!find_lora(a, m) || !find_values(ctx, a, m, &d->value)) return RLVR_ERROR_ARGUMENT;
     if (a->teacher && !(d->regulariser.teacher = rlvr_model_load(ctx, a->teacher))) return RLVR_ERROR_IO;
+    if (a->teacher_field) {
+        a->teacher_text.ctx = ctx;
+        d->regulariser.teacher_task = teacher_prompt;
+        d->regulariser.teacher_user = a;
+        if (!a->teacher) d->regulariser.teacher = m;
+    }
     d->sampling = a->sampling;
     d->seed = (uint64_t)a->seed;
     d->out_dir = a->out;

@@ -701,8 +701,19 @@ static double divergence_of(rlvr_distill kind, double beta, const float *z, cons
     return sum;
 }
 
+/* A longer prompt for the teacher, of another length for each group. */
+static rlvr_result told_more(void *user, rlvr_rollouts *r, int group, rlvr_task *task)
+{
+    static char text[64];
+    (void)user;
+    snprintf(text, sizeof text, "%.*sso %.*s%.*s", group + 1, "abcdefg", rlvr_rollouts_get(r, group * GROUP)->n_prompt, "0123456789", group, "xyz");
+    task->prompt = text;
+    task->raw = true;
+    return RLVR_OK;
+}
+
 /* The step's loss once more, at any weights of the policy: over its rollouts, aggregated. */
-static double distill_loss(rlvr_model *m, const rlvr_trainer_desc *d, rlvr_rollouts *r)
+static double distill_loss(rlvr_model *m, rlvr_model *teacher, const rlvr_trainer_desc *d, rlvr_rollouts *r)
 {
     int V = rlvr_model_info(m)->n_vocab, tokens = 0;
     float *z = (float *)malloc((size_t)(64 * V) * sizeof(float)), *q = (float *)malloc((size_t)(64 * V) * sizeof(float));
@@ -713,9 +724,20 @@ static double distill_loss(rlvr_model *m, const rlvr_trainer_desc *d, rlvr_rollo
         int text[64], n = o->n_prompt + o->n_tokens;
         memcpy(text, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
         memcpy(text + o->n_prompt, o->tokens, (size_t)o->n_tokens * sizeof(int));
-        CHECK(rlvr_logits(m, text, n, z) == RLVR_OK && rlvr_logits(d->regulariser.teacher, text, n, q) == RLVR_OK);
+        int n_other = o->n_prompt, other[64];
+        rlvr_task task;
+        memset(&task, 0, sizeof task);
+        memcpy(other, text, sizeof other);
+        if (d->regulariser.teacher_task) {
+            told_more(NULL, r, i / GROUP, &task);
+            n_other = (int)strlen(task.prompt);
+            for (int k = 0; k < n_other; k++) other[k] = (unsigned char)task.prompt[k];
+            memcpy(other + n_other, o->tokens, (size_t)o->n_tokens * sizeof(int));
+        }
+        CHECK(rlvr_logits(m, text, n, z) == RLVR_OK && rlvr_logits(teacher, other, n_other + o->n_tokens, q) == RLVR_OK);
         double scale = d->loss.aggregation == RLVR_AGG_TOKEN_MEAN ? 1.0 / tokens : 1.0 / ROLLOUTS / o->n_tokens;
-        for (int k = o->n_prompt - 1; k < n - 1; k++) loss += scale * divergence_of(d->regulariser.distill, beta, z + k * V, q + k * V, V);
+        for (int k = 0; k < o->n_tokens; k++)
+            loss += scale * divergence_of(d->regulariser.distill, beta, z + (o->n_prompt - 1 + k) * V, q + (n_other - 1 + k) * V, V);
     }
     free(z);
     free(q);
@@ -728,7 +750,7 @@ static void test_distill(void)
     double worst = 0;
     for (int kind = 0; kind < RLVR_DISTILL_COUNT; kind++)
         for (int aggregation = 0; aggregation < 2; aggregation++)
-            for (int with_kl = 0; with_kl < 2; with_kl++) {
+            for (int with_kl = 0; with_kl < 4; with_kl++) {      /* from 2 on: the teacher reads other prompts; 3: it is the policy itself */
                 rlvr_ctx *ctx = open_ctx();
                 rlvr_model *m = small_model(ctx);
                 rlvr_trainer_desc d = description();
@@ -739,7 +761,10 @@ static void test_distill(void)
                 d.regulariser.distill = (rlvr_distill)kind;
                 d.regulariser.distill_coef = 0.7f;
                 if (kind == RLVR_DISTILL_JSD && aggregation) d.regulariser.distill_beta = 0.2f;
-                if (with_kl) { d.loss.kl_coef = 1e-20f; d.micro_tokens = 40; }      /* the teacher is asked twice; several packs */
+                if (with_kl % 3) { d.loss.kl_coef = 1e-20f; d.micro_tokens = 40; }      /* the teacher is asked twice; several packs */
+                if (with_kl > 1) { d.regulariser.teacher_task = told_more; d.regulariser.teacher_prompt_tokens = 22; }
+                rlvr_model *teacher = with_kl == 3 ? small_model(ctx) : d.regulariser.teacher;
+                if (with_kl == 3) d.regulariser.teacher = m;
                 rlvr_trainer *t = open_trainer(m, &d);
                 hand h;
                 if (!t || !hand_step(&h, m, t, &d)) { rlvr_close(ctx); continue; }
@@ -748,31 +773,80 @@ static void test_distill(void)
                 double length = 0, here;
                 memcpy(after, m->weights, bytes);
                 memcpy(m->weights, h.before, bytes);
-                here = distill_loss(m, &d, rlvr_trainer_rollouts(t));
-                CHECK(!h.metrics.skipped && h.metrics.distill > 0.1);
+                here = distill_loss(m, teacher, &d, rlvr_trainer_rollouts(t));
+                CHECK(!h.metrics.skipped && h.metrics.distill > (with_kl == 3 ? 0.001 : 0.1));
                 CHECK_LE(fabs(h.metrics.distill - here), 1e-4 * here);
                 CHECK_LE(fabs(h.metrics.loss - 0.7 * here), 1e-4 * here);
                 for (int64_t i = 0; i < m->n_floats; i++) length += (double)h.grads[i] * (double)h.grads[i];
                 length = sqrt(length);
                 for (int along = 0; along < 6; along++) {      /* the gradient itself, then parts of it by a hash */
-                    double want[2], slope = 0, step = 2e-2 / length;
-                    for (int side = 0; side < 2; side++) {
+                    static const int steps[] = {1, -1, 2, -2};
+                    double f[4], slope = 0, step = 2e-2 / length;
+                    for (int side = 0; side < 4; side++) {
                         for (int64_t i = 0; i < m->n_floats; i++) {
                             bool in = !along || rlvr_uniform((uint64_t)along, (uint32_t)i, 0, 0, 0) < 0.5f;
-                            m->weights[i] = h.before[i] + (in ? (float)((side ? -step : step) * (double)h.grads[i]) : 0);
+                            m->weights[i] = h.before[i] + (in ? (float)(steps[side] * step * (double)h.grads[i]) : 0);
                             slope += side || !in ? 0 : (double)h.grads[i] * (double)h.grads[i];
                         }
-                        want[side] = distill_loss(m, &d, rlvr_trainer_rollouts(t));
+                        f[side] = distill_loss(m, teacher, &d, rlvr_trainer_rollouts(t));
                     }
-                    worst = fmax(worst, fabs((double)0.7f * (want[0] - want[1]) / (2 * step) - slope) / (length * length));
+                    worst = fmax(worst, fabs((double)0.7f * (8 * (f[0] - f[1]) - (f[2] - f[3])) / (12 * step) - slope) / (length * length));
                 }
                 memcpy(m->weights, after, bytes);
                 free(after);
                 hand_free(&h);
                 rlvr_close(ctx);
             }
-    CHECK_LE(worst, 5e-3);
+    CHECK_LE(worst, 2e-3);
     REPORT("distillation of whole distributions: slopes along the gradient and parts of it within %.1e of differences", worst);
+}
+
+/* A teacher with prompts of its own, another model or the policy itself: the step is that of its log-probabilities behind those. */
+static void test_teacher_prompts(void)
+{
+    for (int kind = 0; kind < 3; kind++) {
+        rlvr_ctx *ctx = open_ctx();
+        rlvr_model *m = small_model(ctx);
+        rlvr_trainer_desc d = description();
+        rlvr_preset(RLVR_RLOO, &d);
+        d.reward.fn = same;
+        d.loss.kl = kind == 2 ? RLVR_KL_K1 : RLVR_KL_K2;
+        *(kind == 2 ? &d.regulariser.kl_reward : &d.loss.kl_coef) = 0.7f;
+        d.regulariser.teacher = kind == 1 ? m : teacher_model(ctx, 258, 40, "<|end|>");
+        d.regulariser.teacher_task = told_more;
+        d.regulariser.teacher_prompt_tokens = 22;
+        d.micro_tokens = 40;
+        rlvr_trainer *t = open_trainer(m, &d);
+        hand h;
+        for (int step = 0; step < 2 && t && hand_step(&h, m, t, &d); step++) {
+            size_t bytes = (size_t)m->n_floats * sizeof(float);
+            float lessened[ROLLOUTS], minus[TOKENS] = {0}, all[64], *after = (float *)malloc(bytes);
+            memcpy(after, m->weights, bytes);
+            memcpy(m->weights, h.before, bytes);
+            for (int i = 0; i < ROLLOUTS; i++) {
+                const rlvr_rollout *o = rlvr_rollouts_get(rlvr_trainer_rollouts(t), i);
+                rlvr_task task;
+                int text[64], n = 0;
+                told_more(NULL, rlvr_trainer_rollouts(t), i / GROUP, &task);
+                for (; task.prompt[n]; n++) text[n] = (unsigned char)task.prompt[n];
+                memcpy(text + n, o->tokens, (size_t)o->n_tokens * sizeof(int));
+                CHECK(rlvr_score(d.regulariser.teacher, text, n + o->n_tokens, NULL, all) == RLVR_OK);
+                memcpy(h.ref + h.offset[i], all + n - 1, (size_t)o->n_tokens * sizeof(float));
+            }
+            memcpy(m->weights, after, bytes);
+            free(after);
+            rlvr_kl_reward(d.loss.kl, 1, h.logprob, h.ref, h.n, minus);
+            for (int i = 0; i < ROLLOUTS; i++) {
+                lessened[i] = h.reward[i];
+                for (int k = h.offset[i]; k < h.offset[i + 1]; k++) lessened[i] += 0.7f * minus[k];
+            }
+            if (kind == 2) h.batch.reward = lessened;
+            CHECK_LE(hand_gradient(&h, m, t), 2e-5);
+            CHECK(t->reference == NULL && !h.metrics.skipped);
+            hand_free(&h);
+        }
+        rlvr_close(ctx);
+    }
 }
 
 /* The policy comes near its teacher by whole distributions, the same bits for any number of threads. */
@@ -815,7 +889,8 @@ static void test_distill_learning(void)
 /* What cannot be a teacher, and what one costs. */
 static void test_teacher_door(void)
 {
-    static const char *const word[] = {"policy itself", "another context", "vocabulary", "smaller context", "token 256", "nothing asks it", "stands still"};
+    static const char *const word[] = {"policy itself", "another context", "vocabulary", "smaller context", "token 256", "nothing asks it", "stands still",
+        "context does not hold", "teacher_prompt_tokens is below"};
     for (int k = 0; k < (int)(sizeof word / sizeof *word); k++) {
         rlvr_ctx *ctx = open_ctx(), *other = open_ctx();
         rlvr_model *m = small_model(ctx);
@@ -823,6 +898,8 @@ static void test_teacher_door(void)
         rlvr_trainer_desc d = description();
         d.loss.kl_coef = k == 5 ? 0 : 1;
         d.regulariser.ref_refresh = k == 6;
+        if (k == 7) d.regulariser.teacher_task = told_more;
+        if (k >= 7) d.regulariser.teacher_prompt_tokens = k == 7 ? 30 : -1;
         d.regulariser.teacher = k == 0 ? m : teacher_model(k == 1 ? other : ctx, k == 2 ? 259 : 258, k == 3 ? 31 : 32, k == 2 ? NULL : "<|end|>");
         if (k == 4) {      /* one more byte's token, in the place of the policy's special one */
             rlvr__tokenizer *z = d.regulariser.teacher->tokenizer;
@@ -1228,6 +1305,7 @@ static void test_refusals(void)
     REFUSED(d.regulariser.cov_share = 1.5f, "regulariser", "cov_share");
     REFUSED(d.loss.kl_cov_coef = 1, "regulariser", "kl_cov_coef needs");
     REFUSED(d.regulariser.distill_coef = 1, "regulariser", "distill_coef needs a teacher");
+    REFUSED(d.regulariser.teacher_task = told_more, "regulariser.teacher", "need one");
     REFUSED(d.regulariser.distill_coef = -1, "regulariser", "distill_coef");
     REFUSED(d.regulariser.distill = RLVR_DISTILL_JSD, "regulariser", "need distill_coef");
     REFUSED(d.regulariser.distill = RLVR_DISTILL_COUNT, "regulariser", "no divergence");
@@ -1335,6 +1413,7 @@ int main(void)
     test_teacher_by_hand();
     test_teacher_learning();
     test_distill();
+    test_teacher_prompts();
     test_distill_learning();
     test_teacher_door();
     test_moving();

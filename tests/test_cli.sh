@@ -107,6 +107,12 @@ check "train: what they let expect is in the log" says '"reward/optimal":' $dir/
 check "train: a baseline for each token" train --steps 1 --algorithm optimal_token --out $dir/otb
 check "train: whole distributions of a teacher" train --steps 1 --teacher $dir/otb/model --distill_coef 1 --distill jsd --distill_beta 0.3 --out $dir/gkd
 check "train: the divergence from it is in the log" says '"distill/divergence":' $dir/gkd/metrics.jsonl
+sed 's/}$/,"hint":"so 5 12345>"}/' $dir/tasks.jsonl >$dir/hints.jsonl
+check "train: the policy, told more, as its teacher" train --steps 1 --tasks $dir/hints.jsonl --teacher_field hint --distill_coef 1 --out $dir/sdft
+check "train: it differs from what it is told" says '"distill/divergence":' $dir/sdft/metrics.jsonl
+check "train: a field that no task has" fails train --steps 1 --teacher_field hint --distill_coef 1 --out $dir/sdft2
+cp $dir/err $dir/hint.err
+check "... is told of" says 'teacher_task: it has no prompt for the task of line' $dir/hint.err
 check "train: options change a preset, wherever they stand" train --steps 1 --kl_coef 0.5 --algorithm grpo --out $dir/preset
 check "train: ... in the log" says '"kl_coef":0.5,' $dir/preset/metrics.jsonl
 check "train: a preset's fields after a resume" rlvr train --resume $dir/preset --steps 2
