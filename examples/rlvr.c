@@ -1479,6 +1479,7 @@ static rlvr_result contamination(rlvr_ctx *ctx, args *a)
 {
     rlvr__buf b = {ctx, NULL, 0, 0, false};
     if (!a->against && !a->model) { fprintf(stderr, "rlvr contamination: --against T2 or --model F is missing\n"); return RLVR_ERROR_ARGUMENT; }
+    if (a->twins && !a->model) { fprintf(stderr, "rlvr contamination: --twins asks a model; --model F is missing\n"); return RLVR_ERROR_ARGUMENT; }
     rlvr_model *m = a->model ? open_model(ctx, a, a->model) : NULL;
     rlvr_tasks *tasks = m || !a->model ? open_tasks(ctx, a->tasks, false) : NULL, *against = tasks && a->against ? open_tasks(ctx, a->against, false) : NULL;
     if (!tasks || (a->against && !against)) return RLVR_ERROR_IO;

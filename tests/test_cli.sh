@@ -76,6 +76,7 @@ check "contamination --json is JSON" is_json $dir/contamination.json
 check "contamination --json" prints '"shared_prompts":2,"ngram":\{"n":2,"tasks":2,.*"known":\{"n":6,"n_likelihood":6,"n_completed":6,.*"min_k\+\+_auc":.*"order":\{"p_value":' cat $dir/contamination.json
 check "contamination" prints 'AUC +tasks over' rlvr contamination --model $model --tasks $dir/known.jsonl --against $dir/held.jsonl --permutations 1
 check "contamination needs something to compare with" fails rlvr contamination --tasks $dir/known.jsonl
+check "contamination: twins need a model" fails rlvr contamination --tasks $dir/known.jsonl --against $dir/held.jsonl --twins
 check "train refuses held-out tasks, naming both lines" says 'line 1 of the tasks has the prompt of held-out line 1' \
     <(rlvr train --model $model --tasks $dir/known.jsonl --held_out $dir/held.jsonl --out $dir/held 2>&1)
 check "eval" prints 'pass@k' rlvr eval --model $model --tasks $dir/tasks.jsonl --n 4 --max_tokens 3
