@@ -8,7 +8,7 @@ rm -rf $dir; mkdir -p $dir
 build/03_scratch --quick --out $dir/made >$dir/made.log 2>&1
 for i in 1 2 3 4 5 6 7 8; do
     answer=$((i > 5 ? i : 5))
-    echo "{\"prompt\":\"${i}2345>\",\"answer\":\"$answer\",\"raw\":true,\"demonstration\":\"$answer\"}"
+    echo "{\"prompt\":\"${i}2345>\",\"answer\":\"$answer\",\"raw\":true,\"demonstration\":\"$answer\",\"hint\":\"so $answer ${i}2345>\"}"
 done >$dir/tasks.jsonl
 
 # name | kills | steps | options | what must have happened, as a pattern in metrics.jsonl
@@ -23,6 +23,8 @@ adamw8|2|12|--optim adamw8|\"skipped\":0
 curriculum|2|20|--max_refills 3 --curriculum 0.5 --prompts_per_step 4|\"num_refills\":[1-9]
 replay|3|40|--replay_capacity 32 --replay_per_group 2 --correction token_truncate|\"replay/num_replayed\":[1-9]
 lag|3|20|--lag 3 --correction sequence_mask|\"off_policy/lag\":3
+a2po|2|12|--algorithm a2po|\"reward/optimal\":
+teacher|2|12|--teacher_field hint --distill_coef 0.5 --lora_rank 4|\"distill/divergence\":
 demonstrations|2|20|--demonstrations --minibatches 2|\"demonstrations/count\":8
 all|3|30|--replay_capacity 32 --lag 2 --demonstrations --max_refills 2 --curriculum 0.5 --prompts_per_step 4|\"off_policy/lag\":2
 "
