@@ -660,6 +660,55 @@ static int64_t case_dist(rlvr_ctx *c, const int64_t *s, float *out)
     return M * V + M * 6;
 }
 
+/* One place's divergence from the teacher, in double, of logits that are at most 0 apart from -infinity. */
+static double ref_divergence(rlvr_distill kind, double beta, double inv, const double *z, const float *teacher, int64_t V)
+{
+    double zp = 0, zq = 0, sum = 0;
+    for (int64_t v = 0; v < V; v++) { zp += exp(z[v] * inv); zq += exp((double)teacher[v] * inv); }
+    for (int64_t v = 0; v < V; v++) {
+        double log_p = z[v] * inv - log(zp), log_q = (double)teacher[v] * inv - log(zq), p = exp(log_p), q = exp(log_q), m = log(beta * q + (1 - beta) * p);
+        if (p + q == 0) continue;
+        sum += kind == RLVR_DISTILL_REVERSE_KL ? p * (log_p - log_q) : kind == RLVR_DISTILL_FORWARD_KL ? q * (log_q - log_p)
+               : beta * q * (log_q - m) + (1 - beta) * p * (log_p - m);
+    }
+    return sum;
+}
+
+static int64_t case_distill(rlvr_ctx *c, const int64_t *s, float *out)
+{
+    enum { M = 3 };
+    int64_t V = s[0];
+    rlvr_distill kind = (rlvr_distill)s[1];
+    rlvr_sampling sampling = setting(0);
+    float *z = noises(M * V, 3), *q = noises(M * V, 3), *scratch = floats(rlvr__dist_scratch_floats(c, V)), weight[M] = {1, -0.5f, 0};
+    rlvr__dist d[M], teacher[M];
+    sampling.temperature = 0.7f;
+    for (int k = 0; k < M && V > 8; k++) z[k * V + 7] = q[k * V + 7] = -INFINITY;      /* banned: no part in anything */
+    memcpy(out, q, (size_t)(M * V) * sizeof *q);
+    rlvr__dist_rows(c, d, z, M, V, &sampling, scratch);
+    rlvr__dist_rows(c, teacher, q, M, V, &sampling, scratch);
+    rlvr__distill_rows(c, out, teacher, z, d, weight, kind, 0.3f, out + M * V, M, V);
+    rlvr__dist_collision_rows(c, out + M * V + M, d, z, M, V);
+    for (int k = 0; k < M && c == contexts[0]; k++) {
+        double inv = (double)d[k].temperature_inv, *Z = doubles(z + k * V, V), worst = 0, sum = 0, square = 0;
+        double here = ref_divergence(kind, (double)0.3f, inv, Z, q + k * V, V);
+        CHECK_LE(fabs(here - (double)out[M * V + k]), 2e-6 * fmax(1, here));
+        for (int64_t v = 0; v < V; v++) { sum += exp(Z[v] * inv); square += exp(2 * Z[v] * inv); }
+        CHECK_LE(fabs(square / sum / sum - (double)out[M * V + M + k]), 1e-6);
+        for (int64_t v = 0; v < V; v += V > 1000 ? 251 : 1) {
+            double keep = Z[v], f[2];
+            if (keep < -1e300) { CHECK(out[k * V + v] == 0); continue; }
+            for (int side = 0; side < 2; side++) { Z[v] = keep + (side ? -1e-5 : 1e-5); f[side] = ref_divergence(kind, (double)0.3f, inv, Z, q + k * V, V); }
+            Z[v] = keep;
+            worst = fmax(worst, fabs((double)weight[k] * (f[0] - f[1]) / 2e-5 - (double)out[k * V + v]));
+        }
+        CHECK_LE(worst, 2e-6);
+        free(Z);
+    }
+    free(z); free(q); free(scratch);
+    return M * V + 2 * M;
+}
+
 /* ---- optimizer ---- */
 
 static int64_t case_adamw(rlvr_ctx *c, const int64_t *s, float *out)
@@ -742,6 +791,11 @@ int main(void)
         bits("dist", case_dist, shape);
         bits("dist", case_dist, large);
     }
+    for (int64_t kind = 0; kind < RLVR_DISTILL_COUNT; kind++)
+        for (int i = 0; i < 3; i++) {
+            int64_t shape[2] = {sizes[i] + (i == 2 ? 3 : 0), kind};
+            bits("distill", case_distill, shape);
+        }
     static const int64_t counts[] = {0, 1, 15, 64, 1000, 65536, 200003};
     for (int i = 1; i < 7; i++) bits("adamw", case_adamw, counts + i);
     for (int i = 0; i < 7; i++) bits("squares", case_squares, counts + i);
