@@ -354,7 +354,8 @@ static void test_remax(void)
 
 static void test_a2po(void)
 {
-    enum { K = 3, STEPS = 100, SEEN = 10 };
+    enum { K = 3, SEEN = 10 };
+    int steps = quick ? SEEN : 100;
     rlvr_ctx *ctx = open_ctx();
     rlvr_model *m = small_model(ctx);
     rlvr_trainer_desc d = description(), plain = d;
@@ -420,14 +421,14 @@ static void test_a2po(void)
     ctx = open_ctx();
     m = small_model(ctx);
     t = open_trainer(m, &d);
-    for (int step = 0; t && step < STEPS; step++) {
+    for (int step = 0; t && step < steps; step++) {
         rlvr_metrics metrics;
         CHECK(rlvr_train_step(t, &metrics) == RLVR_OK);
         if (step < SEEN) first += metrics.reward_mean / SEEN;
-        if (step >= STEPS - SEEN) last += metrics.reward_mean / SEEN;
+        if (step >= steps - SEEN) last += metrics.reward_mean / SEEN;
     }
-    REPORT("a2po: reward %.3f in the first steps, %.3f in the last of %d", first, last, STEPS);
-    CHECK(last > first + 0.15);
+    REPORT("a2po: reward %.3f in the first steps, %.3f in the last of %d", first, last, steps);
+    CHECK(quick || last > first + 0.15);
     rlvr_close(ctx);
     ctx = open_ctx();      /* rollouts of older weights, which it does not mind */
     m = small_model(ctx);
@@ -648,7 +649,8 @@ static void test_teacher_by_hand(void)
    with the same bits. */
 static void test_teacher_learning(void)
 {
-    enum { STEPS = 150, SAVED = 100, SEEN = 10 };
+    enum { SEEN = 10 };
+    int steps = quick ? SEEN : 150, saved = quick ? 6 : 100;
     const char *path = "build/test_algorithms.checkpoint";
     for (int adapter = 0; adapter < 2; adapter++) {
         double first = 0, last = 0;
@@ -671,19 +673,19 @@ static void test_teacher_learning(void)
             uint64_t teacher = rlvr_model_hash(d.regulariser.teacher);
             rlvr_trainer *t = open_trainer(m, &d);
             if (resumed) CHECK(rlvr_trainer_resume(t, path) == RLVR_OK);
-            for (int step = resumed ? SAVED : 0; t && step < STEPS; step++) {
+            for (int step = resumed ? saved : 0; t && step < steps; step++) {
                 rlvr_metrics metrics;
                 CHECK(rlvr_train_step(t, &metrics) == RLVR_OK);
                 if (step < SEEN) first += metrics.kl / SEEN;
-                if (!resumed && step >= STEPS - SEEN) last += metrics.kl / SEEN;
-                if (step == SAVED - 1) CHECK(rlvr_trainer_save(t, path) == RLVR_OK);
+                if (!resumed && step >= steps - SEEN) last += metrics.kl / SEEN;
+                if (step == saved - 1) CHECK(rlvr_trainer_save(t, path) == RLVR_OK);
             }
             if (!resumed) hash = rlvr_model_hash(m);
             CHECK(rlvr_model_hash(m) == hash && rlvr_model_hash(d.regulariser.teacher) == teacher);
             rlvr_close(ctx);
         }
         REPORT("distillation, %s: k2 of a token %.3f in the first steps, %.3f in the last", adapter ? "adapter" : "all weights", first, last);
-        CHECK(last < (adapter ? 0.75 : 0.5) * first);
+        CHECK(quick || last < (adapter ? 0.75 : 0.5) * first);
     }
 }
 
@@ -854,7 +856,8 @@ static void test_teacher_prompts(void)
 /* The policy comes near its teacher by whole distributions, the same bits for any number of threads. */
 static void test_distill_learning(void)
 {
-    enum { STEPS = 100, SEEN = 10 };
+    enum { SEEN = 10 };
+    int steps = quick ? SEEN : 100;      /* quick: for the bits alone */
     for (int kind = 0; kind < (quick ? 1 : RLVR_DISTILL_COUNT); kind++) {
         uint64_t hash[2];
         double first = 0, last = 0;
@@ -872,11 +875,11 @@ static void test_distill_learning(void)
             d.regulariser.distill = (rlvr_distill)kind;
             d.regulariser.distill_coef = 1;
             rlvr_trainer *t = open_trainer(m, &d);
-            for (int step = 0; t && step < STEPS; step++) {
+            for (int step = 0; t && step < steps; step++) {
                 rlvr_metrics metrics;
                 CHECK(rlvr_train_step(t, &metrics) == RLVR_OK);
                 if (!threads && step < SEEN) first += metrics.distill / SEEN;
-                if (!threads && step >= STEPS - SEEN) last += metrics.distill / SEEN;
+                if (!threads && step >= steps - SEEN) last += metrics.distill / SEEN;
             }
             hash[threads] = rlvr_model_hash(m);
             rlvr_close(ctx);
@@ -884,7 +887,7 @@ static void test_distill_learning(void)
         CHECK(kind || hash[0] == hash[1]);
         REPORT("distillation of whole distributions, %s: %.3f in the first steps, %.3f in the last", kind == RLVR_DISTILL_REVERSE_KL ? "reverse_kl" :
                kind == RLVR_DISTILL_FORWARD_KL ? "forward_kl" : "jsd", first, last);
-        CHECK(last < 0.7 * first);
+        CHECK(quick || last < 0.7 * first);
     }
 }
 
