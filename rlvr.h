@@ -500,7 +500,7 @@ typedef struct rlvr_advantage_desc {
     float tau;                       /* of disco; 0: 10 */
 } rlvr_advantage_desc;
 
-/* disco: with s a rollout's mean logprob, right being a reward of at least 0.5, and n, P, N the group's rollouts, right and wrong ones:
+/* disco: with s a rollout's mean logprob, right being a reward of at least 0.5, n the group's rollouts and P the right ones of them:
    n / P of a right one, -n e^(s / tau) / sum over wrong ones of e^(s / tau) of a wrong one. With reinforce and seq_mean_token_mean that is
    the gradient of mean right s - tau log mean wrong e^(s / tau), every prompt counting the same. */
 
@@ -832,9 +832,9 @@ typedef struct rlvr_preference_stats {   /* means are over this call's completio
 } rlvr_preference_stats;
 
 /* The loss, averaged over pairs (single ones), and dloss/dlogprob (n) of each completion's sum: that of each of its tokens; behind
-   them (n / 2) those of gold ones, where there are any. reward
-   (n) or NULL: beta times the score, which is a sum but for orpo and simpo (as TRL logs it). A non-finite input is
-   RLVR_ERROR_NUMERIC and writes zeros; fields that do not go together are RLVR_ERROR_ARGUMENT. */
+   them (n / 2) those of gold ones, where there are any. reward (n) or NULL: beta times the score, which is a sum but for orpo and
+   simpo (as TRL logs it). A non-finite input is RLVR_ERROR_NUMERIC and writes zeros; fields that do not go together are
+   RLVR_ERROR_ARGUMENT. */
 RLVR_API rlvr_result rlvr_preference_loss(const rlvr_preference_desc *d, const rlvr_preference_batch *b, double *dlogprob, double *reward,
                                           rlvr_preference_stats *stats);
 /* What is wrong with the fields of d (b NULL: with those alone); NULL: nothing. Static text. */
@@ -22969,7 +22969,7 @@ static rlvr_result rlvr__adv_pass_at_k(const rlvr__adv *a)
     return RLVR_OK;
 }
 
-/* group: what compares within a group, one group at a time; run: what sees the whole batch. */
+/* group: what compares within a group, one group at a time; batch: what sees the whole one. */
 static const struct { const char *name; rlvr__baseline_fn group; rlvr_result (*batch)(const rlvr__adv *a); } rlvr__estimators[] = {
 #define RLVR__SEES_group(fn) fn, NULL
 #define RLVR__SEES_batch(fn) NULL, fn
@@ -23000,28 +23000,23 @@ rlvr_result rlvr_advantage_of(const rlvr_advantage_desc *d, const rlvr_advantage
 
 static bool rlvr__has_reward(const rlvr_rollout *o) { return o->graded == RLVR_OK && rlvr__finite((double)o->reward); }
 
-/* What a trainer adds to its rollouts: (n) what is taken from each reward, NULL: nothing; the others as in rlvr_advantage_batch. */
-typedef struct rlvr__adv_more {
-    const float *penalty, *baseline, *part, *part_weight;
-    int n_parts;
-    const int *offset;
-    const float *logprob, *collision;
-    float *token_advantage;
-} rlvr__adv_more;
-
-/* A group has signal if an advantage in it is not 0. */
-static int rlvr__advantages_with(rlvr_rollouts *r, const rlvr_advantage_desc *d, const rlvr__adv_more *more)
+/* b: what the estimator sees beside rewards, validity and lengths, which are the rollouts' own; penalty (n): what is taken from each
+   reward, NULL: nothing. A group has signal if an advantage in it is not 0. */
+static int rlvr__advantages_with(rlvr_rollouts *r, const rlvr_advantage_desc *d, rlvr_advantage_batch b, const float *penalty)
 {
     int size = rlvr_rollouts_group_size(r), n = rlvr_rollouts_count(r), n_signal = 0;
     float *reward = RLVR__NEW(r->ctx, float, 2 * (size_t)n);
     bool *valid = RLVR__NEW(r->ctx, bool, n);
     int *length = RLVR__NEW(r->ctx, int, n);
-    rlvr_advantage_batch b = {n / size, size, reward, valid, length, more->baseline, more->part, more->part_weight, more->n_parts,
-                              more->offset, more->logprob, more->collision, more->token_advantage};
+    b.n_groups = n / size;
+    b.group_size = size;
+    b.reward = reward;
+    b.valid = valid;
+    b.length = length;
     rlvr_result result = reward && valid && length ? RLVR_OK : RLVR_ERROR_MEMORY;
     for (int i = 0; result == RLVR_OK && i < n; i++) {
         const rlvr_rollout *o = rlvr_rollouts_get(r, i);
-        reward[i] = more->penalty ? o->reward - more->penalty[i] : o->reward;
+        reward[i] = penalty ? o->reward - penalty[i] : o->reward;
         valid[i] = rlvr__has_reward(o);
         length[i] = o->n_tokens;
     }
@@ -23045,9 +23040,9 @@ static int rlvr__advantages_with(rlvr_rollouts *r, const rlvr_advantage_desc *d,
 
 int rlvr_advantages(rlvr_rollouts *r, const rlvr_advantage_desc *d)
 {
-    rlvr__adv_more none;
-    memset(&none, 0, sizeof none);
-    return rlvr__advantages_with(r, d, &none);
+    rlvr_advantage_batch b;
+    memset(&b, 0, sizeof b);
+    return rlvr__advantages_with(r, d, b, NULL);
 }
 
 void rlvr_gae(const rlvr_gae_desc *d, const float *reward, const float *value, int n, float last_value, float *advantage, float *returns)
@@ -23153,8 +23148,8 @@ static void rlvr__a2po_loss(const rlvr__loss *l, rlvr__token_loss *t, double log
     t->slope = 2 * beta * off;
 }
 
-/* s: the sequence's ratio (gspo, gmpo), log W (vespo) or log(p / p_ref) (a2po), of n tokens; held: the token's logprob where it has no gradient. */
-static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob, double old, double ref, double held, double s, double A,
+/* whole: of its sequence of n tokens, as in rlvr__sequence; held: the token's logprob where it has no gradient. */
+static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob, double old, double ref, double held, double whole, double A,
                                             int64_t n, bool demo)
 {
     rlvr__token_loss t;
@@ -23176,16 +23171,16 @@ static rlvr__token_loss rlvr__loss_of_token(const rlvr__loss *l, double logprob,
         t.slope = A == 0 ? 0 : -A;
         t.surrogate = A == 0 ? 0 : -A * logprob;
         break;
-    case RLVR_LOSS_GSPO: rlvr__clip_loss(l, &t, s, A); break;
-    case RLVR_LOSS_GSPO_TOKEN: rlvr__clip_loss(l, &t, s * exp(logprob - held), A); break;      /* s: by held */
+    case RLVR_LOSS_GSPO: rlvr__clip_loss(l, &t, whole, A); break;
+    case RLVR_LOSS_GSPO_TOKEN: rlvr__clip_loss(l, &t, whole * exp(logprob - held), A); break;      /* whole: by held */
     case RLVR_LOSS_GMPO:
         t.clipped = rlvr__gmpo_side(l, logprob - old, A);
-        t.surrogate = t.slope = A == 0 ? 0 : -A * s;
+        t.surrogate = t.slope = A == 0 ? 0 : -A * whole;
         break;
     case RLVR_LOSS_CISPO: rlvr__cispo_loss(l, &t, logprob, exp(held - old), A); break;
     case RLVR_LOSS_SAPO: rlvr__sapo_loss(l, &t, A); break;
-    case RLVR_LOSS_VESPO: rlvr__vespo_loss(l, &t, logprob, s, A); break;
-    case RLVR_LOSS_A2PO: rlvr__a2po_loss(l, &t, s, A, n); break;
+    case RLVR_LOSS_VESPO: rlvr__vespo_loss(l, &t, logprob, whole, A); break;
+    case RLVR_LOSS_A2PO: rlvr__a2po_loss(l, &t, whole, A, n); break;
     default: rlvr__clip_loss(l, &t, t.ratio, A);
     }
     return t;
@@ -23199,13 +23194,12 @@ static int64_t rlvr__count_masked(const unsigned char *mask, int from, int to)
     return n;
 }
 
-/* What a whole sequence decides: its ratio, its correction, whether it is stale. */
+/* What a whole sequence decides. */
 typedef struct rlvr__sequence {
     int from, to;
     int64_t tokens, at;              /* under the mask: all of them, those before the token at hand */
-    double weight, ratio, held_ratio, correction;      /* held_ratio: by rlvr__loss.held */
-    double held_log_product;         /* of the tokens' ratios, likewise */
-    double log_reference, held_log_reference;      /* log(p / p_ref) of the whole, for a2po */
+    double weight, correction;
+    double whole, held_whole;        /* what its loss shares among the tokens (rlvr__whole_of); the same by rlvr__loss.held */
     bool demo, right, stale;
 } rlvr__sequence;
 
@@ -23231,18 +23225,24 @@ static double rlvr__mean_log_ratio(const rlvr__loss *l, int seq, const float *no
     return tokens > 0 ? sum / tokens : 0;
 }
 
-static double rlvr__log_reference(const rlvr__loss *l, int seq, const float *now)
+static bool rlvr__is_a2po(const rlvr_loss_desc *d) { return d->kind == RLVR_LOSS_A2PO && !d->fn; }
+/* Whether the loss reads ref_logprob. */
+static bool rlvr__loss_needs_reference(const rlvr_loss_desc *d) { return d->kl_coef != 0 || rlvr__is_a2po(d); }
+
+/* Of a sequence's tokens under the mask, by the log-probabilities now: a2po's log(p / p_ref), vespo's log of the product of all
+   ratios, else their geometric mean, gmpo's with each clipped. */
+static double rlvr__whole_of(const rlvr__loss *l, int seq, const float *now, int64_t tokens)
 {
     const rlvr_loss_batch *b = l->b;
     double sum = 0;
+    if (!rlvr__is_a2po(l->d)) {
+        double mean = rlvr__mean_log_ratio(l, seq, now, l->d->kind == RLVR_LOSS_GMPO);
+        return l->d->kind == RLVR_LOSS_VESPO ? mean * (double)tokens : exp(mean);
+    }
     for (int i = b->offset[seq]; i < b->offset[seq + 1]; i++)
         if (!b->mask || b->mask[i]) sum += (double)now[i] - (double)b->ref_logprob[i];
     return sum;
 }
-
-static bool rlvr__is_a2po(const rlvr_loss_desc *d) { return d->kind == RLVR_LOSS_A2PO && !d->fn; }
-/* Whether the loss reads ref_logprob. */
-static bool rlvr__loss_needs_reference(const rlvr_loss_desc *d) { return d->kl_coef != 0 || rlvr__is_a2po(d); }
 
 /* Mean over a sequence's tokens of the divergence between "this token" and "another one", the sampler's from the policy's. */
 static double rlvr__mean_binary_kl(const rlvr__loss *l, int seq)
@@ -23265,7 +23265,6 @@ static rlvr__sequence rlvr__sequence_of(const rlvr__loss *l, int seq)
     const rlvr_loss_batch *b = l->b;
     rlvr__sequence s;
     double off = 0, cap = l->d->is_cap == 0 ? 2 : (double)l->d->is_cap;
-    bool gmpo = !l->d->fn && l->d->kind == RLVR_LOSS_GMPO;
     memset(&s, 0, sizeof s);
     s.from = b->offset[seq];
     s.to = b->offset[seq + 1];
@@ -23278,15 +23277,10 @@ static rlvr__sequence rlvr__sequence_of(const rlvr__loss *l, int seq)
     s.right = b->right && b->right[seq];
     for (int i = s.from; l->d->correction != RLVR_IS_NONE && i < s.to; i++)
         if (!b->mask || b->mask[i]) off += (double)b->old_logprob[i] - (double)b->behaviour_logprob[i];
-    double moved = rlvr__mean_log_ratio(l, seq, l->held, false);
-    s.ratio = s.held_ratio = exp(gmpo ? rlvr__mean_log_ratio(l, seq, l->held, true) : moved);
-    s.held_log_product = moved * (double)s.tokens;
-    if (l->held != b->logprob) s.ratio = exp(rlvr__mean_log_ratio(l, seq, b->logprob, gmpo));
-    if (rlvr__is_a2po(l->d)) {
-        s.log_reference = rlvr__log_reference(l, seq, b->logprob);
-        s.held_log_reference = rlvr__log_reference(l, seq, l->held);
-    }
-    s.stale = l->d->stale_kl > 0 && s.tokens && b->advantage && b->advantage[seq] < 0 && -moved > (double)l->d->stale_kl;
+    s.whole = s.held_whole = rlvr__whole_of(l, seq, l->held, s.tokens);
+    if (l->held != b->logprob) s.whole = rlvr__whole_of(l, seq, b->logprob, s.tokens);
+    if (l->d->stale_kl > 0 && s.tokens && b->advantage && b->advantage[seq] < 0)
+        s.stale = -rlvr__mean_log_ratio(l, seq, l->held, false) > (double)l->d->stale_kl;
     s.stale |= l->d->trust_kl > 0 && !s.demo && rlvr__mean_binary_kl(l, seq) > (double)l->d->trust_kl;
     s.correction = exp(off);
     if (l->d->correction == RLVR_IS_SEQUENCE_TRUNCATE) s.correction = RLVR__MIN(s.correction, cap);
@@ -23316,8 +23310,8 @@ static bool rlvr__loss_of_sequence(rlvr__loss *l, int seq, float *dlogprob, floa
     const rlvr_loss_batch *b = l->b;
     const rlvr_loss_desc *d = l->d;
     rlvr__sequence s = rlvr__sequence_of(l, seq);
-    bool a2po = rlvr__is_a2po(d);
-    bool together = (d->kind == RLVR_LOSS_GSPO || d->kind == RLVR_LOSS_GMPO || a2po) && !d->fn && !s.demo;      /* the slope is every token's */
+    bool together = (d->kind == RLVR_LOSS_GSPO || d->kind == RLVR_LOSS_GMPO || d->kind == RLVR_LOSS_A2PO) && !d->fn && !s.demo;      /* the slope is every token's */
+    bool stands = d->kind == RLVR_LOSS_GSPO_TOKEN || d->kind == RLVR_LOSS_VESPO;      /* the whole has no gradient */
     double shared = 0;
     stats->n_stale += s.stale;
     for (int i = s.from; i < s.to; i++) {
@@ -23325,10 +23319,8 @@ static bool rlvr__loss_of_sequence(rlvr__loss *l, int seq, float *dlogprob, floa
         double now = (double)b->logprob[i], old = (double)b->old_logprob[i], ref = rlvr__loss_needs_reference(d) ? (double)b->ref_logprob[i] : 0;
         double A = (double)(b->token_advantage ? b->token_advantage[i] : b->advantage[seq]), grad = 0;
         bool selected = b->selected && b->selected[i], still = selected && d->kl_cov_coef == 0;
-        double held = (double)l->held[i];
-        double ratio = d->kind == RLVR_LOSS_VESPO ? s.held_log_product : still || d->kind == RLVR_LOSS_GSPO_TOKEN ? s.held_ratio : s.ratio;
-        if (a2po) ratio = still ? s.held_log_reference : s.log_reference;
-        rlvr__token_loss t = rlvr__loss_of_token(l, still ? held : now, old, ref, held, ratio, A, s.tokens, s.demo);
+        double held = (double)l->held[i], whole = still || stands ? s.held_whole : s.whole;
+        rlvr__token_loss t = rlvr__loss_of_token(l, still ? held : now, old, ref, held, whole, A, s.tokens, s.demo);
         double w = s.demo ? 1 : rlvr__correction_of(l, &s, i), push = s.stale || still ? 0 : w * t.slope, weight = rlvr__weight_of(l, &s);
         if (d->kl_coef != 0) rlvr__regulariser_of(l, &t, now, old, ref, A);
         if (together) shared += weight * push;
@@ -23407,11 +23399,6 @@ const char *rlvr_loss_name(rlvr_loss_kind kind)
     return (unsigned)kind < RLVR_LOSS_KIND_COUNT ? name[kind] : NULL;
 }
 
-/* The mask is the only source of every denominator: a token outside it is not looked at, a sequence without a token inside
-   it is not counted. Each token's gradient depends on its own sequence and the totals alone, so that micro-batches with the
-   whole batch's totals give the same bits as one call, and their losses add up to its loss. Fractions and means in stats are
-   over this call's tokens; kl is measured where kl_coef is not 0. Only elements offset[0] .. offset[n_seq]-1 are written. held:
-   as in rlvr__loss. */
 /* A call's settings, and the denominators of the whole batch. Returns the tokens of this call that are under the mask. */
 static int64_t rlvr__loss_begin(rlvr__loss *l, const rlvr_loss_desc *d, const rlvr_loss_batch *b, const float *held)
 {
@@ -23446,6 +23433,11 @@ static void rlvr__loss_weights(const rlvr_loss_desc *d, const rlvr_loss_batch *b
     }
 }
 
+/* The mask is the only source of every denominator: a token outside it is not looked at, a sequence without a token inside
+   it is not counted. Each token's gradient depends on its own sequence and the totals alone, so that micro-batches with the
+   whole batch's totals give the same bits as one call, and their losses add up to its loss. Fractions and means in stats are
+   over this call's tokens; kl is measured where kl_coef is not 0. Only elements offset[0] .. offset[n_seq]-1 are written. held:
+   as in rlvr__loss. */
 static rlvr_result rlvr__policy_loss(const rlvr_loss_desc *d, const rlvr_loss_batch *b, const float *held, float *dlogprob, float *dentropy,
                                      rlvr_loss_stats *stats)
 {
@@ -27257,7 +27249,7 @@ rlvr_result rlvr_trainer_resume(rlvr_trainer *t, const char *path)
 
 /* Given completions: of preferences, and the best of rollouts. Their loss gives every token of a completion the same weight, so a
    completion is one number on the way in (weight) and one on the way out (sum of its log-probabilities). With ld_alpha it is two of
-   each on the way: the n-th ones and, behind all, those of its tokens past n_shared. */
+   each: completion i of n has i for its tokens up to n_shared and n + i for those past it. */
 typedef struct rlvr__given {
     const int *prompt, *tokens;
     int n_prompt, n_tokens;
@@ -28478,23 +28470,24 @@ static int rlvr__teacher_prompt(const rlvr_trainer_desc *d)
 static rlvr_result rlvr__teacher_check(const rlvr_trainer *t)
 {
     const rlvr_trainer_desc *d = &t->desc;
-    const rlvr_model *teacher = d->regulariser.teacher;
+    const rlvr_regulariser_desc *g = &d->regulariser;
+    const rlvr_model *teacher = g->teacher;
     const char *problem = NULL;
-    if (!teacher && (d->regulariser.teacher_task || d->regulariser.teacher_prompt_tokens)) problem = "teacher_task and teacher_prompt_tokens need one";
-    else if (!teacher) return RLVR_OK;
-    if (problem) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser.teacher: %s", problem);
-    int apart = teacher->info.n_vocab == t->m->info.n_vocab ? rlvr__token_apart(t->m, teacher) : -1;
-    if (d->regulariser.teacher_prompt_tokens < 0 || (d->regulariser.teacher_prompt_tokens && !d->regulariser.teacher_task))
+    if (!teacher && !g->teacher_task && !g->teacher_prompt_tokens) return RLVR_OK;
+    if (!teacher) problem = "teacher_task and teacher_prompt_tokens need one";
+    else if (g->teacher_prompt_tokens < 0 || (g->teacher_prompt_tokens && !g->teacher_task))
         problem = "teacher_prompt_tokens is below 0, or there is no teacher_task";
     else if (rlvr__teacher_prompt(d) + d->sampling.max_tokens > teacher->info.n_ctx)
         problem = "its context does not hold teacher_prompt_tokens and sampling.max_tokens; lower one of them";
-    else if (teacher == t->m && !d->regulariser.teacher_task) problem = "it is the policy itself; load another model, or leave it out for the reference that the policy was";
+    else if (teacher == t->m && !g->teacher_task)
+        problem = "it is the policy itself; load another model, or leave it out for the reference that the policy was";
     else if (teacher->ctx != t->ctx) problem = "it is of another context; load it with the policy's";
     else if (teacher->info.n_vocab != t->m->info.n_vocab) problem = "its vocabulary is not of the policy's size; take one that reads the same tokens";
     else if (teacher->info.n_ctx < t->m->info.n_ctx) problem = "it has a smaller context than the policy";
     else if (!rlvr__steps_need_reference(d)) problem = "nothing asks it; give distill_coef, loss.kl_coef or kl_reward";
-    else if (d->regulariser.ref_refresh) problem = "it stands still; leave ref_refresh out";
+    else if (g->ref_refresh) problem = "it stands still; leave ref_refresh out";
     if (problem) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser.teacher: %s", problem);
+    int apart = rlvr__token_apart(t->m, teacher);
     if (apart < 0) return RLVR_OK;
     return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser.teacher: its token %d is not the policy's; take one that reads "
                       "the same tokens", apart);
@@ -28766,28 +28759,27 @@ static rlvr_result rlvr__algorithm_before(rlvr_trainer *t, rlvr__sampled *sums, 
 static int rlvr__algorithm_advantages(rlvr_trainer *t)
 {
     const rlvr__algorithm_state *a = &t->algorithm;
-    rlvr__adv_more more;
-    memset(&more, 0, sizeof more);
-    more.penalty = t->values.head ? NULL : a->penalty;
-    more.baseline = a->baseline;
-    more.offset = t->offset;
-    more.logprob = t->logprob;
+    rlvr_advantage_batch b;
+    memset(&b, 0, sizeof b);
+    b.baseline = a->baseline;
+    b.offset = t->offset;
+    b.logprob = t->logprob;
     if (a->collision) {
-        more.collision = a->collision;
-        more.token_advantage = a->token_advantage;
+        b.collision = a->collision;
+        b.token_advantage = a->token_advantage;
     }
     if (a->part && a->n_parts) {
-        more.part = a->part;
-        more.part_weight = a->part_weight;
-        more.n_parts = a->n_parts + (t->desc.plan.overlong_cache > 0);
+        b.part = a->part;
+        b.part_weight = a->part_weight;
+        b.n_parts = a->n_parts + (t->desc.plan.overlong_cache > 0);
     }
-    return rlvr__advantages_with(t->rollouts, &t->desc.advantage, &more);
+    return rlvr__advantages_with(t->rollouts, &t->desc.advantage, b, t->values.head ? NULL : a->penalty);
 }
 
 /* ---- whole distributions against the teacher's ---- */
 
-/* The pack at hand, groups [from, end), is to be distilled by the next backward pass. Where the loss has asked the teacher for its log-probabilities it has
-   run these rows already. */
+/* The pack at hand, groups [from, end), is to be distilled by the next backward pass. Where the loss has asked the teacher for its
+   log-probabilities it has run these rows already. */
 static void rlvr__distill_begin(rlvr_trainer *t, int from, int end, const rlvr_loss_batch *b)
 {
     rlvr__algorithm_state *a = &t->algorithm;

@@ -37,6 +37,12 @@ static rlvr_result ask(void *user, uint64_t index, rlvr_task *task)
     return RLVR_OK;
 }
 
+static rlvr_result ask_showing(void *user, uint64_t index, rlvr_task *task)
+{
+    task->demonstration = index % 4 == 3 ? NULL : "as 12";
+    return ask(user, index, task);
+}
+
 static rlvr_result even(const rlvr_rollout *r, void *user, float *reward)      /* the share of even bytes */
 {
     int n = 0;
@@ -84,7 +90,7 @@ typedef struct hand {
     float *before, *grads;                        /* weights that sampled; the step's gradient */
     int offset[ROLLOUTS + 1], n;
     float logprob[TOKENS], ref[TOKENS], entropy[TOKENS], reward[ROLLOUTS], advantage[ROLLOUTS], dlogprob[TOKENS];
-    float greedy[PROMPTS];
+    float baseline[PROMPTS];
     bool valid[ROLLOUTS];
     int length[ROLLOUTS];
     unsigned char mask[TOKENS], right[ROLLOUTS], selected[TOKENS];
@@ -128,6 +134,23 @@ static bool hand_step(hand *h, rlvr_model *m, rlvr_trainer *t, const rlvr_traine
 }
 
 static void hand_free(hand *h) { free(h->before); free(h->grads); }
+
+/* The step's prompts, each completed `each` times by other weights. */
+static rlvr_rollouts *sample_with(rlvr_model *m, const float *weights, int step, int each, const rlvr_sampling *s)
+{
+    size_t bytes = (size_t)m->n_floats * sizeof(float);
+    float *own = (float *)malloc(bytes);
+    rlvr_task tasks[PROMPTS];
+    rlvr_rollouts *r = NULL;
+    memset(tasks, 0, sizeof tasks);
+    for (int i = 0; i < PROMPTS; i++) ask(NULL, (uint64_t)(step * PROMPTS + i), &tasks[i]);
+    memcpy(own, m->weights, bytes);
+    memcpy(m->weights, weights, bytes);
+    CHECK(rlvr_sample(m, tasks, PROMPTS, each, s, &r) == RLVR_OK);
+    memcpy(m->weights, own, bytes);
+    free(own);
+    return r;
+}
 
 /* Advantages and loss by rlvr_advantage_of() and rlvr_policy_loss(), the gradient by rlvr_grad_tokens() at the weights that sampled:
    how far is the trainer's from it, relative to the largest? */
@@ -310,41 +333,31 @@ static void test_remax(void)
     int64_t tokens = 0;
     for (int step = 0; step < 2; step++) {
         hand h;
-        rlvr_rollouts *greedy = NULL;
         rlvr_sampling s = d.sampling;
         if (!hand_step(&h, m, t, &d)) break;
-        size_t bytes = (size_t)m->n_floats * sizeof(float);
-        float *after = (float *)malloc(bytes);
-        rlvr_task tasks[PROMPTS];
-        memset(tasks, 0, sizeof tasks);
-        for (int i = 0; i < PROMPTS; i++) ask(NULL, (uint64_t)(step * PROMPTS + i), &tasks[i]);
         s.greedy = true;
-        memcpy(after, m->weights, bytes);
-        memcpy(m->weights, h.before, bytes);
-        CHECK(rlvr_sample(m, tasks, PROMPTS, 1, &s, &greedy) == RLVR_OK);
-        memcpy(m->weights, after, bytes);
+        rlvr_rollouts *greedy = sample_with(m, h.before, step, 1, &s);
         double mean = 0;
         bool apart = false;
         for (int i = 0; i < PROMPTS; i++) {
             const rlvr_rollout *o = rlvr_rollouts_get(greedy, i);
-            even(o, NULL, &h.greedy[i]);
-            h.greedy[i] += 0.25f * rlvr_overlong(o->n_tokens, MOST, 4);
-            mean += (double)h.greedy[i] / PROMPTS;
+            even(o, NULL, &h.baseline[i]);
+            h.baseline[i] += 0.25f * rlvr_overlong(o->n_tokens, MOST, 4);
+            mean += (double)h.baseline[i] / PROMPTS;
             tokens += o->n_prompt + o->n_tokens;
         }
         for (int i = 0; i < ROLLOUTS; i++) {
             const rlvr_rollout *o = rlvr_rollouts_get(rlvr_trainer_rollouts(t), i);
-            CHECK(o->advantage == h.reward[i] - h.greedy[i / GROUP]);
+            CHECK(o->advantage == h.reward[i] - h.baseline[i / GROUP]);
             apart |= o->advantage != 0;
             tokens += o->n_tokens + (i % GROUP ? 0 : o->n_prompt);
         }
         CHECK(apart && h.metrics.n_greedy == PROMPTS);
         CHECK_LE(fabs(h.metrics.greedy_reward - mean), 1e-6);
         CHECK(h.metrics.num_tokens == tokens);      /* the cost of the baselines is counted */
-        h.batch.baseline = h.greedy;
+        h.batch.baseline = h.baseline;
         CHECK_LE(hand_gradient(&h, m, t), 1e-5);
         rlvr_rollouts_free(greedy);
-        free(after);
         hand_free(&h);
     }
     rlvr_close(ctx);
@@ -369,23 +382,16 @@ static void test_a2po(void)
     CHECK(with.kv_cache > without.kv_cache && with.reference > 0 && !without.reference);
     rlvr_trainer *t = open_trainer(m, &d);
     size_t bytes = (size_t)m->n_floats * sizeof(float);
-    float *reference = (float *)malloc(bytes), *after = (float *)malloc(bytes);
+    float *reference = (float *)malloc(bytes);
     memcpy(reference, m->weights, bytes);
     int64_t tokens = 0;
     for (int step = 0; step < 3; step++) {
         hand h;
-        rlvr_rollouts *beside = NULL;
         rlvr_sampling s = d.sampling;
         if (!hand_step(&h, m, t, &d)) break;
-        rlvr_task tasks[PROMPTS];
-        memset(tasks, 0, sizeof tasks);
-        for (int i = 0; i < PROMPTS; i++) ask(NULL, (uint64_t)(step * PROMPTS + i), &tasks[i]);
         s.seed = d.seed ^ 0x7265666572656e63ull;
         s.step = (uint32_t)step;
-        memcpy(after, m->weights, bytes);
-        memcpy(m->weights, reference, bytes);
-        CHECK(rlvr_sample(m, tasks, PROMPTS, K, &s, &beside) == RLVR_OK);
-        memcpy(m->weights, after, bytes);
+        rlvr_rollouts *beside = sample_with(m, reference, step, K, &s);
         double mean = 0;
         for (int i = 0; i < PROMPTS; i++) {
             double sum = 0;
@@ -396,24 +402,23 @@ static void test_a2po(void)
                 sum += exp((double)reward / 0.25) / K;
                 tokens += o->n_tokens + (k ? 0 : o->n_prompt);
             }
-            h.greedy[i] = (float)(0.25 * log(sum));
-            mean += (double)h.greedy[i] / PROMPTS;
+            h.baseline[i] = (float)(0.25 * log(sum));
+            mean += (double)h.baseline[i] / PROMPTS;
         }
         for (int i = 0; i < ROLLOUTS; i++) {
             const rlvr_rollout *o = rlvr_rollouts_get(rlvr_trainer_rollouts(t), i);
-            CHECK_LE(fabs((double)o->advantage - (double)(h.reward[i] - h.greedy[i / GROUP])), 1e-6);
+            CHECK_LE(fabs((double)o->advantage - (double)(h.reward[i] - h.baseline[i / GROUP])), 1e-6);
             tokens += o->n_tokens + (i % GROUP ? 0 : o->n_prompt);
         }
         CHECK(h.metrics.n_reference == PROMPTS * K && h.metrics.num_tokens == tokens);
         CHECK_LE(fabs(h.metrics.optimal_value - mean), 1e-6);
         score_with(m, reference, rlvr_trainer_rollouts(t), h.ref);
-        h.batch.baseline = h.greedy;
+        h.batch.baseline = h.baseline;
         CHECK_LE(hand_gradient(&h, m, t), 2e-5);
         rlvr_rollouts_free(beside);
         hand_free(&h);
     }
     free(reference);
-    free(after);
     rlvr_close(ctx);
     double first = 0, last = 0;
     d.advantage.beta = 1;
@@ -445,7 +450,8 @@ static void test_a2po(void)
 
 static void test_optimal_token(void)
 {
-    for (int cut = 0; cut < 2; cut++) {      /* the whole distribution; one without its tail, and groups that give their places away */
+    for (int kind = 0; kind < 3; kind++) {      /* the whole distribution; without its tail, and groups that give their places away; demonstrations */
+        bool cut = kind == 1;
         rlvr_ctx *ctx = open_ctx();
         rlvr_model *m = small_model(ctx);
         rlvr_trainer_desc d = description();
@@ -454,6 +460,7 @@ static void test_optimal_token(void)
         double temperature = cut ? 0.8 : 1;      /* rlvr_grad_tokens() is at 1 */
         d.sampling.temperature = (float)temperature;
         if (cut) { d.sampling.top_k = 40; d.plan.max_refills = 1; d.reward.fn = first_low; }
+        if (kind == 2) { d.plan.demonstrations = true; d.task_fn = ask_showing; }
         rlvr_trainer *t = open_trainer(m, &d);
         size_t bytes = (size_t)m->n_floats * sizeof(float);
         float *after = (float *)malloc(bytes), *logits = (float *)malloc((size_t)(64 * V) * sizeof(float));
@@ -489,7 +496,7 @@ static void test_optimal_token(void)
             h.batch.logprob = h.logprob;
             h.batch.collision = collision;
             h.batch.token_advantage = token_advantage;
-            if (!cut) CHECK_LE(hand_gradient(&h, m, t), 2e-5);
+            if (kind == 0) CHECK_LE(hand_gradient(&h, m, t), 2e-5);
             else CHECK(rlvr_advantage_of(&d.advantage, &h.batch, h.advantage) == RLVR_OK);
             for (int k = 0; k < h.n; k++) CHECK_LE(fabs((double)token_advantage[k] - (double)t->algorithm.token_advantage[k]), 1e-4);
             for (int i = 0; i < ROLLOUTS; i++)
@@ -765,7 +772,9 @@ static void test_distill(void)
                 d.regulariser.distill = (rlvr_distill)kind;
                 d.regulariser.distill_coef = 0.7f;
                 if (kind == RLVR_DISTILL_JSD && aggregation) d.regulariser.distill_beta = 0.2f;
-                if (with_kl % 3) { d.loss.kl_coef = 1e-20f; d.micro_tokens = 40; }      /* the teacher is asked twice; several packs */
+                if (with_kl) d.micro_tokens = 40;      /* several packs */
+                if (with_kl % 3) d.loss.kl_coef = 1e-20f;      /* the teacher is asked twice */
+                if (with_kl == 1 && aggregation) d.regulariser.kl_reward = 1e-20f;      /* ... and before the advantages already */
                 if (with_kl > 1) { d.regulariser.teacher_task = told_more; d.regulariser.teacher_prompt_tokens = 22; }
                 rlvr_model *teacher = with_kl == 3 ? small_model(ctx) : d.regulariser.teacher;
                 if (with_kl == 3) d.regulariser.teacher = m;
@@ -895,7 +904,7 @@ static void test_distill_learning(void)
 static void test_teacher_door(void)
 {
     static const char *const word[] = {"policy itself", "another context", "vocabulary", "smaller context", "token 256", "nothing asks it", "stands still",
-        "context does not hold", "teacher_prompt_tokens is below"};
+        "context does not hold", "teacher_prompt_tokens is below", "there is no teacher_task"};
     for (int k = 0; k < (int)(sizeof word / sizeof *word); k++) {
         rlvr_ctx *ctx = open_ctx(), *other = open_ctx();
         rlvr_model *m = small_model(ctx);
@@ -903,8 +912,8 @@ static void test_teacher_door(void)
         rlvr_trainer_desc d = description();
         d.loss.kl_coef = k == 5 ? 0 : 1;
         d.regulariser.ref_refresh = k == 6;
-        if (k == 7) d.regulariser.teacher_task = told_more;
-        if (k >= 7) d.regulariser.teacher_prompt_tokens = k == 7 ? 30 : -1;
+        if (k == 7 || k == 8) d.regulariser.teacher_task = told_more;
+        if (k >= 7) d.regulariser.teacher_prompt_tokens = k == 7 ? 30 : k == 8 ? -1 : 5;
         d.regulariser.teacher = k == 0 ? m : teacher_model(k == 1 ? other : ctx, k == 2 ? 259 : 258, k == 3 ? 31 : 32, k == 2 ? NULL : "<|end|>");
         if (k == 4) {      /* one more byte's token, in the place of the policy's special one */
             rlvr__tokenizer *z = d.regulariser.teacher->tokenizer;
@@ -1311,7 +1320,7 @@ static void test_refusals(void)
     REFUSED(d.loss.kl_cov_coef = 1, "regulariser", "kl_cov_coef needs");
     REFUSED(d.regulariser.distill_coef = 1, "regulariser", "distill_coef needs a teacher");
     REFUSED(d.regulariser.teacher_task = told_more, "regulariser.teacher", "need one");
-    REFUSED(d.regulariser.distill_coef = -1, "regulariser", "distill_coef");
+    REFUSED(d.regulariser.distill_coef = -1, "regulariser", "distill_coef is not within");
     REFUSED(d.regulariser.distill = RLVR_DISTILL_JSD, "regulariser", "need distill_coef");
     REFUSED(d.regulariser.distill = RLVR_DISTILL_COUNT, "regulariser", "no divergence");
     REFUSED(d.loss.kl_cov_coef = -1, "loss", "kl_cov_coef");

@@ -548,7 +548,7 @@ static void test_matrix(void)
                         if (extra == 1) { m.b.d.kl_coef = 0.3f; m.b.d.kl = (rlvr_kl)(mask % 3); }
                         if (extra == 2) { m.b.d.entropy_coef = 0.02f; m.b.d.nll_coef = 0.1f; }
                         if (extra >= 3 && extra <= 6) { m.b.d.correction = (rlvr_correction)(extra - 2); m.b.d.is_cap = seed ? 1.3f : 0; }
-                        if (extra == 6) m.b.d.trust_kl = 0.05f;
+                        if (extra == 6) { m.b.d.trust_kl = 0.05f; m.demos = seed == 1; }
                         if (extra == 7) { m.demos = true; m.b.d.kl_cov_coef = seed ? 0.5f : 0; m.b.d.stale_kl = 0.15f; }
                         m.by_token = kind != RLVR_LOSS_GSPO && kind != RLVR_LOSS_GMPO && kind != RLVR_LOSS_A2PO && seed == 1 && extra != 7;
                         fill(&m.b, mask);
@@ -985,12 +985,13 @@ static void test_optimal_token(void)
         memset(&d, 0, sizeof d);
         d.kind = RLVR_ADV_OPTIMAL_TOKEN;
         for (int i = 0; i < N; i++) {
-            reward[i] = round % 2 ? (float)dice(2) : (float)uniform(-2, 2);
+            reward[i] = round % 2 ? (dice(2) ? 0.7f : 0.1f) : (float)uniform(-2, 2);      /* whose means are not exact */
             valid[i] = dice(8) > 0;
             offset[i + 1] = offset[i] + 1 + dice(LONGEST);
             for (int k = offset[i]; k < offset[i + 1]; k++) {
-                logprob[k] = (float)uniform(-4, 0);
-                collision[k] = (float)(exp(2 * (double)logprob[k]) + uniform(0, 0.1));
+                bool sure = dice(2) == 0;      /* W of all sizes */
+                logprob[k] = (float)(sure ? uniform(-1e-3, 0) : uniform(-4, 0));
+                collision[k] = (float)(exp(2 * (double)logprob[k]) + uniform(0, sure ? 1e-5 : 0.1));
             }
         }
         for (int i = 0; i < SIZE; i++) reward[i] = 0.3f;      /* a group without signal */

@@ -220,6 +220,15 @@ static void fill(sample *x)
     x->b.mismatch_ref_logprob = x->mismatch_ref;
 }
 
+/* Any first pair alone, and a descriptor of nothing but its kind. */
+static void one_pair(sample *x, rlvr_preference_kind kind)
+{
+    memset(x, 0, sizeof *x);
+    fill(x);
+    x->b.n = 2;
+    x->d.kind = kind;
+}
+
 /* The loss, its pairs all having one constant weight. */
 static double loss_at(const sample *x, double weight)
 {
@@ -337,12 +346,9 @@ static void test_values(void)
     sample x;
     rlvr_preference_stats s;
     double slope[SEQS], reward[SEQS];
-    memset(&x, 0, sizeof x);
-    fill(&x);
-    x.b.n = 2;
+    one_pair(&x, RLVR_PREFER_DPO);
     x.logprob[0] = x.ref[0] = -3;
-    x.logprob[1] = x.ref[1] = -5;
-    x.d.kind = RLVR_PREFER_DPO;      /* policy = reference: log 2, beta / 2 */
+    x.logprob[1] = x.ref[1] = -5;      /* policy = reference: log 2, beta / 2 */
     CHECK(rlvr_preference_loss(&x.d, &x.b, slope, reward, &s) == RLVR_OK);
     CHECK_LE(fabs(s.loss - log(2)), 1e-15);
     CHECK_LE(fabs(slope[0] + 0.05), 1e-15);
@@ -393,10 +399,7 @@ static void test_divergences(void)
     rlvr_preference_stats s;
     double slope[SEQS], reward[SEQS];
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        memset(&x, 0, sizeof x);
-        fill(&x);
-        x.b.n = 2;
-        x.d.kind = RLVR_PREFER_DPO;
+        one_pair(&x, RLVR_PREFER_DPO);
         x.d.beta = 1;
         x.d.divergence = known[i].divergence;
         x.d.alpha = known[i].alpha;
@@ -423,10 +426,7 @@ static void test_alphapo(void)
     sample x;
     rlvr_preference_stats s;
     double slope[SEQS], reward[SEQS];
-    memset(&x, 0, sizeof x);
-    fill(&x);
-    x.b.n = 2;
-    x.d.kind = RLVR_PREFER_SIMPO;
+    one_pair(&x, RLVR_PREFER_SIMPO);
     x.length[0] = 2; x.logprob[0] = 2 * log(0.5);
     x.length[1] = 3; x.logprob[1] = 3 * log(0.25);
     for (int sign = -1; sign <= 1; sign += 2) {
@@ -453,11 +453,8 @@ static void test_wpo(void)
     sample x;
     rlvr_preference_stats s;
     double slope[SEQS], reward[SEQS];
-    memset(&x, 0, sizeof x);
-    fill(&x);
-    x.b.n = 2;
+    one_pair(&x, RLVR_PREFER_DPO);
     x.d.weighting = true;
-    x.d.kind = RLVR_PREFER_DPO;
     x.d.nll_coef = 0.5f;
     x.length[0] = 2; x.logprob[0] = x.ref[0] = 2 * log(0.5);
     x.length[1] = 3; x.logprob[1] = x.ref[1] = 3 * log(0.25);
