@@ -26,7 +26,7 @@ mode_help() {
 ./build.sh bench          speed beside OpenBLAS, llama.cpp, PyTorch and TRL; each line ends in "ratio R"
 ./build.sh parity [NAME]  derives the reference figures anew with torch, transformers, TRL, Math-Verify, reasoning-gym and IFEval's
                           checks in private venvs, and compares; NAME: model, learning, losses, values, optim, lora, proc, ifeval or math
-./build.sh results        the main job's table: three seeds, two tasks, two controls, and the recipe's, into examples/results/ (an hour and a half)
+./build.sh results        the main job's table: three seeds, two tasks, two controls, and the recipe's, into examples/results/ (two to three hours)
 ./build.sh fuzz [SECONDS] libFuzzer on every reader of files, 30 s each
 ./build.sh cuda           tells about the CUDA backend
 ./build.sh clean          removes build/

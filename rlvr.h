@@ -23310,8 +23310,9 @@ static bool rlvr__loss_of_sequence(rlvr__loss *l, int seq, float *dlogprob, floa
     const rlvr_loss_batch *b = l->b;
     const rlvr_loss_desc *d = l->d;
     rlvr__sequence s = rlvr__sequence_of(l, seq);
-    bool together = (d->kind == RLVR_LOSS_GSPO || d->kind == RLVR_LOSS_GMPO || d->kind == RLVR_LOSS_A2PO) && !d->fn && !s.demo;      /* the slope is every token's */
-    bool stands = d->kind == RLVR_LOSS_GSPO_TOKEN || d->kind == RLVR_LOSS_VESPO;      /* the whole has no gradient */
+    /* the whole's slope is shared by all tokens, or it has none */
+    bool together = (d->kind == RLVR_LOSS_GSPO || d->kind == RLVR_LOSS_GMPO || d->kind == RLVR_LOSS_A2PO) && !d->fn && !s.demo;
+    bool stands = d->kind == RLVR_LOSS_GSPO_TOKEN || d->kind == RLVR_LOSS_VESPO;
     double shared = 0;
     stats->n_stale += s.stale;
     for (int i = s.from; i < s.to; i++) {
