@@ -24,7 +24,8 @@ static char *piece(input *in, size_t *len)
     return text;
 }
 
-static void put_parts(rlvr__buf *b, input *in, int depth)
+/* left: parts that may still come, of all depths together; without an end a case would ask its judge thousands of times. */
+static void put_parts(rlvr__buf *b, input *in, int depth, int *left)
 {
     static const char *const kind[] = {"number", "exact", "compose", "judge", "fame", "code"};
     static const char *const rest[] = {"", ",\"gate\":true", ",\"gate\":false", ",\"name\":\"x\"", ",\"weight\":0", ",\"weight\":-2.5", ",\"weight\":1e38",
@@ -32,11 +33,11 @@ static void put_parts(rlvr__buf *b, input *in, int depth)
     static const char *const rule[] = {"", ",\"combine\":\"product\"", ",\"clip\":[0,1]", ",\"clip\":[1]", ",\"normalize\":\"gdpo\"", ",\"combine\":3", ",\"clip\":null"};
     int n = byte(in) % 20;
     rlvr__buf_addf(b, "\"parts\":[");
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && (*left)-- > 0; i++) {
         int k = byte(in);
         if (depth > 2 && k % 6 == 2) k++;
         rlvr__buf_addf(b, "%s{\"kind\":\"%s\"%s", i ? "," : "", kind[k % 6], rest[byte(in) % 10]);
-        if (k % 6 == 2) { rlvr__buf_addf(b, ","); put_parts(b, in, depth + 1); }
+        if (k % 6 == 2) { rlvr__buf_addf(b, ","); put_parts(b, in, depth + 1, left); }
         rlvr__buf_addf(b, "}");
     }
     rlvr__buf_addf(b, "]%s", rule[byte(in) % 7]);
@@ -64,14 +65,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     memset(&d, 0, sizeof d);
     memset(&task, 0, sizeof task);
-    int mode = byte(&in), only_judge = byte(&in) == 0;
+    int mode = byte(&in), only_judge = byte(&in) == 0, parts_left = 60;
     uint32_t hash = 2166136261u;      /* a judge's model is slow: one input in 256 has it, the others' judges say that there is none */
     for (size_t i = 0; i < size; i++) hash = (hash ^ data[i]) * 16777619u;
     rlvr__buf options = {ctx, NULL, 0, 0, false};
     char *raw = NULL, *text, *gold, *json = NULL;
     d.kind = only_judge ? RLVR_REWARD_JUDGE : RLVR_REWARD_COMPOSE;
     d.model = hash >> 24 ? NULL : judge;
-    if (mode & 1) { rlvr__buf_addf(&options, "{"); put_parts(&options, &in, 0); rlvr__buf_addf(&options, "}"); d.options = options.data; }
+    if (mode & 1) { rlvr__buf_addf(&options, "{"); put_parts(&options, &in, 0, &parts_left); rlvr__buf_addf(&options, "}"); d.options = options.data; }
     else if (mode & 2) d.options = raw = piece(&in, &ignored);
     if (mode & 4) task.json = json = piece(&in, &ignored);
     gold = piece(&in, &ignored);
