@@ -460,7 +460,8 @@ RLVR_API rlvr_result rlvr_lint_verifier(rlvr_ctx *ctx, const rlvr_reward_desc *d
     X(RLVR_ADV_PASS_AT_K, pass_at_k, batch)   /* of a set of k that passes if one does: Chen et al. 2025 */                \
     X(RLVR_ADV_A2PO, a2po, batch)             /* R - optimal value, by rollouts of the reference: Brantley et al. 2025 */       \
     X(RLVR_ADV_OPTIMAL_TOKEN, optimal_token, batch) /* at token t R - sum W R / sum W of those that are so long: OTB, Li et al. 2026 */ \
-    X(RLVR_ADV_DISCO, disco, batch)           /* right ones against wrong ones, the likely of these most: Li et al. 2025, below */
+    X(RLVR_ADV_DISCO, disco, batch)           /* right ones against wrong ones, the likely of these most: Li et al. 2025, below */ \
+    X(RLVR_ADV_SPO, spo, batch)               /* R - what the task has earned before, whitened over the rollouts: Xu & Ding 2025 */
 
 typedef enum rlvr_advantage {
 #define RLVR__X(kind, name, sees) kind,
@@ -476,7 +477,8 @@ typedef struct rlvr_advantage_batch {
     const float *reward;             /* (n) with n = n_groups * group_size */
     const bool  *valid;              /* (n); NULL: all are */
     const int   *length;             /* (n) tokens; NULL: all the same */
-    const float *baseline;           /* (n_groups) for remax rewards of greedy completions, for a2po optimal values; else NULL */
+    const float *baseline;           /* (n_groups) for remax rewards of greedy completions, for a2po optimal values, for spo tracked ones;
+                                        else NULL */
     const float *part;               /* (n_parts, n) the rewards that `reward` is made of, for gdpo; NULL: reward alone */
     const float *part_weight;        /* (n_parts); NULL: 1 */
     int n_parts;
@@ -498,6 +500,7 @@ typedef struct rlvr_advantage_desc {
     float negative_scale;            /* of advantages below 0, likewise */
     float beta;                      /* a2po in a trainer: rlvr_optimal_value()'s */
     float tau;                       /* of disco; 0: 10 */
+    float rho;                       /* spo in a trainer: rlvr_track()'s keep; 0: by how far the policy has moved, rlvr_track_keep() */
 } rlvr_advantage_desc;
 
 /* disco: with s a rollout's mean logprob, right being a reward of at least 0.5, n the group's rollouts and P the right ones of them:
@@ -512,6 +515,14 @@ RLVR_API const char *rlvr_advantage_name(rlvr_advantage kind);           /* NULL
 /* The most that a policy near the reference can expect, V* = beta log mean exp(R / beta) over the rewards (n) of the reference's own
    rollouts; beta 0: 0.5. Rewards that are not finite are left out; NaN: none is left. */
 RLVR_API double rlvr_optimal_value(const float *reward, int n, float beta);
+/* What a task has earned so far (SPO, Xu & Ding 2025): value is the mean of its rewards, each counting `keep` times as much as the one
+   after it, and weight how many they count as. A task that nobody has asked has 0.5 and 1. With rewards of 0 and 1 that is the mean of
+   the paper's Beta distribution. A reward that is not finite changes nothing. */
+typedef struct rlvr_tracked { float value, weight; } rlvr_tracked;
+RLVR_API void   rlvr_track(rlvr_tracked *x, float reward, double keep);
+/* keep, from the policy's divergence since the task was last asked, the mean |log ratio| of a token: 2^(-divergence / 0.06) within
+   0.875 .. 0.96, the paper's figures. */
+RLVR_API double rlvr_track_keep(double divergence);
 /* Verb 3, advantage: fills advantage of every rollout. Returns the number of groups with signal; -1 on failure. */
 RLVR_API int  rlvr_advantages(rlvr_rollouts *r, const rlvr_advantage_desc *d);
 
@@ -936,6 +947,8 @@ typedef struct rlvr_metrics {        /* names follow TRL's */
     double  distill;                 /* distill/divergence: from the teacher's distributions, before its coefficient; 0 without distill_coef */
     double  optimal_value;           /* reward/optimal: mean of a2po's, by n_reference rollouts of the reference, whose cost counts likewise */
     int     n_reference;
+    double  tracked_value, tracked_keep;     /* reward/tracked, reward/tracked_keep: means over spo's n_tracked tasks of this step */
+    int     n_tracked;
     int     n_cov_selected;          /* tokens, by regulariser.cov_share */
     int64_t n_values;                /* tokens that have a value; 0: there is no value function */
     double  value_loss, value_clip, explained_variance;         /* value/loss, value/clip_ratio, value/explained_variance */
@@ -1023,7 +1036,8 @@ typedef struct rlvr_plan_desc {
     float overlong_weight;           /* 0: 1 */
     int64_t token_budget;            /* training is done when num_tokens has reached it; 0: off */
     /* this share of the prompts is drawn by their tasks' measured pass rates p, with weight p (1 - p) + 0.01, the others come in
-       the list's order (Foster et al. 2025; Rutherford et al. 2024). Needs tasks. */
+       the list's order (Foster et al. 2025; Rutherford et al. 2024); with spo p is the tracked value, the weight its paper's
+       sqrt(p (1 - p)) + 0.05. Needs tasks. */
     float curriculum;                /* 0: off; 1: all */
     float curriculum_decay;          /* of a task's former rate when it is measured anew; 0: 0.5 */
     /* replay of rare successes, section 19e: right rollouts of groups with a pass rate of at most replay_below are stored; where a
@@ -1102,6 +1116,7 @@ typedef struct rlvr_trainer_desc {
     X(RLVR_OPTIMAL_TOKEN, "optimal_token", "Li et al. 2026")                                       \
     X(RLVR_A2PO,         "a2po",         "Brantley et al. 2025")                                   \
     X(RLVR_FLASH_REINFORCE, "flash_reinforce", "Hu et al. 2026")                                   \
+    X(RLVR_SPO,          "spo",          "Xu & Ding 2025")                                         \
     X(RLVR_PPO,          "ppo",          "Schulman et al. 2017")                                   \
     X(RLVR_VAPO,         "vapo",         "Yue et al. 2025")                                        \
     X(RLVR_KL_COV,       "kl_cov",       "Cui et al. 2025")                                        \
@@ -22848,6 +22863,30 @@ double rlvr_optimal_value(const float *reward, int n, float beta)
     return in ? most + b * log(sum / in) : (double)NAN;
 }
 
+void rlvr_track(rlvr_tracked *x, float reward, double keep)
+{
+    if (!rlvr__finite((double)reward)) return;
+    double weight = keep * (double)x->weight + 1;
+    x->value = (float)((double)x->value + ((double)reward - (double)x->value) / weight);
+    x->weight = (float)weight;
+}
+
+double rlvr_track_keep(double divergence) { return RLVR__MIN(RLVR__MAX(exp2(-divergence / 0.06), 0.875), 0.96); }
+
+static rlvr_result rlvr__adv_spo(const rlvr__adv *a)
+{
+    const rlvr_advantage_batch *b = a->b;
+    int n = b->n_groups * b->group_size;
+    if (!b->baseline) return RLVR_ERROR_ARGUMENT;
+    for (int i = 0; i < n; i++) a->out[i] = rlvr__adv_in(b, b->reward, i) ? b->reward[i] - b->baseline[i / b->group_size] : NAN;
+    rlvr__moments m = rlvr__moments_of(b, a->out, 0, n, false);
+    for (int i = 0; i < n; i++) {
+        bool in = m.n > 1 && !m.equal && rlvr__finite((double)a->out[i]);
+        a->out[i] = in ? rlvr__adv_float(((double)a->out[i] - rlvr__mean(&m)) / (rlvr__std(&m) + a->eps)) : 0;
+    }
+    return RLVR_OK;
+}
+
 /* The parts' weighted z-scores are summed one part after the other, then whitened. */
 static rlvr_result rlvr__adv_gdpo(const rlvr__adv *a)
 {
@@ -25262,6 +25301,16 @@ typedef struct rlvr__algorithm_state {             /* section 19d; NULL where th
     bool distills;                                 /* the backward pass at hand does */
 } rlvr__algorithm_state;
 
+typedef struct rlvr__tracking {                    /* section 19.1, of spo; NULL without */
+    rlvr_tracked *task;                            /* (tasks) */
+    float *value;  double *keep;                   /* (prompts_per_step) of this step's tasks, before it */
+    /* of each task's last rollout, NULL where rho is given: its length, 0: there is none; tokens; logprobs as they were sampled */
+    int *n_tokens, *tokens;                        /* (tasks), (tasks, max_tokens) */
+    float *logprobs;                               /* (tasks, max_tokens) */
+    rlvr_rollouts *last;                           /* those of this step's tasks, a group of one each */
+    int *offset;  float *now;                      /* (prompts_per_step + 1), (their tokens) logprobs under the policy */
+} rlvr__tracking;
+
 /* Stored rollouts, section 19e. What is in a checkpoint: plain numbers without a gap between them. */
 typedef struct rlvr__success {
     uint64_t task;                                 /* by rlvr__asked_key() */
@@ -25294,6 +25343,7 @@ struct rlvr_trainer {
     unsigned char *demonstration;                  /* (rollouts); NULL: there are none */
     int ready;                                     /* groups 0 .. ready-1 are packed and their activations in the training store */
     float *pass_rate;  bool *drawn;                /* (tasks) of a curriculum: measured, below 0: not yet; asked in this step */
+    rlvr__tracking tracking;
     rlvr_rollouts *rollouts;
     rlvr__store store;                             /* decoding's; with one_forward also training's */
     rlvr__store train;                             /* training's own, otherwise */
@@ -25746,10 +25796,10 @@ static rlvr_result rlvr__next_tasks(rlvr_trainer *t, int first, int64_t asked)
     for (int i = first; i < t->desc.prompts_per_step; i++) {
         int64_t index = t->cursor + asked + t->passed_over + i - first, again = asked ? -1 : rlvr__replay_draw(t, i);
         if (again >= 0) index = again;
-        if (t->task_index) t->task_index[i] = index;
         if (t->desc.tasks) {
             int64_t count = rlvr_tasks_count(t->desc.tasks), at = rlvr__shuffled(t->desc.seed, index / count, index % count, count);
-            if (t->pass_rate) t->task_index[i] = at = rlvr__plan_draw(t, index, at);
+            if (t->pass_rate) at = rlvr__plan_draw(t, index, at);
+            if (t->task_index) t->task_index[i] = at;
             t->batch[i] = *rlvr_tasks_get(t->desc.tasks, at);
             continue;
         }
@@ -25766,6 +25816,7 @@ static rlvr_result rlvr__next_tasks(rlvr_trainer *t, int first, int64_t asked)
         if (held >= 0) { t->passed_over++; i--; continue; }
         in_a_row = 0;
         if ((r = rlvr__tasks_put(t->asked, i, &task)) != RLVR_OK) return r;
+        if (t->task_index) t->task_index[i] = index;
         t->batch[i] = *rlvr_tasks_get(t->asked, i);
     }
     return RLVR_OK;
@@ -26047,7 +26098,11 @@ static void rlvr__measure(rlvr_trainer *t, const rlvr__sampled *x, int n_signal,
    are equal is asked before a punishment for length comes in.
 
    Curriculum. A task's pass rate is the share of right rollouts when it was last asked, mixed with what was known before. One
-   that nobody has asked yet counts as 0.5. A task is asked once in a step, as long as there are others. */
+   that nobody has asked yet counts as 0.5. A task is asked once in a step, as long as there are others.
+
+   Tracked values (SPO, Xu & Ding 2025). A group's baseline is what its task has earned when it was asked before, so that one
+   rollout is enough. What was earned long ago counts less, the more so the further the policy has moved since: its distance is
+   measured on the task's last rollout, which is kept and run through the policy once more. */
 
 float rlvr_overlong(int n_tokens, int max_tokens, int cache)
 {
@@ -26059,16 +26114,22 @@ float rlvr_overlong(int n_tokens, int max_tokens, int cache)
 bool rlvr_trainer_done(const rlvr_trainer *t) { return t->desc.plan.token_budget > 0 && t->num_tokens >= t->desc.plan.token_budget; }
 const float *rlvr_trainer_pass_rates(const rlvr_trainer *t) { return t->pass_rate; }
 
+/* How much a curriculum wants a task of the list. */
+static double rlvr__plan_weight(const rlvr_trainer *t, int64_t task)
+{
+    const rlvr_tracked *x = t->tracking.task;
+    double p = x ? RLVR__MIN(RLVR__MAX((double)x[task].value, 0.0), 1.0) : t->pass_rate[task] < 0 ? 0.5 : (double)t->pass_rate[task];
+    return x ? sqrt(p * (1 - p)) + 0.05 : p * (1 - p) + 0.01;
+}
+
 /* The task behind running number `index`, of which the list's order says `next`. */
 static int64_t rlvr__plan_draw(rlvr_trainer *t, int64_t index, int64_t next)
 {
     int64_t n = rlvr_tasks_count(t->desc.tasks), last = -1;
     uint32_t low = (uint32_t)index, high = (uint32_t)(index >> 32);
     double sum = 0, at = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double p = t->pass_rate[i] < 0 ? 0.5 : (double)t->pass_rate[i];
-        if (!t->drawn[i]) sum += p * (1 - p) + 0.01;
-    }
+    for (int64_t i = 0; i < n; i++)
+        if (!t->drawn[i]) sum += rlvr__plan_weight(t, i);
     if (!(sum > 0)) {      /* all have been asked */
         memset(t->drawn, 0, (size_t)n * sizeof *t->drawn);
         return rlvr__plan_draw(t, index, next);
@@ -26080,9 +26141,8 @@ static int64_t rlvr__plan_draw(rlvr_trainer *t, int64_t index, int64_t next)
     }
     double want = sum * (double)rlvr_uniform(t->desc.seed, low, high, 0x72617465u, 0);
     for (int64_t i = 0; i < n && (last < 0 || at <= want); i++) {
-        double p = t->pass_rate[i] < 0 ? 0.5 : (double)t->pass_rate[i];
         if (t->drawn[i]) continue;
-        at += p * (1 - p) + 0.01;
+        at += rlvr__plan_weight(t, i);
         last = i;
     }
     t->drawn[last] = true;
@@ -26111,6 +26171,134 @@ static void rlvr__plan_rates(rlvr_trainer *t, int first)
         float *rate = &t->pass_rate[t->task_index[g]];
         int right, n = rlvr__group_counts(r, g, &right);
         if (n) *rate = (float)(*rate < 0 ? (double)right / n : keep * (double)*rate + (1 - keep) * right / n);
+    }
+}
+
+/* ---- tracked values ---- */
+
+static bool rlvr__tracks_distance(const rlvr_trainer_desc *d) { return rlvr__uses(d, RLVR_ADV_SPO) && d->advantage.rho == 0; }
+
+static void rlvr__tracking_plan(const rlvr_trainer *t, rlvr_memory *p)
+{
+    const rlvr_trainer_desc *d = &t->desc;
+    int64_t P = d->prompts_per_step, n = d->tasks ? rlvr_tasks_count(d->tasks) : 0, most = d->sampling.max_tokens, word = (int64_t)sizeof(float);
+    if (!rlvr__uses(d, RLVR_ADV_SPO)) return;
+    p->scratch += n * (int64_t)sizeof(rlvr_tracked) + P * (word + (int64_t)sizeof(double) + (int64_t)sizeof(int64_t));
+    if (!rlvr__tracks_distance(d)) return;
+    p->scratch += n * word * (1 + 2 * most) + P * (word * (2 * most + 1) + (d->max_prompt_tokens + most) * 8 + 768);
+}
+
+static rlvr_result rlvr__tracking_alloc(rlvr_trainer *t)
+{
+    const rlvr_trainer_desc *d = &t->desc;
+    rlvr__tracking *x = &t->tracking;
+    int64_t P = d->prompts_per_step, most = d->sampling.max_tokens, prompt = RLVR__MIN(d->max_prompt_tokens, t->m->info.n_ctx - 1);
+    if (!rlvr__uses(d, RLVR_ADV_SPO)) return RLVR_OK;
+    int64_t n = rlvr_tasks_count(d->tasks);
+    x->task = RLVR__NEW(t->ctx, rlvr_tracked, n);
+    x->value = RLVR__NEW(t->ctx, float, P);
+    x->keep = RLVR__NEW(t->ctx, double, P);
+    if (!x->task || !x->value || !x->keep) return RLVR_ERROR_MEMORY;
+    for (int64_t i = 0; i < n; i++) { x->task[i].value = 0.5f; x->task[i].weight = 1; }
+    if (!rlvr__tracks_distance(d)) return RLVR_OK;
+    x->n_tokens = RLVR__NEW(t->ctx, int, n);
+    x->tokens = RLVR__NEW(t->ctx, int, n * most);
+    x->logprobs = RLVR__NEW(t->ctx, float, n * most);
+    x->last = rlvr__rollouts_new(t->m);
+    x->offset = RLVR__NEW(t->ctx, int, P + 1);
+    x->now = RLVR__NEW(t->ctx, float, P * most);
+    if (!x->n_tokens || !x->tokens || !x->logprobs || !x->last || !x->offset || !x->now) return RLVR_ERROR_MEMORY;
+    rlvr_result r = rlvr__rollouts_reserve(x->last, P, 1, P * prompt, prompt + most, most);
+    return r == RLVR_OK && RLVR__RESERVE(x->last, prompt_tokens, cap_prompt, P * prompt) ? RLVR_OK : RLVR_ERROR_MEMORY;
+}
+
+static void rlvr__tracking_free(rlvr_trainer *t)
+{
+    rlvr__tracking *x = &t->tracking;
+    void *arrays[] = {x->task, x->value, x->keep, x->n_tokens, x->tokens, x->logprobs, x->offset, x->now};
+    rlvr_rollouts_free(x->last);
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
+}
+
+/* Lays out the last rollouts of this step's tasks behind their prompts. */
+static rlvr_result rlvr__tracking_layout(rlvr_trainer *t)
+{
+    rlvr__tracking *x = &t->tracking;
+    int P = t->desc.prompts_per_step, most = t->desc.sampling.max_tokens;
+    rlvr_result r = rlvr__rollouts_layout(x->last, t->batch, 0, P, 1, &t->desc.sampling, t->desc.max_prompt_tokens);
+    x->offset[0] = 0;
+    for (int g = 0; g < P && r == RLVR_OK; g++) {
+        rlvr_rollout *o = &x->last->items[g];
+        int n = x->n_tokens[t->task_index[g]];
+        memcpy(x->last->tokens + (int64_t)g * most, x->tokens + t->task_index[g] * most, (size_t)n * sizeof(int));
+        o->n_tokens = n;
+        o->graded = n ? RLVR_OK : RLVR_ERROR_ARGUMENT;      /* who has a part in the pass */
+        x->offset[g + 1] = x->offset[g] + n;
+    }
+    return r;
+}
+
+/* The policy's logprobs of them. */
+static void rlvr__tracking_run(rlvr_trainer *t)
+{
+    rlvr__tracking *x = &t->tracking;
+    rlvr_rollouts *rollouts = t->rollouts;
+    int *offset = t->offset;
+    t->rollouts = x->last;
+    t->offset = x->offset;
+    t->algorithm.measuring = true;
+    for (int from = 0, end; from < x->last->n_tasks; from = end) {
+        end = rlvr__micro_end(t, from, x->last->n_tasks);
+        rlvr__forest_groups(t, from, end, false);
+        if (!t->forest.n_targets) continue;
+        rlvr__forest_forward(t);
+        rlvr__forest_logprobs(t, &x->last->policy, x->now);
+    }
+    t->algorithm.measuring = false;
+    t->offset = offset;
+    t->rollouts = rollouts;
+}
+
+/* What the step's tasks have earned before it, and how much of that is to be kept. */
+static rlvr_result rlvr__tracking_before(rlvr_trainer *t, rlvr_metrics *m)
+{
+    rlvr__tracking *x = &t->tracking;
+    int P = t->desc.prompts_per_step;
+    rlvr_result r = x->last ? rlvr__tracking_layout(t) : RLVR_OK;
+    if (r != RLVR_OK) return r;
+    if (x->last) rlvr__tracking_run(t);
+    for (int g = 0; g < P; g++) {
+        const float *then = x->logprobs + t->task_index[g] * t->desc.sampling.max_tokens;
+        int n = x->last ? x->offset[g + 1] - x->offset[g] : 0;
+        double apart = 0;
+        for (int k = 0; k < n; k++) apart += fabs((double)x->now[x->offset[g] + k] - (double)then[k]) / n;
+        x->keep[g] = x->last ? rlvr_track_keep(apart) : (double)t->desc.advantage.rho;
+        x->value[g] = x->task[t->task_index[g]].value;
+        m->tracked_value += (double)x->value[g] / P;
+        m->tracked_keep += x->keep[g] / P;
+    }
+    m->n_tracked = P;
+    return RLVR_OK;
+}
+
+/* The step's rewards go in, those of one task in one step counting the same; and its last graded rollout is kept. */
+static void rlvr__tracking_after(rlvr_trainer *t)
+{
+    rlvr__tracking *x = &t->tracking;
+    const rlvr_rollouts *r = t->rollouts;
+    int most = t->desc.sampling.max_tokens;
+    for (int i = 0; i < r->n; i++) {
+        const rlvr_rollout *o = &r->items[i];
+        int g = i / r->group_size;
+        int64_t task = t->task_index[g];
+        if (o->origin != RLVR_ORIGIN_POLICY || o->graded != RLVR_OK) continue;
+        rlvr_track(&x->task[task], o->reward, x->keep[g]);
+        for (int k = g; k < r->n_tasks; k++)
+            if (t->task_index[k] == task) x->keep[k] = 1;
+        if (!x->last) continue;
+        x->n_tokens[task] = o->n_tokens;
+        memcpy(x->tokens + task * most, o->tokens, (size_t)o->n_tokens * sizeof(int));
+        memcpy(x->logprobs + task * most, o->logprobs, (size_t)o->n_tokens * sizeof(float));
     }
 }
 
@@ -26243,6 +26431,7 @@ rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
     r = rlvr__step_learn(t, n_signal, m);
     if (r != RLVR_OK) return r;
     if (t->replay.stored) rlvr__replay_store(t, m);
+    if (t->tracking.task) rlvr__tracking_after(t);
 
     t->cursor += asked + t->passed_over;
     m->n_held_out = t->n_held_out += t->passed_over;
@@ -26654,6 +26843,7 @@ static rlvr_result rlvr__plan_with(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory 
     rlvr__algorithm_plan(t, z, p);
     if (t->desc.plan.curriculum > 0) p->scratch += rlvr_tasks_count(t->desc.tasks) * 5;
     if (z->sampling) rlvr__off_policy_plan(t, z, p);
+    if (z->sampling) rlvr__tracking_plan(t, p);
     p->total = p->weights + p->gradients + p->optimizer + p->reference + p->kv_cache + p->activations + p->scratch;
     p->limit = t->desc.memory_limit;
     return p->total <= p->limit ? RLVR_OK : RLVR_ERROR_MEMORY;
@@ -26686,7 +26876,7 @@ static rlvr_result rlvr__plan(rlvr_trainer *t, rlvr__sizes *z, rlvr_memory *p)
     z->group_rows = 2 * prompt + G * (d->sampling.max_tokens - 1);
     z->decode_slots = all;
     z->decode_rows = RLVR__MIN(RLVR__MAX((int64_t)RLVR__PREFILL_ROWS, G), RLVR__MAX(all, G));
-    p->one_forward = !d->two_forwards && !rlvr__steps_need_reference(d) && (!d->micro_tokens || d->micro_tokens >= all) && !d->plan.lag;
+    p->one_forward = !d->two_forwards && !rlvr__steps_need_reference(d) && !rlvr__tracks_distance(d) && (!d->micro_tokens || d->micro_tokens >= all) && !d->plan.lag;
     z->train_slots = all;
     if (d->plan.replay_capacity) z->decode_slots += P * d->plan.replay_per_group * (d->sampling.max_tokens - 1);      /* behind those they replace */
     if (p->one_forward && rlvr__plan_with(t, z, p) == RLVR_OK) return RLVR_OK;
@@ -26788,8 +26978,8 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
     t->batch = RLVR__NEW(ctx, rlvr_task, t->desc.prompts_per_step);
     t->keep = RLVR__NEW(ctx, bool, t->desc.prompts_per_step);
     t->kept = RLVR__NEW(ctx, int, t->desc.prompts_per_step);
-    if (t->desc.plan.curriculum > 0 || t->desc.plan.replay_capacity) t->task_index = RLVR__NEW(ctx, int64_t, t->desc.prompts_per_step);
-    if (rlvr__off_policy_alloc(t, z) != RLVR_OK) return RLVR_ERROR_MEMORY;
+    if (t->desc.plan.curriculum > 0 || t->desc.plan.replay_capacity || rlvr__uses(&t->desc, RLVR_ADV_SPO)) t->task_index = RLVR__NEW(ctx, int64_t, t->desc.prompts_per_step);
+    if (rlvr__off_policy_alloc(t, z) != RLVR_OK || rlvr__tracking_alloc(t) != RLVR_OK) return RLVR_ERROR_MEMORY;
     if (t->desc.plan.curriculum > 0) {
         int64_t n = rlvr_tasks_count(t->desc.tasks);
         t->pass_rate = RLVR__NEW(ctx, float, n);
@@ -26806,7 +26996,8 @@ static rlvr_result rlvr__trainer_alloc(rlvr_trainer *t, const rlvr__sizes *z)
         rlvr__calls_reserve(t->rollouts, &t->store, rlvr__heads_most(&t->store, G, t->desc.sampling.max_batch)) != RLVR_OK ||
         !RLVR__RESERVE(t->rollouts, prompt_tokens, cap_prompt, P * prompt) ||
         !RLVR__RESERVE(t->rollouts, banned, cap_banned, t->desc.sampling.n_stop_tokens + 1)) return RLVR_ERROR_MEMORY;
-    return t->advantage && t->offset && t->mask && t->right && t->batch && t->keep && t->kept && (t->asked || !t->desc.task_fn) ? RLVR_OK : RLVR_ERROR_MEMORY;
+    bool indexed = t->task_index || !(t->desc.plan.replay_capacity || t->tracking.task);
+    return indexed && t->advantage && t->offset && t->mask && t->right && t->batch && t->keep && t->kept && (t->asked || !t->desc.task_fn) ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
 
 static rlvr_result rlvr__logs_open(rlvr_trainer *t);
@@ -26896,6 +27087,7 @@ void rlvr_trainer_close(rlvr_trainer *t)
     rlvr_task_set_free(t->held_out);
     rlvr__values_free(t);
     rlvr__algorithm_free(t);
+    rlvr__tracking_free(t);
     for (int b = 0; b < t->n_trained; b++) rlvr__kept_free(ctx, &t->trained[b].kept);
     rlvr__let_go(t);
     void *arrays[] = {t->reference, t->dist, t->target_value, t->target_logprob, t->row_entropy, t->logprob, t->old_logprob,
@@ -27017,6 +27209,12 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
         rlvr__buf_addf(b, ",\"reward/optimal\":");
         rlvr__json_put_digits(b, m->optimal_value, 9);
     }
+    if (m->n_tracked) {
+        rlvr__buf_addf(b, ",\"reward/tracked\":");
+        rlvr__json_put_digits(b, m->tracked_value, 9);
+        rlvr__buf_addf(b, ",\"reward/tracked_keep\":");
+        rlvr__json_put_digits(b, m->tracked_keep, 9);
+    }
     if (m->n_cov_selected) rlvr__buf_addf(b, ",\"cov/n_selected\":%d", m->n_cov_selected);
     rlvr__put_off_policy(b, m);
     if (m->judge_tokens) rlvr__buf_addf(b, ",\"judge/num_tokens\":%lld", (long long)m->judge_tokens);
@@ -27083,7 +27281,7 @@ static rlvr_result rlvr__end_step(rlvr_trainer *t, const rlvr_metrics *m)
    `state`: these numbers, in this order, and from place 58 on rlvr__standing()'s, from 60 on which optimizer it was. All else that a step depends on is in the
    descriptor or computed from step and cursor. */
 enum { RLVR__STATE_VERSION = 3, RLVR__STATE_SHAPE = 10, RLVR__STATE_STANDING = 58, RLVR__STATE_OPTIM = 60, RLVR__STATE = 64,
-       RLVR__STATE_BLOCKS = (1 + RLVR__SAVED) * RLVR__TRAINED + 8 };
+       RLVR__STATE_BLOCKS = (1 + RLVR__SAVED) * RLVR__TRAINED + 12 };
 
 typedef struct rlvr__state_block { char name[40]; void *data; int64_t n; rlvr__dtype dtype; } rlvr__state_block;      /* F32 is 0 */
 
@@ -27134,6 +27332,15 @@ static int rlvr__state_blocks(rlvr_trainer *t, rlvr__state_block *block)
         rlvr__state_put(block, &n, "replay", ".stored", RLVR__DTYPE_I64, t->replay.stored, words);
         rlvr__state_put(block, &n, "replay", ".tokens", RLVR__DTYPE_I32, t->replay.tokens, tokens);
         rlvr__state_put(block, &n, "replay", ".logprobs", RLVR__DTYPE_F32, t->replay.logprobs, tokens);
+    }
+    if (t->tracking.task) {
+        int64_t tasks = rlvr_tasks_count(t->desc.tasks), most = t->desc.sampling.max_tokens;
+        rlvr__state_put(block, &n, "tracked", "", RLVR__DTYPE_F32, t->tracking.task, 2 * tasks);
+        if (t->tracking.last) {
+            rlvr__state_put(block, &n, "tracked", ".n_tokens", RLVR__DTYPE_I32, t->tracking.n_tokens, tasks);
+            rlvr__state_put(block, &n, "tracked", ".tokens", RLVR__DTYPE_I32, t->tracking.tokens, tasks * most);
+            rlvr__state_put(block, &n, "tracked", ".logprobs", RLVR__DTYPE_F32, t->tracking.logprobs, tasks * most);
+        }
     }
     struct { const char *name; float target, *coef; } adaptive[] = {
         {"kl_coef", t->desc.regulariser.kl_target, rlvr__kl_coef(t)},
@@ -28302,6 +28509,7 @@ static const rlvr__preset_row rlvr__presets[] = {
     {RLVR_OPTIMAL_TOKEN, RLVR_ADV_OPTIMAL_TOKEN, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, NULL},
     {RLVR_A2PO, RLVR_ADV_A2PO, RLVR_LOSS_A2PO, RLVR_AGG_SEQ_MEAN_TOKEN_SUM, 0, 0, NULL},
     {RLVR_FLASH_REINFORCE, RLVR_ADV_REINFORCE, RLVR_LOSS_REINFORCE, RLVR_AGG_SEQ_MEAN_TOKEN_MEAN, 0, 0, rlvr__preset_flash_reinforce},
+    {RLVR_SPO, RLVR_ADV_SPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.28f, NULL},
     {RLVR_PPO, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, rlvr__preset_ppo},
     {RLVR_VAPO, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.28f, rlvr__preset_vapo},
     {RLVR_KL_COV, RLVR_ADV_GRPO, RLVR_LOSS_CLIP, RLVR_AGG_TOKEN_MEAN, 0.2f, 0.2f, rlvr__preset_kl_cov},
@@ -28393,7 +28601,7 @@ static const char *rlvr__estimator_problem(const rlvr_trainer_desc *d)
 {
     const rlvr_advantage_desc *a = &d->advantage;
     bool in_group = a->kind != RLVR_ADV_REINFORCE && a->kind != RLVR_ADV_REINFORCE_PP && a->kind != RLVR_ADV_REMAX &&
-                    a->kind != RLVR_ADV_A2PO;
+                    a->kind != RLVR_ADV_A2PO && a->kind != RLVR_ADV_SPO;
     bool other_pull = rlvr__pulls(d) || d->loss.nll_coef != 0 || d->regulariser.entropy_target != 0;
     if (!(a->eps >= 0)) return "eps is below 0";
     if (!rlvr__finite((double)a->positive_scale) || !rlvr__finite((double)a->negative_scale)) return "a scale is not finite";
@@ -28407,6 +28615,9 @@ static const char *rlvr__estimator_problem(const rlvr_trainer_desc *d)
     if (a->tau != 0 && a->kind != RLVR_ADV_DISCO) return "tau is disco's, and kind is another estimator";
     if (a->kind == RLVR_ADV_DISCO && (d->minibatches > 1 || d->epochs > 1))
         return "disco weighs wrong rollouts by the policy at hand: one update a step, with minibatches and epochs 1";
+    if (!(a->rho >= 0 && a->rho <= 1)) return "rho is not within 0 .. 1";
+    if (a->rho != 0 && a->kind != RLVR_ADV_SPO) return "rho is spo's, and kind is another estimator";
+    if (a->kind == RLVR_ADV_SPO && !d->tasks) return "spo remembers what a task has earned and needs tasks, a list: a generator's tasks are asked once";
     if (a->beta != 0 && a->kind != RLVR_ADV_A2PO) return "beta is a2po's, and kind is another estimator";
     if (a->kind == RLVR_ADV_A2PO && d->regulariser.teacher) return "a2po samples by the reference, which a teacher has replaced";
     if (in_group && d->group_size == 1 && !other_pull)
@@ -28752,6 +28963,10 @@ static rlvr_result rlvr__algorithm_before(rlvr_trainer *t, rlvr__sampled *sums, 
         rlvr_result r = rlvr__teacher_prompts(t);
         if (r != RLVR_OK) return r;
     }
+    if (t->tracking.task) {
+        rlvr_result r = rlvr__tracking_before(t, m);
+        if (r != RLVR_OK) return r;
+    }
     if (a->part) rlvr__parts_before(t);
     if (a->penalty) rlvr__kl_before(t);
     return RLVR_OK;
@@ -28762,7 +28977,7 @@ static int rlvr__algorithm_advantages(rlvr_trainer *t)
     const rlvr__algorithm_state *a = &t->algorithm;
     rlvr_advantage_batch b;
     memset(&b, 0, sizeof b);
-    b.baseline = a->baseline;
+    b.baseline = t->tracking.task ? t->tracking.value : a->baseline;
     b.offset = t->offset;
     b.logprob = t->logprob;
     if (a->collision) {

@@ -140,10 +140,11 @@ static const option train_options[] = {
     {"correction", OPT_CHOICE, AT(trainer.loss.correction), "", "none|token_truncate|token_mask|sequence_truncate|sequence_mask"},
     {"is_cap", OPT_FLOAT, AT(trainer.loss.is_cap), "2", "... of the weights of what other weights have sampled"},
     {"advantage", OPT_CHOICE, AT(trainer.advantage.kind), "",
-     "grpo|dr_grpo|rloo|reinforce|reinforce_pp|reinforce_pp_baseline|remax|maxrl|opo|gdpo|pass_at_k|a2po|optimal_token|disco"},
+     "grpo|dr_grpo|rloo|reinforce|reinforce_pp|reinforce_pp_baseline|remax|maxrl|opo|gdpo|pass_at_k|a2po|optimal_token|disco|spo"},
     {"advantage_eps", OPT_FLOAT, AT(trainer.advantage.eps), "1e-4", "beside a standard deviation"},
     {"pass_k", OPT_INT, AT(trainer.advantage.k), "half the group", "k of pass_at_k"},
     {"advantage_tau", OPT_FLOAT, AT(trainer.advantage.tau), "10", "of disco: how much more the likely wrong ones count, the less the more"},
+    {"advantage_rho", OPT_FLOAT, AT(trainer.advantage.rho), "by distance", "of spo: how much of what a task has earned before still counts"},
     {"advantage_beta", OPT_FLOAT, AT(trainer.advantage.beta), "0.5", "of a2po: temperature of the optimal value"},
     {"positive_scale", OPT_FLOAT, AT(trainer.advantage.positive_scale), "1", "of advantages above 0; below 0: none is used"},
     {"negative_scale", OPT_FLOAT, AT(trainer.advantage.negative_scale), "1", "of advantages below 0, likewise"},
@@ -573,7 +574,7 @@ static int read_floats(rlvr_ctx *ctx, const rlvr__json *j, int n_one, float **ou
     return n;
 }
 
-/* One line: {"estimator":"grpo","rewards":[1,1,0,0]}, and where wanted group_size, lengths, greedy or optimal, parts with part_weights, eps,
+/* One line: {"estimator":"grpo","rewards":[1,1,0,0]}, and where wanted group_size, lengths, greedy, optimal or tracked, parts with part_weights, eps,
    k, positive_scale, negative_scale. Returns what is wrong with it; NULL: nothing, and the answer stands in b. */
 static const char *advantage_line(rlvr_ctx *ctx, const rlvr__json *j, rlvr__buf *b)
 {
@@ -586,17 +587,17 @@ static const char *advantage_line(rlvr_ctx *ctx, const rlvr__json *j, rlvr__buf 
     for (int k = 0; k < RLVR_ADVANTAGE_COUNT && name; k++, d.kind = (rlvr_advantage)k)
         if (!strcmp(rlvr_advantage_name((rlvr_advantage)k), name)) break;
     if (!name || d.kind == RLVR_ADVANTAGE_COUNT) return "\"estimator\" is none of grpo, dr_grpo, rloo, reinforce, reinforce_pp, "
-        "reinforce_pp_baseline, remax, maxrl, opo, gdpo, pass_at_k, a2po";
+        "reinforce_pp_baseline, remax, maxrl, opo, gdpo, pass_at_k, a2po, spo";
     int n = read_floats(ctx, rlvr__json_get(j, "rewards"), 1, &reward);
     if (n < 1) return "\"rewards\" must be a list of numbers (null: no reward)";
     batch.group_size = (int)rlvr__json_int(rlvr__json_get(j, "group_size"), n);
     if (batch.group_size < 1 || n % batch.group_size) return "\"group_size\" does not divide the number of rewards";
     batch.n_groups = n / batch.group_size;
     int n_length = read_floats(ctx, rlvr__json_get(j, "lengths"), n, &length);
-    const rlvr__json *given = rlvr__json_get(j, d.kind == RLVR_ADV_A2PO ? "optimal" : "greedy");
+    const rlvr__json *given = rlvr__json_get(j, d.kind == RLVR_ADV_A2PO ? "optimal" : d.kind == RLVR_ADV_SPO ? "tracked" : "greedy");
     int n_baseline = read_floats(ctx, given, batch.n_groups, &baseline);
     if (n_length && n_length != n) return "\"lengths\" must have a number for each reward";
-    if (n_baseline && n_baseline != batch.n_groups) return "\"greedy\" and \"optimal\" must have a number for each group";
+    if (n_baseline && n_baseline != batch.n_groups) return "\"greedy\", \"optimal\" and \"tracked\" must have a number for each group";
     const rlvr__json *parts = rlvr__json_get(j, "parts");
     if (parts) {
         batch.n_parts = (int)rlvr__json_count(parts);
@@ -621,7 +622,7 @@ static const char *advantage_line(rlvr_ctx *ctx, const rlvr__json *j, rlvr__buf 
     d.k = (int)rlvr__json_int(rlvr__json_get(j, "k"), 0);
     d.positive_scale = (float)rlvr__json_num(rlvr__json_get(j, "positive_scale"), 0);
     d.negative_scale = (float)rlvr__json_num(rlvr__json_get(j, "negative_scale"), 0);
-    if (rlvr_advantage_of(&d, &batch, out) != RLVR_OK) return "the estimator lacks what it needs (remax: \"greedy\", a2po: \"optimal\"), or eps is not above 0";
+    if (rlvr_advantage_of(&d, &batch, out) != RLVR_OK) return "the estimator lacks what it needs (remax: \"greedy\", a2po: \"optimal\", spo: \"tracked\"), or eps is not above 0";
     rlvr__buf_addf(b, "{\"advantages\":");
     put_floats(b, out, n);
     rlvr__buf_addf(b, "}\n");

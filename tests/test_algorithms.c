@@ -115,7 +115,7 @@ static bool hand_step(hand *h, rlvr_model *m, rlvr_trainer *t, const rlvr_traine
         for (int k = 0; k < o->n_tokens; k++) {
             h->logprob[h->n] = o->logprobs[k];
             h->entropy[h->n] = o->entropy[k];
-            h->mask[h->n++] = 1;
+            h->mask[h->n++] = o->graded == RLVR_OK;
         }
         h->offset[i + 1] = h->n;
         h->length[i] = o->n_tokens;
@@ -239,6 +239,22 @@ static void test_names(void)
     CHECK(d.prompts_per_step == PROMPTS && d.optim.lr == 3e-3f && d.reward.fn == even);
 }
 
+/* A list of n tasks, "0>" and on. */
+static rlvr_tasks *numbered(rlvr_ctx *ctx, int n)
+{
+    rlvr_tasks *tasks = rlvr_tasks_new(ctx);
+    for (int i = 0; i < n; i++) {
+        char text[16];
+        rlvr_task task;
+        memset(&task, 0, sizeof task);
+        snprintf(text, sizeof text, "%d>", i);
+        task.prompt = text;
+        task.raw = true;
+        CHECK(rlvr_tasks_add(tasks, &task) == RLVR_OK);
+    }
+    return tasks;
+}
+
 /* Each preset trains; and where all rewards of a step are equal, it moves nothing. */
 static void test_presets(void)
 {
@@ -249,6 +265,7 @@ static void test_presets(void)
             rlvr_model *m = small_model(ctx);
             rlvr_trainer_desc d = description();
             CHECK(rlvr_preset((rlvr_algorithm)k, &d) == RLVR_OK);
+            if (k == RLVR_SPO) { d.task_fn = NULL; d.tasks = numbered(ctx, 2 * PROMPTS); }
             if (d.minibatches > PROMPTS) d.minibatches = PROMPTS;
             if (d.value.on && !equal) d.value.warmup_steps = 0;
             if (equal) { d.reward.fn = same; d.plan.overlong_cache = 0; d.loss.kl_coef = 0; }
@@ -262,6 +279,7 @@ static void test_presets(void)
                 if (!equal || !d.value.on) CHECK((rlvr_model_hash(m) != hash) == !equal);
             }
             if (equal && !d.value.on) n_still++;
+            rlvr_tasks_free(d.tasks);
             rlvr_close(ctx);
         }
     REPORT("%d presets train two steps; %d of them move no bit where all rewards are equal", (int)RLVR_ALGORITHM_COUNT, n_still);
@@ -361,6 +379,197 @@ static void test_remax(void)
         hand_free(&h);
     }
     rlvr_close(ctx);
+}
+
+/* ---- spo: what tasks have earned before ---- */
+
+typedef struct remembered { double alpha, beta; int n, tokens[MOST + 8]; float logprob[MOST]; } remembered;
+
+/* How far the weights are from those that sampled a task's last rollout: mean |log ratio|. */
+static double moved(rlvr_model *m, const float *weights, const remembered *x, int n_prompt)
+{
+    size_t bytes = (size_t)m->n_floats * sizeof(float);
+    float *own = (float *)malloc(bytes), now[MOST + 8];
+    double apart = 0;
+    memcpy(own, m->weights, bytes);
+    memcpy(m->weights, weights, bytes);
+    CHECK(rlvr_score(m, x->tokens, n_prompt + x->n, NULL, now) == RLVR_OK);
+    for (int k = 0; k < x->n; k++) apart += fabs((double)now[n_prompt - 1 + k] - (double)x->logprob[k]) / x->n;
+    memcpy(m->weights, own, bytes);
+    free(own);
+    return apart;
+}
+
+/* Steps by hand: baselines by the paper's Beta distributions, kept by a given rho or by how far the policy has moved. One task is twice
+   in a batch now and then, and one rollout in eight has no verdict. */
+static rlvr_result even_or_none(const rlvr_rollout *r, void *user, float *reward)
+{
+    even(r, user, reward);
+    if (r->tokens[0] % 8 == 3) *reward = NAN;
+    return RLVR_OK;
+}
+
+static void test_spo(void)
+{
+    enum { TASKS = 4, STEPS = 8 };
+    int n_kept = 0, n_lost = 0, n_twice = 0;
+    for (int given = 0; given < 2; given++) {
+        rlvr_ctx *ctx = open_ctx();
+        rlvr_model *m = small_model(ctx);
+        rlvr_trainer_desc d = description(), plain;
+        remembered of[TASKS];
+        rlvr_memory with, without;
+        memset(of, 0, sizeof of);
+        for (int i = 0; i < TASKS; i++) of[i].alpha = of[i].beta = 0.5;
+        CHECK(rlvr_preset(RLVR_SPO, &d) == RLVR_OK);
+        d.task_fn = NULL;
+        d.tasks = numbered(ctx, TASKS);
+        d.reward.fn = even_or_none;
+        d.optim.lr = 3e-4f;
+        d.micro_tokens = 40;      /* in several packs */
+        if (given) d.advantage.rho = 0.9f;
+        plain = d;
+        plain.advantage.kind = RLVR_ADV_REINFORCE;
+        plain.advantage.rho = 0;
+        CHECK(rlvr_memory_plan(m, &d, &with) == RLVR_OK && rlvr_memory_plan(m, &plain, &without) == RLVR_OK && with.scratch > without.scratch);
+        rlvr_trainer *t = open_trainer(m, &d);
+        for (int step = 0; t && step < STEPS; step++) {
+            hand h;
+            int task[PROMPTS], n_prompt[PROMPTS];
+            double value = 0, keep[PROMPTS], mean_keep = 0;
+            if (!hand_step(&h, m, t, &d)) break;
+            rlvr_rollouts *r = rlvr_trainer_rollouts(t);
+            for (int g = 0; g < PROMPTS; g++) {
+                const rlvr_rollout *o = rlvr_rollouts_get(r, g * GROUP);
+                task[g] = atoi(o->task->prompt);
+                n_prompt[g] = o->n_prompt;
+                const remembered *x = &of[task[g]];
+                h.baseline[g] = (float)(x->alpha / (x->alpha + x->beta));
+                double apart = x->n ? moved(m, h.before, x, n_prompt[g]) : 0;
+                keep[g] = given ? (double)0.9f : fmin(fmax(pow(2, -apart / 0.06), 0.875), 0.96);
+                n_kept += !given && keep[g] > 0.876 && keep[g] < 0.959;
+                value += (double)h.baseline[g] / PROMPTS;
+                mean_keep += keep[g] / PROMPTS;
+            }
+            CHECK(h.metrics.n_tracked == PROMPTS);
+            CHECK_LE(fabs(h.metrics.tracked_value - value), 1e-6);
+            CHECK_LE(fabs(h.metrics.tracked_keep - mean_keep), 1e-5);
+            h.batch.baseline = h.baseline;
+            CHECK_LE(hand_gradient(&h, m, t), 1e-5);
+            for (int i = 0; i < ROLLOUTS; i++) {
+                const rlvr_rollout *o = rlvr_rollouts_get(r, i);
+                CHECK_LE(fabs((double)o->advantage - (double)h.advantage[i]), 1e-5);
+                CHECK(h.valid[i] || o->advantage == 0);
+            }
+            for (int i = 0; i < ROLLOUTS; i++) {
+                const rlvr_rollout *o = rlvr_rollouts_get(r, i);
+                remembered *x = &of[task[i / GROUP]];
+                n_lost += !h.valid[i];
+                if (!h.valid[i]) continue;
+                x->alpha = keep[i / GROUP] * x->alpha + (double)o->reward;
+                x->beta = keep[i / GROUP] * x->beta + 1 - (double)o->reward;
+                for (int g = 0; g < PROMPTS; g++) {
+                    n_twice += g != i / GROUP && task[g] == task[i / GROUP];
+                    if (task[g] == task[i / GROUP]) keep[g] = 1;
+                }
+                x->n = o->n_tokens;
+                memcpy(x->tokens, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
+                memcpy(x->tokens + o->n_prompt, o->tokens, (size_t)o->n_tokens * sizeof(int));
+                memcpy(x->logprob, o->logprobs, (size_t)o->n_tokens * sizeof(float));
+            }
+            hand_free(&h);
+        }
+        rlvr_tasks_free(d.tasks);
+        rlvr_close(ctx);
+    }
+    CHECK(n_kept > 3 && n_lost > 3 && n_twice > 0);
+    REPORT("spo: %d of its keeps by distance were within their bounds", n_kept);
+}
+
+static rlvr_result by_task(const rlvr_rollout *r, void *user, float *reward)      /* the first half of the tasks pays, the other every other time */
+{
+    (void)user;
+    *reward = atoi(r->task->prompt) < 10 || r->tokens[0] % 2 == 0;
+    return RLVR_OK;
+}
+
+/* A curriculum draws by the tracked values, with the paper's weights: how often a step's first task is one that always pays. */
+static void test_spo_curriculum(void)
+{
+    enum { TASKS = 20 };
+    int steps = quick ? 60 : 400;
+    double want = 0, variance = 0, got = 0;
+    rlvr_ctx *ctx = open_ctx();
+    rlvr_model *m = small_model(ctx);
+    rlvr_trainer_desc d = description();
+    rlvr_tracked of[TASKS];
+    for (int i = 0; i < TASKS; i++) { of[i].value = 0.5f; of[i].weight = 1; }
+    CHECK(rlvr_preset(RLVR_SPO, &d) == RLVR_OK);
+    d.task_fn = NULL;
+    d.tasks = numbered(ctx, TASKS);
+    d.reward.fn = by_task;
+    d.group_size = 1;
+    d.plan.curriculum = 1;
+    d.advantage.rho = 0.9f;
+    d.optim.lr = 1e-9f;
+    rlvr_trainer *t = open_trainer(m, &d);
+    for (int step = 0; t && step < steps; step++) {
+        double sum = 0, easy = 0;
+        CHECK(rlvr_train_step(t, NULL) == RLVR_OK);
+        for (int i = 0; i < TASKS; i++) {
+            double p = (double)of[i].value, w = sqrt(p * (1 - p)) + 0.05;
+            sum += w;
+            easy += i < 10 ? w : 0;
+        }
+        want += easy / sum;
+        variance += easy / sum * (1 - easy / sum);
+        for (int g = 0; g < PROMPTS; g++) {
+            const rlvr_rollout *o = rlvr_rollouts_get(rlvr_trainer_rollouts(t), g);
+            if (g == 0) got += atoi(o->task->prompt) < 10;
+            rlvr_track(&of[atoi(o->task->prompt)], o->reward, (double)0.9f);
+        }
+    }
+    CHECK_LE(fabs(got - want), 4 * sqrt(variance));
+    CHECK(want < 0.4 * steps);
+    REPORT("spo's curriculum: a task that always pays comes first in %.0f of %d steps, %.1f expected", got, steps, want);
+    rlvr_tasks_free(d.tasks);
+    rlvr_close(ctx);
+}
+
+/* It learns from one rollout of each prompt, and a run that is resumed goes on as it was. */
+static void test_spo_learning(void)
+{
+    enum { SEEN = 10 };
+    int steps = quick ? 2 * SEEN : 150, saved = steps / 2;
+    const char *path = "build/test_algorithms.checkpoint";
+    double first = 0, last = 0;
+    uint64_t hash = 0;
+    for (int resumed = 0; resumed < 2; resumed++) {
+        rlvr_ctx *ctx = open_ctx();
+        rlvr_model *m = small_model(ctx);
+        rlvr_trainer_desc d = description();
+        CHECK(rlvr_preset(RLVR_SPO, &d) == RLVR_OK);
+        d.task_fn = NULL;
+        d.tasks = numbered(ctx, 8);
+        d.group_size = 1;
+        d.prompts_per_step = 6;
+        d.plan.curriculum = 0.5f;
+        rlvr_trainer *t = open_trainer(m, &d);
+        if (resumed) CHECK(rlvr_trainer_resume(t, path) == RLVR_OK);
+        for (int step = resumed ? saved : 0; t && step < steps; step++) {
+            rlvr_metrics metrics;
+            CHECK(rlvr_train_step(t, &metrics) == RLVR_OK);
+            if (step < SEEN) first += metrics.reward_mean / SEEN;
+            if (!resumed && step >= steps - SEEN) last += metrics.reward_mean / SEEN;
+            if (!resumed && step == saved - 1) CHECK(rlvr_trainer_save(t, path) == RLVR_OK);
+        }
+        if (!resumed) hash = rlvr_model_hash(m);
+        CHECK(rlvr_model_hash(m) == hash);
+        rlvr_tasks_free(d.tasks);
+        rlvr_close(ctx);
+    }
+    REPORT("spo, one rollout of each prompt: reward %.3f in the first steps, %.3f in the last of %d", first, last, steps);
+    CHECK(quick || last > first + 0.15);
 }
 
 /* ---- a2po: the reference's rollouts say what can be expected ---- */
@@ -1334,6 +1543,9 @@ static void test_refusals(void)
     REFUSED((d.advantage.kind = RLVR_ADV_OPTIMAL_TOKEN, d.loss.kind = RLVR_LOSS_GSPO), "advantage", "optimal_token");
     REFUSED((d.advantage.kind = RLVR_ADV_DISCO, d.epochs = 2), "advantage", "one update a step");
     REFUSED(d.advantage.tau = 2, "advantage", "disco's");
+    REFUSED(d.advantage.rho = 0.5f, "advantage", "rho is spo's");
+    REFUSED((d.advantage.kind = RLVR_ADV_SPO, d.advantage.rho = 2), "advantage", "rho is not within");
+    REFUSED(d.advantage.kind = RLVR_ADV_SPO, "advantage", "needs tasks, a list");
     REFUSED((d.value.on = true, d.loss.kind = RLVR_LOSS_A2PO), "value", "a2po");
     REFUSED((d.advantage.kind = RLVR_ADV_PASS_AT_K, d.advantage.k = GROUP + 1), "advantage", "group_size");
     REFUSED(d.group_size = 1, "advantage", "group_size is 1");
@@ -1376,7 +1588,7 @@ static void count_free(void *user, void *p) { (void)user; free(p); }
 /* No allocation in a step after the first, whatever the algorithm holds. */
 static void test_allocations(void)
 {
-    for (int k = 0; k < 4; k++) {
+    for (int k = 0; k < 5; k++) {
         counter c = {0};
         rlvr_desc desc;
         memset(&desc, 0, sizeof desc);
@@ -1392,7 +1604,8 @@ static void test_allocations(void)
         memset(parts, 0, sizeof parts);
         parts[0].fn = even;
         parts[1].fn = first_low;
-        rlvr_preset(k == 0 ? RLVR_REMAX : k == 1 ? RLVR_GDPO : RLVR_KL_COV, &d);
+        rlvr_preset(k == 0 ? RLVR_REMAX : k == 1 ? RLVR_GDPO : k == 4 ? RLVR_SPO : RLVR_KL_COV, &d);
+        if (k == 4) { d.task_fn = NULL; d.tasks = numbered(ctx, PROMPTS); }
         if (k == 1) { d.reward.fn = NULL; d.reward.kind = RLVR_REWARD_COMPOSE; d.reward.parts = parts; d.reward.n_parts = 2; }
         else d.regulariser.kl_reward = 0.1f;
         d.regulariser.cov_share = 0.1f;
@@ -1406,6 +1619,7 @@ static void test_allocations(void)
 #ifndef RLVR__SANITIZED      /* a sanitizer wants to see every free: then nothing is kept for later */
         CHECK_LE(c.calls, after);
 #endif
+        rlvr_tasks_free(d.tasks);
         rlvr_close(ctx);
     }
 }
@@ -1421,6 +1635,9 @@ int main(void)
     test_by_hand();
     test_nll();
     test_remax();
+    test_spo();
+    test_spo_curriculum();
+    test_spo_learning();
     test_a2po();
     test_optimal_token();
     test_gdpo_parts();

@@ -855,7 +855,7 @@ static void naive_advantages(rlvr_advantage kind, const rlvr_advantage_batch *b,
         }
         for (int j = first; j < first + G; j++) square += in[j] ? pow((double)b->reward[j] - sum / m, 2) : 0;
         if (!in[i]) continue;
-        if (kind == RLVR_ADV_REMAX || kind == RLVR_ADV_A2PO) { out[i] = R - (double)b->baseline[i / G]; continue; }
+        if (kind == RLVR_ADV_REMAX || kind == RLVR_ADV_A2PO || kind == RLVR_ADV_SPO) { out[i] = R - (double)b->baseline[i / G]; continue; }
         if (kind == RLVR_ADV_REINFORCE) { out[i] = R - batch_sum / n_in; continue; }
         if (kind == RLVR_ADV_REINFORCE_PP) { out[i] = (R - token_sum / tokens) / (sqrt(token_square / tokens) + 1e-4); continue; }
         if (equal) continue;
@@ -873,8 +873,13 @@ static void naive_advantages(rlvr_advantage kind, const rlvr_advantage_batch *b,
         default: out[i] = R - sum / m;      /* dr_grpo, and what is whitened below */
         }
     }
-    if (kind != RLVR_ADV_REINFORCE_PP_BASELINE) return;
     double sum = 0, square = 0, weight = 0;
+    if (kind == RLVR_ADV_SPO) {
+        for (int i = 0; i < n; i++) sum += out[i] / n_in;
+        for (int i = 0; i < n; i++) square += in[i] ? pow(out[i] - sum, 2) / (n_in - 1) : 0;
+        for (int i = 0; i < n; i++) if (in[i]) out[i] = (out[i] - sum) / (sqrt(square) + 1e-4);
+    }
+    if (kind != RLVR_ADV_REINFORCE_PP_BASELINE) return;
     for (int i = 0; i < n; i++) if (out[i] != 0) { weight += b->length[i]; sum += b->length[i] * out[i]; }
     for (int i = 0; i < n; i++) square += out[i] != 0 ? b->length[i] * pow(out[i] - sum / weight, 2) : 0;
     for (int i = 0; i < n; i++) if (out[i] != 0) out[i] = (out[i] - sum / weight) / (sqrt(square / weight) + 1e-4);
@@ -916,6 +921,31 @@ static void test_estimators(void)
         }
     CHECK_LE(worst, 3e-7);
     REPORT("advantages: %d batches of %d estimators against their formulas, off by %.1e", n_cases, (int)RLVR_ADVANTAGE_COUNT - 3, worst);
+}
+
+/* What a task has earned is the mean of the Beta distribution of the paper; and only what is finite goes in. */
+static void test_track(void)
+{
+    double worst = 0;
+    for (int round = 0; round < 100; round++) {
+        rlvr_tracked x = {0.5f, 1};
+        double alpha = 0.5, beta = 0.5;
+        for (int i = 0; i < 40; i++) {
+            double keep = uniform(0.8, 1), R = round % 2 ? dice(2) : uniform(0, 1);
+            alpha = keep * alpha + (double)(float)R;
+            beta = keep * beta + 1 - (double)(float)R;
+            rlvr_track(&x, (float)R, keep);
+            worst = fmax(worst, fabs((double)x.value - alpha / (alpha + beta)));
+            worst = fmax(worst, fabs((double)x.weight - alpha - beta) / (alpha + beta));
+        }
+        rlvr_tracked same = x;
+        rlvr_track(&x, NAN, 0.9);
+        rlvr_track(&x, INFINITY, 0.9);
+        CHECK(x.value == same.value && x.weight == same.weight);
+    }
+    CHECK_LE(worst, 1e-6);
+    CHECK(rlvr_track_keep(0) == 0.96 && rlvr_track_keep(0.06) == 0.875 && rlvr_track_keep(INFINITY) == 0.875);
+    CHECK_LE(fabs(rlvr_track_keep(0.006) - pow(2, -0.1)), 1e-12);
 }
 
 /* disco: its advantages are the slopes of its objective in the scores, by differences. */
@@ -1235,6 +1265,7 @@ int main(void)
     test_advantages();
     test_estimators();
     test_optimal_token();
+    test_track();
     test_disco();
     test_estimator_vectors();
     test_gae();

@@ -23,6 +23,7 @@ adamw8|2|12|--optim adamw8|\"skipped\":0
 curriculum|2|20|--max_refills 3 --curriculum 0.5 --prompts_per_step 4|\"num_refills\":[1-9]
 replay|3|40|--replay_capacity 32 --replay_per_group 2 --correction token_truncate|\"replay/num_replayed\":[1-9]
 lag|3|20|--lag 3 --correction sequence_mask|\"off_policy/lag\":3
+spo|3|20|--algorithm spo --group_size 1 --curriculum 0.5|\"reward/tracked\":
 a2po|2|12|--algorithm a2po|\"reward/optimal\":
 teacher|2|12|--teacher_field hint --distill_coef 0.5 --lora_rank 4|\"distill/divergence\":
 demonstrations|2|20|--demonstrations --minibatches 2|\"demonstrations/count\":8
