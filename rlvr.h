@@ -523,6 +523,11 @@ RLVR_API void   rlvr_track(rlvr_tracked *x, float reward, double keep);
 /* keep, from the policy's divergence since the task was last asked, the mean |log ratio| of a token: 2^(-divergence / 0.06) within
    0.875 .. 0.96, the paper's figures. */
 RLVR_API double rlvr_track_keep(double divergence);
+/* How new each of n vectors is among them (RepExp, Tuyls et al. 2025): with x_i the vectors (n, dim) less their mean,
+   x_i^T (ridge I + sum_j x_j x_j^T)^-1 x_i. 0 where all are equal; where ridge is small against them, 1 - 1/n for one that is like no other,
+   less for one that has others like it. ridge 0: 0.01. bonus (n) is rounded to 2^-20, so that equal ones are equal; scratch (n (n + 1)) is
+   overwritten. RLVR_ERROR_NUMERIC: a number is not finite, and every bonus is 0. */
+RLVR_API rlvr_result rlvr_novelty(const float *vector, int n, int dim, float ridge, float *bonus, double *scratch);
 /* Verb 3, advantage: fills advantage of every rollout. Returns the number of groups with signal; -1 on failure. */
 RLVR_API int  rlvr_advantages(rlvr_rollouts *r, const rlvr_advantage_desc *d);
 
@@ -949,6 +954,8 @@ typedef struct rlvr_metrics {        /* names follow TRL's */
     int     n_reference;
     double  tracked_value, tracked_keep;     /* reward/tracked, reward/tracked_keep: means over spo's n_tracked tasks of this step */
     int     n_tracked;
+    double  novelty;                 /* reward/novelty: mean over the rollouts that have a bonus, before its coefficient */
+    int     n_novel;                 /* of them; 0: there are none */
     int     n_cov_selected;          /* tokens, by regulariser.cov_share */
     int64_t n_values;                /* tokens that have a value; 0: there is no value function */
     double  value_loss, value_clip, explained_variance;         /* value/loss, value/clip_ratio, value/explained_variance */
@@ -1022,6 +1029,10 @@ typedef struct rlvr_regulariser_desc {
                                         the vocabulary and aggregated as loss.aggregation says (GKD, Agarwal et al. 2024); 0: none */
     rlvr_distill distill;
     float distill_beta;              /* of jsd, within 0 .. 1; 0: 0.5 */
+    float explore_coef;              /* RepExp (Tuyls et al. 2025): each reward gets this times rlvr_novelty() of the rollout in its group,
+                                        where one of the group is right; its vector is the mean of the reference's hidden states, behind the
+                                        last norm, from which its tokens were drawn; 0: none */
+    float explore_ridge;             /* 0: 0.01 */
 } rlvr_regulariser_desc;
 /* Which rollouts a step trains on, section 19.1. All zero: those of the next prompts_per_step tasks. */
 typedef struct rlvr_plan_desc {
@@ -8133,12 +8144,19 @@ static void rlvr__forward(rlvr__store *s, const rlvr__rows *r, int64_t first_row
 }
 
 /* Logits of up to head_rows rows of the store into s->logits (n, n_vocab). */
-static void rlvr__head_logits(rlvr__store *s, const int *row, int64_t n)
+static void rlvr__head_hidden(rlvr__store *s, const int *row, int64_t n)      /* as the head is given them */
 {
     rlvr_model *m = s->m;
     int64_t D = m->info.d_model;
     rlvr__gather(m->ctx, s->head_x, s->x[m->info.n_layers], row, n, D);
     rlvr__rmsnorm_fwd(m->ctx, s->head_x, NULL, s->head_x, rlvr__w(m, m->norm), n, D, m->info.rms_eps);
+}
+
+static void rlvr__head_logits(rlvr__store *s, const int *row, int64_t n)
+{
+    rlvr_model *m = s->m;
+    int64_t D = m->info.d_model;
+    rlvr__head_hidden(s, row, n);
     rlvr__gemm_fwd(m->ctx, s->logits, m->info.n_vocab, s->head_x, D, rlvr__w(m, m->head), n, m->info.n_vocab, D, false);
 }
 
@@ -22887,6 +22905,40 @@ static rlvr_result rlvr__adv_spo(const rlvr__adv *a)
     return RLVR_OK;
 }
 
+/* With K the inner products of the x_i that is 1 - ridge ((K + ridge I)^-1)_ii, by its Cholesky factor. */
+rlvr_result rlvr_novelty(const float *vector, int n, int dim, float ridge, float *bonus, double *scratch)
+{
+    double r = ridge == 0 ? 0.01 : (double)ridge, *a = scratch, *column = scratch + (int64_t)n * n;
+    for (int i = 0; i < n * n; i++) a[i] = 0;
+    for (int k = 0; k < dim; k++) {
+        double mean = 0;      /* from the first one on: equal vectors are exactly 0 */
+        for (int i = 0; i < n; i++) mean += ((double)vector[(int64_t)i * dim + k] - (double)vector[k]) / n;
+        for (int i = 0; i < n; i++) column[i] = (double)vector[(int64_t)i * dim + k] - (double)vector[k] - mean;
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j <= i; j++) a[i * n + j] += column[i] * column[j];
+    }
+    for (int i = 0; i < n; i++) a[i * n + i] += r;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j <= i; j++) {
+            for (int k = 0; k < j; k++) a[i * n + j] -= a[i * n + k] * a[j * n + k];
+            a[i * n + j] = i == j ? sqrt(a[i * n + i]) : a[i * n + j] / a[j * n + j];
+        }
+    bool finite = r > 0;
+    for (int i = 0; i < n; i++) {      /* ((L L^T)^-1)_ii: the squares of L^-1's column i */
+        double sum = 0;
+        for (int j = i; j < n; j++) {
+            column[j] = j == i;
+            for (int k = i; k < j; k++) column[j] -= a[j * n + k] * column[k];
+            column[j] /= a[j * n + j];
+            sum += column[j] * column[j];
+        }
+        bonus[i] = (float)(rint((1 - r * sum) * 1048576) / 1048576);
+        finite = finite && rlvr__finite((double)bonus[i]);
+    }
+    for (int i = 0; i < n && !finite; i++) bonus[i] = 0;
+    return finite ? RLVR_OK : RLVR_ERROR_NUMERIC;
+}
+
 /* The parts' weighted z-scores are summed one part after the other, then whitened. */
 static rlvr_result rlvr__adv_gdpo(const rlvr__adv *a)
 {
@@ -25284,7 +25336,9 @@ typedef struct rlvr__stretch { int first, end; float *grads; } rlvr__stretch;   
 
 typedef struct rlvr__algorithm_state {             /* section 19d; NULL where the algorithm does not need it */
     bool measuring;                                /* a pass over all graded rollouts, with or without signal */
-    float *penalty;                                /* (rollouts) divergence in the reward, times its coefficient */
+    float *penalty;                                /* (rollouts) what is taken from the reward: divergence times coefficient, less the bonus */
+    float *bonus;                                  /* (rollouts) for what is new, times its coefficient */
+    float *hidden;  double *gram;                  /* (rollouts, d_model), (group_size, group_size + 1) of it */
     double kl;                                     /* its estimator's mean over the step's tokens */
     rlvr_rollouts *beside;  float *baseline;       /* of remax and a2po: rollouts made for the baselines (prompts_per_step) alone */
     float *part;                                   /* (RLVR_MAX_PARTS + 1, rollouts) of gdpo */
@@ -25633,9 +25687,29 @@ static void rlvr__teacher_pass(rlvr_trainer *t, int from, int end)
     rlvr__forest_forward_in(&a->teacher, rlvr__teacher_forest(t));
 }
 
-/* The reference's log-probabilities of the pack at hand, groups [from, end), or the teacher's. Without a teacher the store then holds
-   the reference's activations. */
-static void rlvr__forest_reference(rlvr_trainer *t, int from, int end)
+/* Adds the hidden states from which the pack's tokens are drawn to those of their rollouts; the store holds its activations. */
+static void rlvr__forest_hidden(rlvr_trainer *t, float *hidden)
+{
+    const rlvr__forest *p = &t->forest;
+    rlvr__store *s = rlvr__train_store(t);
+    int64_t D = t->m->info.d_model;
+    for (int64_t from = 0; from < p->n_head; from += s->head_rows) {
+        int64_t n = RLVR__MIN(s->head_rows, p->n_head - from);
+        rlvr__head_hidden(s, p->head_row + from, n);
+        for (int64_t i = 0; i < n; i++)
+            for (int k = p->target_begin[from + i]; k < p->target_begin[from + i + 1]; k++) {
+                int64_t who = 0, end = t->rollouts->n;
+                while (end - who > 1)
+                    if (t->offset[(who + end) / 2] <= p->source[k]) who = (who + end) / 2;
+                    else end = (who + end) / 2;
+                for (int64_t d = 0; d < D; d++) hidden[who * D + d] += s->head_x[i * D + d] / (float)t->rollouts->items[who].n_tokens;
+            }
+    }
+}
+
+/* The reference over the pack at hand, groups [from, end), or the teacher: log-probabilities into ref_logprob, and hidden states
+   where hidden is not NULL. Without a teacher the store then holds the reference's activations. */
+static void rlvr__forest_reference(rlvr_trainer *t, int from, int end, bool logprobs, float *hidden)
 {
     if (t->desc.regulariser.teacher) {
         rlvr__teacher_pass(t, from, end);
@@ -25644,7 +25718,8 @@ static void rlvr__forest_reference(rlvr_trainer *t, int from, int end)
     }
     rlvr__swap_reference(t);
     rlvr__forest_forward(t);
-    rlvr__forest_logprobs(t, &t->rollouts->policy, t->ref_logprob);
+    if (logprobs) rlvr__forest_logprobs(t, &t->rollouts->policy, t->ref_logprob);
+    if (hidden) rlvr__forest_hidden(t, hidden);
     rlvr__swap_reference(t);
 }
 
@@ -25894,7 +25969,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         end = whole ? last : rlvr__micro_end(t, from, last);
         rlvr__forest_groups(t, from, end, decoded && whole);
         if (!t->forest.n_targets) continue;
-        if (rlvr__loss_needs_reference(&t->desc.loss) && t->desc.regulariser.kl_reward == 0) rlvr__forest_reference(t, from, end);
+        if (rlvr__loss_needs_reference(&t->desc.loss) && t->desc.regulariser.kl_reward == 0) rlvr__forest_reference(t, from, end, true, NULL);
         if (!decoded || (!whole && (from || end > t->ready))) rlvr__forest_forward(t);
         if (!decoded) rlvr__forest_logprobs(t, &r->policy, t->logprob);
         rlvr_loss_stats stats;
@@ -26436,7 +26511,7 @@ rlvr_result rlvr_train_step(rlvr_trainer *t, rlvr_metrics *metrics)
     t->cursor += asked + t->passed_over;
     m->n_held_out = t->n_held_out += t->passed_over;
     m->step = ++t->step;
-    if (t->algorithm.penalty) m->kl = t->algorithm.kl;
+    if (t->desc.regulariser.kl_reward != 0) m->kl = t->algorithm.kl;
     rlvr__algorithm_after(t, m);
     m->num_tokens = t->num_tokens;
     m->n_skipped = t->n_skipped;
@@ -26799,7 +26874,7 @@ typedef struct rlvr__sizes {
 static bool rlvr__steps_need_reference(const rlvr_trainer_desc *d)
 {
     const rlvr_regulariser_desc *g = &d->regulariser;
-    return rlvr__loss_needs_reference(&d->loss) || g->kl_reward != 0 || g->distill_coef != 0 || rlvr__uses(d, RLVR_ADV_A2PO);
+    return rlvr__loss_needs_reference(&d->loss) || g->kl_reward != 0 || g->distill_coef != 0 || g->explore_coef != 0 || rlvr__uses(d, RLVR_ADV_A2PO);
 }
 static bool rlvr__needs_reference(const rlvr_trainer_desc *d)
 {
@@ -27214,6 +27289,10 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
         rlvr__json_put_digits(b, m->tracked_value, 9);
         rlvr__buf_addf(b, ",\"reward/tracked_keep\":");
         rlvr__json_put_digits(b, m->tracked_keep, 9);
+    }
+    if (m->n_novel) {
+        rlvr__buf_addf(b, ",\"reward/novelty\":");
+        rlvr__json_put_digits(b, m->novelty, 9);
     }
     if (m->n_cov_selected) rlvr__buf_addf(b, ",\"cov/n_selected\":%d", m->n_cov_selected);
     rlvr__put_off_policy(b, m);
@@ -28189,7 +28268,7 @@ static bool rlvr__values_step(rlvr_trainer *t)
         float *reward = v->dvalue + at;      /* its place until there is a gradient */
         if (r->items[i].graded != RLVR_OK) continue;
         if (kl_reward != 0) rlvr_kl_reward(t->desc.loss.kl, kl_reward, t->logprob + at, t->ref_logprob + at, length, reward);
-        reward[length - 1] += r->items[i].reward;
+        reward[length - 1] += r->items[i].reward + (t->algorithm.bonus ? t->algorithm.bonus[i] : 0);
         if (d->process && !rlvr__values_process(t, &r->items[i], reward)) return false;
         rlvr_gae(&d->gae, reward, v->old_value + at, length, 0, v->advantage + at, v->returns + at);
         for (int k = at; k < at + length; k++) v->moves = v->moves || v->advantage[k] != 0 || v->returns[k] != v->old_value[k];
@@ -28592,6 +28671,11 @@ static const char *rlvr__regulariser_problem(const rlvr_trainer_desc *d, bool lo
     if (!(g->distill_beta >= 0 && g->distill_beta < 1)) return "distill_beta is not within 0 .. 1";
     if (g->distill_coef != 0 && (d->sampling.top_k || d->sampling.top_p < 1 || d->sampling.min_p > 0))
         return "distill_coef compares whole distributions; leave sampling.top_k, top_p and min_p out";
+    if (!(g->explore_coef >= 0 && g->explore_coef <= 1e6f)) return "explore_coef is not within 0 .. 1e6";
+    if (!(g->explore_ridge >= 0 && g->explore_ridge <= 1e6f)) return "explore_ridge is not within 0 .. 1e6";
+    if (g->explore_ridge != 0 && g->explore_coef == 0) return "explore_ridge needs explore_coef, the weight of the bonus";
+    if (g->explore_coef != 0 && g->teacher) return "explore_coef reads the hidden states of the reference, which a teacher has replaced";
+    if (g->explore_coef != 0 && d->group_size == 1) return "explore_coef compares the rollouts of a group, and group_size is 1";
     if (d->loss.kl_cov_coef != 0 && g->cov_share == 0) return "loss.kl_cov_coef needs cov_share, the share of tokens that it is for";
     return NULL;
 }
@@ -28628,6 +28712,8 @@ static const char *rlvr__estimator_problem(const rlvr_trainer_desc *d)
     if (a->kind == RLVR_ADV_OPTIMAL_TOKEN && !d->loss.fn &&
         (d->loss.kind == RLVR_LOSS_GSPO || d->loss.kind == RLVR_LOSS_GMPO || d->loss.kind == RLVR_LOSS_A2PO))
         return "optimal_token has an advantage for each token; gspo, gmpo and a2po take one for the whole rollout";
+    if (a->kind == RLVR_ADV_GDPO && d->regulariser.explore_coef != 0)
+        return "gdpo normalises each reward by itself and has no place for regulariser.explore_coef";
     if (a->kind == RLVR_ADV_GDPO && d->regulariser.kl_reward != 0)
         return "gdpo normalises each reward by itself and has no place for regulariser.kl_reward; use loss.kl_coef";
     return NULL;
@@ -28790,7 +28876,8 @@ static void rlvr__algorithm_plan(rlvr_trainer *t, const rlvr__sizes *z, rlvr_mem
     rlvr__store s;
     if (!z->sampling) return;
     rlvr__teacher_plan(t, z, p);
-    if (d->regulariser.kl_reward != 0) p->scratch += z->rollouts * f;
+    if (d->regulariser.kl_reward != 0 || d->regulariser.explore_coef != 0) p->scratch += z->rollouts * f;
+    if (d->regulariser.explore_coef != 0) p->scratch += z->rollouts * (1 + t->m->info.d_model) * f + (int64_t)d->group_size * (d->group_size + 1) * 8;
     if (rlvr__uses(d, RLVR_ADV_GDPO)) p->scratch += (RLVR_MAX_PARTS + 1) * z->rollouts * f;
     if (rlvr__uses(d, RLVR_ADV_OPTIMAL_TOKEN)) p->scratch += z->tokens * 3 * f;
     if (d->regulariser.cov_share != 0) p->scratch += z->tokens * (3 * f + 1);
@@ -28814,7 +28901,14 @@ static rlvr_result rlvr__algorithm_alloc(rlvr_trainer *t, const rlvr__sizes *z)
         a->distill_row = RLVR__NEW(t->ctx, float, 2 * z->train_slots);
         if (!a->teacher_dist || !a->distill_weight || !a->distill_row) return RLVR_ERROR_MEMORY;
     }
-    if (d->regulariser.kl_reward != 0 && !(a->penalty = RLVR__NEW(t->ctx, float, z->rollouts))) return RLVR_ERROR_MEMORY;
+    bool explores = d->regulariser.explore_coef != 0;
+    if ((explores || d->regulariser.kl_reward != 0) && !(a->penalty = RLVR__NEW(t->ctx, float, z->rollouts))) return RLVR_ERROR_MEMORY;
+    if (explores) {
+        a->bonus = RLVR__NEW(t->ctx, float, z->rollouts);
+        a->hidden = RLVR__NEW(t->ctx, float, z->rollouts * t->m->info.d_model);
+        a->gram = RLVR__NEW(t->ctx, double, (int64_t)d->group_size * (d->group_size + 1));
+        if (!a->bonus || !a->hidden || !a->gram) return RLVR_ERROR_MEMORY;
+    }
     if (rlvr__uses(d, RLVR_ADV_GDPO) && !(a->part = RLVR__NEW(t->ctx, float, (RLVR_MAX_PARTS + 1) * z->rollouts))) return RLVR_ERROR_MEMORY;
     bool by_token = rlvr__uses(d, RLVR_ADV_OPTIMAL_TOKEN), selects = d->regulariser.cov_share != 0;
     if ((by_token || selects) && !(a->token_advantage = RLVR__NEW(t->ctx, float, z->tokens))) return RLVR_ERROR_MEMORY;
@@ -28836,7 +28930,7 @@ static rlvr_result rlvr__algorithm_alloc(rlvr_trainer *t, const rlvr__sizes *z)
 static void rlvr__algorithm_free(rlvr_trainer *t)
 {
     rlvr__algorithm_state *a = &t->algorithm;
-    void *arrays[] = {a->penalty, a->baseline, a->part, a->token_advantage, a->covariance, a->collision, a->selected,
+    void *arrays[] = {a->penalty, a->bonus, a->hidden, a->gram, a->baseline, a->part, a->token_advantage, a->covariance, a->collision, a->selected,
                       a->teacher_dist, a->distill_weight, a->distill_row};
     rlvr_rollouts_free(a->beside);
     rlvr_rollouts_free(a->view);
@@ -28848,24 +28942,48 @@ static void rlvr__algorithm_free(rlvr_trainer *t)
 
 /* ---- before the advantages ---- */
 
-/* The divergence of every graded rollout from the reference, under the weights that sampled. */
-static void rlvr__kl_before(rlvr_trainer *t)
+/* How new the graded rollouts of a group are, and what that brings each. */
+static void rlvr__novelty_group(rlvr_trainer *t, int group, rlvr_metrics *m)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    const rlvr_regulariser_desc *d = &t->desc.regulariser;
+    int64_t D = t->m->info.d_model;
+    int first = group * t->rollouts->group_size, end = first + t->rollouts->group_size, n = 0, right = 0;
+    float *vector = a->hidden + first * D, *bonus = a->bonus + first;
+    for (int i = first; i < end; i++) {
+        right += rlvr__is_right(&t->rollouts->items[i]);
+        if (t->rollouts->items[i].graded == RLVR_OK) memmove(vector + n++ * D, a->hidden + i * D, (size_t)D * sizeof(float));
+    }
+    bool any = n > 1 && right && rlvr_novelty(vector, n, (int)D, d->explore_ridge, bonus, a->gram) == RLVR_OK;
+    for (int i = end - 1; i >= first; i--) {      /* back to their places, the last ones first */
+        bool graded = t->rollouts->items[i].graded == RLVR_OK;
+        float x = any && graded ? bonus[--n] : 0;
+        if (any && graded) { m->novelty += (double)x; m->n_novel++; }
+        a->bonus[i] = d->explore_coef * x;
+    }
+}
+
+/* What the reference says of every graded rollout: how far the weights that sampled are from it, and how new the rollout is. */
+static void rlvr__reference_before(rlvr_trainer *t, rlvr_metrics *m)
 {
     rlvr_rollouts *r = t->rollouts;
     rlvr__algorithm_state *a = &t->algorithm;
     double kl = 0, slope, tokens = 0, coef = (double)t->desc.regulariser.kl_reward;
+    if (a->hidden) memset(a->hidden, 0, (size_t)(r->n * (int64_t)t->m->info.d_model) * sizeof(float));
     a->measuring = true;
     for (int from = 0, end; from < r->n_tasks; from = end) {
         end = rlvr__micro_end(t, from, r->n_tasks);
         rlvr__forest_groups(t, from, end, false);
-        if (t->forest.n_targets) rlvr__forest_reference(t, from, end);
+        if (t->forest.n_targets) rlvr__forest_reference(t, from, end, coef != 0, a->hidden);
     }
     a->measuring = false;
+    for (int g = 0; g < r->n_tasks && a->bonus; g++) rlvr__novelty_group(t, g, m);
+    if (m->n_novel) m->novelty /= m->n_novel;
     for (int i = 0; i < r->n; i++) {
         double sum = 0;
         for (int k = t->offset[i]; k < t->offset[i + 1] && r->items[i].graded == RLVR_OK; k++, tokens++)
             sum += rlvr__kl_of(t->desc.loss.kl, (double)t->logprob[k] - (double)t->ref_logprob[k], &slope);
-        a->penalty[i] = (float)(coef * sum);
+        a->penalty[i] = (float)(coef * sum) - (a->bonus ? a->bonus[i] : 0);
         kl += sum;
     }
     a->kl = tokens > 0 ? kl / tokens : 0;
@@ -28968,7 +29086,7 @@ static rlvr_result rlvr__algorithm_before(rlvr_trainer *t, rlvr__sampled *sums, 
         if (r != RLVR_OK) return r;
     }
     if (a->part) rlvr__parts_before(t);
-    if (a->penalty) rlvr__kl_before(t);
+    if (a->penalty) rlvr__reference_before(t, m);
     return RLVR_OK;
 }
 
@@ -29041,7 +29159,7 @@ static void rlvr__algorithm_after(rlvr_trainer *t, rlvr_metrics *m)
 {
     const rlvr_regulariser_desc *d = &t->desc.regulariser;
     float *kl_coef = rlvr__kl_coef(t), *entropy_coef = &t->desc.loss.entropy_coef;
-    if (d->kl_target != 0 && (t->algorithm.penalty || !m->skipped))
+    if (d->kl_target != 0 && (d->kl_reward != 0 || !m->skipped))
         *kl_coef = rlvr_adapt_kl(*kl_coef, m->kl, (double)d->kl_target, m->n_rollouts, (double)d->kl_horizon);
     if (d->entropy_target != 0) *entropy_coef = rlvr_adapt_entropy(*entropy_coef, m->entropy, (double)d->entropy_target, d->entropy_delta);
     if (d->ref_refresh && t->step % d->ref_refresh == 0) rlvr__reference_refresh(t);

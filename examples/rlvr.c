@@ -187,6 +187,8 @@ static const option train_options[] = {
     {"distill_coef", OPT_FLOAT, AT(trainer.regulariser.distill_coef), "0", "how far whole distributions are from the teacher's, in the loss"},
     {"distill", OPT_CHOICE, AT(trainer.regulariser.distill), "", "reverse_kl|forward_kl|jsd"},
     {"distill_beta", OPT_FLOAT, AT(trainer.regulariser.distill_beta), "0.5", "of jsd: the teacher's share of the mixture"},
+    {"explore_coef", OPT_FLOAT, AT(trainer.regulariser.explore_coef), "0", "reward of rollouts that are unlike the others of their group, where one is right"},
+    {"explore_ridge", OPT_FLOAT, AT(trainer.regulariser.explore_ridge), "0.01", "... how large a difference between hidden states counts"},
     {"cov_share", OPT_FLOAT, AT(trainer.regulariser.cov_share), "0", "share of the tokens, by covariance, for KL-Cov (--kl_cov_coef) or Clip-Cov"},
     {"kl_cov_coef", OPT_FLOAT, AT(trainer.loss.kl_cov_coef), "0", "weight of KL-Cov's penalty"},
     {"process_model", OPT_TEXT, AT(process_model), "", "with --value: model of a process reward model, whose chances reward the steps"},

@@ -108,7 +108,7 @@ static bool hand_step(hand *h, rlvr_model *m, rlvr_trainer *t, const rlvr_traine
     h->grads = (float *)malloc(bytes);
     memcpy(h->before, m->weights, bytes);
     if (!CHECK(rlvr_train_step(t, &h->metrics) == RLVR_OK)) { printf("    %s\n", rlvr_last_error(rlvr_model_ctx(m))); return false; }
-    memcpy(h->grads, m->grads, bytes);
+    if (m->grads) memcpy(h->grads, m->grads, bytes);      /* not those of an adapter */
     rlvr_rollouts *r = rlvr_trainer_rollouts(t);
     for (int i = 0; i < ROLLOUTS; i++) {
         const rlvr_rollout *o = rlvr_rollouts_get(r, i);
@@ -827,6 +827,125 @@ static rlvr_model *teacher_model(rlvr_ctx *ctx, int n_vocab, int n_ctx, const ch
 }
 
 /* The step is that of the teacher's log-probabilities: in the loss by k1, k2 and k3, alone and beside a reward; then in the reward. */
+/* ---- a bonus for what is new ---- */
+
+/* The mean hidden state under weights from which a rollout's tokens were drawn, read off by heads that each say one coordinate. */
+static void hidden_of(rlvr_model *m, const float *weights, const rlvr_rollout *o, double *out)
+{
+    enum { WIDTH = 12 };
+    size_t bytes = (size_t)m->n_floats * sizeof(float);
+    float *own = (float *)malloc(bytes), said[64], coordinate[WIDTH + 1];
+    int tokens[64], n = o->n_prompt + o->n_tokens - 1;
+    memcpy(own, m->weights, bytes);
+    memcpy(m->weights, weights, bytes);
+    memcpy(tokens, o->prompt_tokens, (size_t)o->n_prompt * sizeof(int));
+    memcpy(tokens + o->n_prompt, o->tokens, (size_t)o->n_tokens * sizeof(int));
+    rlvr_head *h = rlvr_head_new(m, 0, 1);
+    for (int k = 0; k < WIDTH; k++) {
+        out[k] = 0;
+        for (int i = 0; i <= WIDTH; i++) coordinate[i] = i == k;
+        CHECK(rlvr_head_set(h, coordinate) == RLVR_OK && rlvr_head_values(h, tokens, n, said) == RLVR_OK);
+        for (int i = o->n_prompt - 1; i < n; i++) out[k] += (double)said[i] / o->n_tokens;
+    }
+    rlvr_head_free(h);
+    memcpy(m->weights, own, bytes);
+    free(own);
+}
+
+static rlvr_result low_or_none(const rlvr_rollout *r, void *user, float *reward)
+{
+    (void)user;
+    *reward = r->tokens[0] % 8 == 3 ? NAN : (float)(r->tokens[0] % 4 == 0);
+    return RLVR_OK;
+}
+
+/* The reward of a step by hand: the bonus stands in it where one of the group is right, and is that of the weights at the start. With
+   an adapter they are the base's; with values the bonus is in the reward too. */
+static void test_explore(void)
+{
+    enum { WIDTH = 12 };
+    int n_groups = 0, n_none = 0, n_lost = 0;
+    for (int kind = 0; kind < 4; kind++) {      /* plain; with the divergence in the reward; an adapter; values */
+        rlvr_ctx *ctx = open_ctx();
+        rlvr_model *m = small_model(ctx);
+        rlvr_lora_desc lora;
+        memset(&lora, 0, sizeof lora);
+        lora.rank = 4;
+        size_t bytes = (size_t)m->n_floats * sizeof(float);
+        float *base = (float *)malloc(bytes);
+        memcpy(base, m->weights, bytes);
+        if (kind == 2) CHECK(rlvr_lora_add(m, &lora) == RLVR_OK);
+        rlvr_trainer_desc d = description(), plain;
+        rlvr_memory with, without;
+        d.reward.fn = low_or_none;
+        d.regulariser.explore_coef = 0.5f;
+        d.regulariser.explore_ridge = 0.2f;
+        d.micro_tokens = 40;      /* in several packs */
+        if (kind == 1) d.regulariser.kl_reward = 0.1f;
+        if (kind == 3) { d.value.on = true; d.value.raw_advantages = true; d.value.gae.lambda = 1; d.optim.lr = 1e-12f; d.value.lr = 1e-12f; }
+        plain = d;
+        plain.regulariser.explore_coef = plain.regulariser.explore_ridge = 0;
+        CHECK(rlvr_memory_plan(m, &d, &with) == RLVR_OK && rlvr_memory_plan(m, &plain, &without) == RLVR_OK && with.scratch > without.scratch);
+        CHECK(kind == 1 || (kind == 2) == (with.reference == without.reference));
+        rlvr_trainer *t = open_trainer(m, &d);
+        for (int step = 0; t && step < 4; step++) {
+            hand h;
+            double novelty = 0;
+            int n_novel = 0;
+            if (!CHECK(hand_step(&h, m, t, &d))) break;
+            rlvr_rollouts *r = rlvr_trainer_rollouts(t);
+            if (kind == 2) rlvr_lora_enable(m, false);
+            if (kind == 1) score_with(m, base, r, h.ref);
+            for (int g = 0; g < PROMPTS; g++) {
+                float vector[GROUP * WIDTH], bonus[GROUP];
+                double scratch[GROUP * (GROUP + 1)];
+                int n = 0, right = 0, who[GROUP];
+                for (int i = g * GROUP; i < (g + 1) * GROUP; i++) {
+                    double state[WIDTH];
+                    right += h.valid[i] && h.reward[i] >= 0.5f;
+                    if (!h.valid[i]) { n_lost++; continue; }
+                    hidden_of(m, base, rlvr_rollouts_get(r, i), state);
+                    for (int k = 0; k < WIDTH; k++) vector[n * WIDTH + k] = (float)state[k];
+                    who[n++] = i;
+                }
+                n_groups += right > 0;
+                n_none += !right;
+                if (n < 2 || !right) continue;
+                CHECK(rlvr_novelty(vector, n, WIDTH, 0.2f, bonus, scratch) == RLVR_OK);
+                for (int j = 0; j < n; j++) {
+                    h.reward[who[j]] += 0.5f * bonus[j];
+                    novelty += (double)bonus[j];
+                    n_novel++;
+                }
+            }
+            if (kind == 2) rlvr_lora_enable(m, true);
+            CHECK(h.metrics.n_novel == n_novel);
+            if (n_novel) CHECK_LE(fabs(h.metrics.novelty - novelty / n_novel), 1e-5);
+            for (int i = 0; kind == 1 && i < ROLLOUTS; i++)
+                for (int k = h.offset[i]; k < h.offset[i + 1]; k++) {
+                    double x = (double)h.logprob[k] - (double)h.ref[k];
+                    h.reward[i] -= (float)(0.1 * (exp(-x) - 1 + x));
+                }
+            CHECK(rlvr_advantage_of(&d.advantage, &h.batch, h.advantage) == RLVR_OK);
+            for (int i = 0; i < ROLLOUTS; i++) {
+                const rlvr_rollout *o = rlvr_rollouts_get(r, i);
+                double want = kind == 3 ? h.valid[i] ? (double)h.reward[i] : 0 : (double)h.advantage[i];
+                CHECK_LE(fabs((double)o->advantage - want), kind == 1 ? 1e-3 : 1e-4);
+            }
+            hand_free(&h);
+        }
+        free(base);
+        rlvr_close(ctx);
+    }
+    CHECK(n_groups > 5 && n_none > 5 && n_lost > 5);
+    rlvr_ctx *ctx = open_ctx();
+    rlvr_trainer_desc d = description();
+    d.regulariser.explore_coef = d.regulariser.distill_coef = 1;
+    d.regulariser.teacher = teacher_model(ctx, 258, 32, "<|end|>");
+    CHECK(!rlvr_trainer_open(small_model(ctx), &d) && strstr(rlvr_last_error(ctx), "which a teacher has replaced"));
+    rlvr_close(ctx);
+}
+
 static void test_teacher_by_hand(void)
 {
     for (int kind = 0; kind < 7; kind++) {
@@ -1527,6 +1646,11 @@ static void test_refusals(void)
     REFUSED((d.regulariser.ref_mix = 2, d.regulariser.ref_refresh = 1, d.loss.kl_coef = 1), "regulariser", "ref_mix is not");
     REFUSED(d.regulariser.cov_share = 1.5f, "regulariser", "cov_share");
     REFUSED(d.loss.kl_cov_coef = 1, "regulariser", "kl_cov_coef needs");
+    REFUSED(d.regulariser.explore_coef = -1, "regulariser", "explore_coef is not");
+    REFUSED((d.regulariser.explore_coef = 1, d.regulariser.explore_ridge = -1), "regulariser", "explore_ridge is not");
+    REFUSED(d.regulariser.explore_ridge = 1, "regulariser", "explore_ridge needs");
+    REFUSED((d.regulariser.explore_coef = 1, d.group_size = 1, d.advantage.kind = RLVR_ADV_REINFORCE), "regulariser", "group_size is 1");
+    REFUSED((d.regulariser.explore_coef = 1, d.advantage.kind = RLVR_ADV_GDPO), "advantage", "explore_coef");
     REFUSED(d.regulariser.distill_coef = 1, "regulariser", "distill_coef needs a teacher");
     REFUSED(d.regulariser.teacher_task = told_more, "regulariser.teacher", "need one");
     REFUSED(d.regulariser.distill_coef = -1, "regulariser", "distill_coef is not within");
@@ -1605,7 +1729,7 @@ static void test_allocations(void)
         parts[0].fn = even;
         parts[1].fn = first_low;
         rlvr_preset(k == 0 ? RLVR_REMAX : k == 1 ? RLVR_GDPO : k == 4 ? RLVR_SPO : RLVR_KL_COV, &d);
-        if (k == 4) { d.task_fn = NULL; d.tasks = numbered(ctx, PROMPTS); }
+        if (k == 4) { d.task_fn = NULL; d.tasks = numbered(ctx, PROMPTS); d.regulariser.explore_coef = 0.1f; }
         if (k == 1) { d.reward.fn = NULL; d.reward.kind = RLVR_REWARD_COMPOSE; d.reward.parts = parts; d.reward.n_parts = 2; }
         else d.regulariser.kl_reward = 0.1f;
         d.regulariser.cov_share = 0.1f;
@@ -1642,6 +1766,7 @@ int main(void)
     test_optimal_token();
     test_gdpo_parts();
     test_kl_reward();
+    test_explore();
     test_teacher_by_hand();
     test_teacher_learning();
     test_distill();

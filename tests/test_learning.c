@@ -948,6 +948,63 @@ static void test_track(void)
     CHECK_LE(fabs(rlvr_track_keep(0.006) - pow(2, -0.1)), 1e-12);
 }
 
+/* x^T (ridge I + X^T X)^-1 x as it is written, the matrix (dim, dim) inverted by elimination. */
+static double novelty_of(const double *x, int n, int dim, double ridge, int i)
+{
+    double a[8][9];
+    for (int r = 0; r < dim; r++) {
+        for (int c = 0; c < dim; c++) {
+            a[r][c] = r == c ? ridge : 0;
+            for (int j = 0; j < n; j++) a[r][c] += x[j * dim + r] * x[j * dim + c];
+        }
+        a[r][dim] = x[i * dim + r];
+    }
+    for (int k = 0; k < dim; k++)
+        for (int r = 0; r < dim; r++) {
+            double f = a[r][k] / a[k][k];
+            for (int c = k; c <= dim && r != k; c++) a[r][c] -= f * a[k][c];
+        }
+    double sum = 0;
+    for (int k = 0; k < dim; k++) sum += x[i * dim + k] * a[k][dim] / a[k][k];
+    return sum;
+}
+
+static void test_novelty(void)
+{
+    enum { MOST = 10 };
+    float v[MOST * 8], bonus[MOST];
+    double x[MOST * 8], scratch[MOST * (MOST + 1)], worst = 0;
+    for (int round = 0; round < 200; round++) {
+        int n = 2 + dice(MOST - 1), dim = 1 + dice(8);
+        double ridge = round % 2 ? 0.01 : uniform(0.1, 3);
+        for (int i = 0; i < n * dim; i++) v[i] = (float)uniform(-2, 2);
+        for (int k = 0; k < dim; k++) {
+            double mean = 0;
+            for (int i = 0; i < n; i++) mean += (double)v[i * dim + k] / n;
+            for (int i = 0; i < n; i++) x[i * dim + k] = (double)v[i * dim + k] - mean;
+        }
+        CHECK(rlvr_novelty(v, n, dim, round % 2 ? 0 : (float)ridge, bonus, scratch) == RLVR_OK);
+        for (int i = 0; i < n; i++) worst = fmax(worst, fabs((double)bonus[i] - novelty_of(x, n, dim, round % 2 ? 0.01 : (double)(float)ridge, i)));
+    }
+    CHECK_LE(worst, 1e-6);
+    for (int i = 0; i < 5 * 8; i++) v[i] = 0.1f + (float)(i % 8);      /* all the same */
+    CHECK(rlvr_novelty(v, 5, 8, 0, bonus, scratch) == RLVR_OK);
+    for (int i = 0; i < 5; i++) CHECK(bonus[i] == 0);
+    for (int k = 0; k < 8; k++) v[k] = -3.3f;      /* the first like no other, the others all the same */
+    CHECK(rlvr_novelty(v, 5, 8, 1e-6f, bonus, scratch) == RLVR_OK);
+    CHECK_LE(fabs((double)bonus[0] - 0.8), 1e-5);
+    CHECK_LE(fabs((double)bonus[1] - 0.05), 1e-5);
+    CHECK(bonus[1] == bonus[2] && bonus[2] == bonus[3] && bonus[3] == bonus[4]);
+    float pair[] = {3, -1};      /* 2 and -2: 4 / (4 + 4 + ridge) */
+    CHECK(rlvr_novelty(pair, 2, 1, 0.5f, bonus, scratch) == RLVR_OK);
+    CHECK_LE(fabs((double)bonus[0] - 4 / 8.5), 1e-6);
+    CHECK(bonus[0] == bonus[1]);
+    pair[1] = NAN;
+    CHECK(rlvr_novelty(pair, 2, 1, 0.5f, bonus, scratch) == RLVR_ERROR_NUMERIC && bonus[0] == 0 && bonus[1] == 0);
+    pair[1] = 1;
+    CHECK(rlvr_novelty(pair, 2, 1, -1, bonus, scratch) == RLVR_ERROR_NUMERIC && bonus[0] == 0);
+}
+
 /* disco: its advantages are the slopes of its objective in the scores, by differences. */
 static void test_disco(void)
 {
@@ -1266,6 +1323,7 @@ int main(void)
     test_estimators();
     test_optimal_token();
     test_track();
+    test_novelty();
     test_disco();
     test_estimator_vectors();
     test_gae();
