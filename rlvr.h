@@ -525,9 +525,8 @@ RLVR_API void   rlvr_track(rlvr_tracked *x, float reward, double keep);
 RLVR_API double rlvr_track_keep(double divergence);
 /* How new each of n vectors is among them (RepExp, Tuyls et al. 2025): with x_i the vectors (n, dim) less their mean,
    x_i^T (ridge I + sum_j x_j x_j^T)^-1 x_i. 0 where all are equal; where ridge is small against them, 1 - 1/n for one that is like no other,
-   less for one that has others like it. ridge 0: 0.01. bonus (n) is rounded to 2^-20, so that equal ones are equal; scratch (n (n + 1)) is
-   overwritten. RLVR_ERROR_NUMERIC: a number is not finite, and every bonus is 0. */
-RLVR_API rlvr_result rlvr_novelty(const float *vector, int n, int dim, float ridge, float *bonus, double *scratch);
+   less for one that has others like it. ridge 0: 0.01. RLVR_ERROR_NUMERIC: a number is not finite, or ridge is below 0; every bonus is 0. */
+RLVR_API rlvr_result rlvr_novelty(const float *vector, int n, int dim, float ridge, float *bonus /* (n) */, double *scratch /* (n + 1, n) */);
 /* Verb 3, advantage: fills advantage of every rollout. Returns the number of groups with signal; -1 on failure. */
 RLVR_API int  rlvr_advantages(rlvr_rollouts *r, const rlvr_advantage_desc *d);
 
@@ -22932,7 +22931,7 @@ rlvr_result rlvr_novelty(const float *vector, int n, int dim, float ridge, float
             column[j] /= a[j * n + j];
             sum += column[j] * column[j];
         }
-        bonus[i] = (float)(rint((1 - r * sum) * 1048576) / 1048576);
+        bonus[i] = (float)(1 - r * sum);
         finite = finite && rlvr__finite((double)bonus[i]);
     }
     for (int i = 0; i < n && !finite; i++) bonus[i] = 0;

@@ -413,7 +413,8 @@ static void test_spo(void)
 {
     enum { TASKS = 4, STEPS = 8 };
     int n_kept = 0, n_lost = 0, n_twice = 0;
-    for (int given = 0; given < 2; given++) {
+    for (int kind = 0; kind < 3; kind++) {      /* by distance, in one pack or several; by a given rho */
+        bool given = kind == 2;
         rlvr_ctx *ctx = open_ctx();
         rlvr_model *m = small_model(ctx);
         rlvr_trainer_desc d = description(), plain;
@@ -426,7 +427,7 @@ static void test_spo(void)
         d.tasks = numbered(ctx, TASKS);
         d.reward.fn = even_or_none;
         d.optim.lr = 3e-4f;
-        d.micro_tokens = 40;      /* in several packs */
+        if (kind == 1) d.micro_tokens = 40;
         if (given) d.advantage.rho = 0.9f;
         plain = d;
         plain.advantage.kind = RLVR_ADV_REINFORCE;
@@ -536,38 +537,59 @@ static void test_spo_curriculum(void)
     rlvr_close(ctx);
 }
 
-/* It learns from one rollout of each prompt, and a run that is resumed goes on as it was. */
-static void test_spo_learning(void)
+static rlvr_trainer_desc one_of_each(rlvr_ctx *ctx)
 {
-    enum { SEEN = 10 };
-    int steps = quick ? 2 * SEEN : 150, saved = steps / 2;
+    rlvr_trainer_desc d = description();
+    CHECK(rlvr_preset(RLVR_SPO, &d) == RLVR_OK);
+    d.task_fn = NULL;
+    d.tasks = numbered(ctx, 8);
+    d.group_size = 1;
+    d.prompts_per_step = 6;
+    d.plan.curriculum = 0.5f;
+    return d;
+}
+
+/* A run that is resumed goes on as it was: with the tasks' values and their last rollouts. */
+static void test_spo_resume(void)
+{
     const char *path = "build/test_algorithms.checkpoint";
-    double first = 0, last = 0;
     uint64_t hash = 0;
     for (int resumed = 0; resumed < 2; resumed++) {
         rlvr_ctx *ctx = open_ctx();
         rlvr_model *m = small_model(ctx);
-        rlvr_trainer_desc d = description();
-        CHECK(rlvr_preset(RLVR_SPO, &d) == RLVR_OK);
-        d.task_fn = NULL;
-        d.tasks = numbered(ctx, 8);
-        d.group_size = 1;
-        d.prompts_per_step = 6;
-        d.plan.curriculum = 0.5f;
+        rlvr_trainer_desc d = one_of_each(ctx);
+        d.optim.lr = 3e-4f;      /* distances are small enough to tell apart */
         rlvr_trainer *t = open_trainer(m, &d);
         if (resumed) CHECK(rlvr_trainer_resume(t, path) == RLVR_OK);
-        for (int step = resumed ? saved : 0; t && step < steps; step++) {
-            rlvr_metrics metrics;
-            CHECK(rlvr_train_step(t, &metrics) == RLVR_OK);
-            if (step < SEEN) first += metrics.reward_mean / SEEN;
-            if (!resumed && step >= steps - SEEN) last += metrics.reward_mean / SEEN;
-            if (!resumed && step == saved - 1) CHECK(rlvr_trainer_save(t, path) == RLVR_OK);
+        for (int step = resumed ? 6 : 0; t && step < 14; step++) {
+            CHECK(rlvr_train_step(t, NULL) == RLVR_OK);
+            if (!resumed && step == 5) CHECK(rlvr_trainer_save(t, path) == RLVR_OK);
         }
         if (!resumed) hash = rlvr_model_hash(m);
         CHECK(rlvr_model_hash(m) == hash);
         rlvr_tasks_free(d.tasks);
         rlvr_close(ctx);
     }
+}
+
+/* It learns from one rollout of each prompt. */
+static void test_spo_learning(void)
+{
+    enum { SEEN = 10 };
+    int steps = quick ? 2 * SEEN : 150;
+    double first = 0, last = 0;
+    rlvr_ctx *ctx = open_ctx();
+    rlvr_model *m = small_model(ctx);
+    rlvr_trainer_desc d = one_of_each(ctx);
+    rlvr_trainer *t = open_trainer(m, &d);
+    for (int step = 0; t && step < steps; step++) {
+        rlvr_metrics metrics;
+        CHECK(rlvr_train_step(t, &metrics) == RLVR_OK);
+        if (step < SEEN) first += metrics.reward_mean / SEEN;
+        if (step >= steps - SEEN) last += metrics.reward_mean / SEEN;
+    }
+    rlvr_tasks_free(d.tasks);
+    rlvr_close(ctx);
     REPORT("spo, one rollout of each prompt: reward %.3f in the first steps, %.3f in the last of %d", first, last, steps);
     CHECK(quick || last > first + 0.15);
 }
@@ -1761,6 +1783,7 @@ int main(void)
     test_remax();
     test_spo();
     test_spo_curriculum();
+    test_spo_resume();
     test_spo_learning();
     test_a2po();
     test_optimal_token();

@@ -920,6 +920,21 @@ static void test_estimators(void)
             n_cases++;
         }
     CHECK_LE(worst, 3e-7);
+    /* a reward that is not finite is as one that is not valid, to spo too; and so are the rewards of a task of which nothing is known */
+    float none[] = {1, NAN, 0, 0, 1, 1}, known[] = {0.5f, 0.25f, NAN}, with[6], without[6];
+    bool there[] = {true, false, true, true, false, false};
+    rlvr_advantage_desc d;
+    memset(&d, 0, sizeof d);
+    d.kind = RLVR_ADV_SPO;
+    rlvr_advantage_batch b = {3, 2, none, NULL, NULL, known, NULL, NULL, 0, NULL, NULL, NULL, NULL};
+    CHECK(rlvr_advantage_of(&d, &b, with) == RLVR_OK);
+    none[1] = 0;
+    known[2] = 0.5f;
+    b.valid = there;
+    CHECK(rlvr_advantage_of(&d, &b, without) == RLVR_OK);
+    CHECK(!memcmp(with, without, sizeof with) && with[0] > 0 && with[1] == 0 && with[2] < 0 && with[4] == 0);
+    b.baseline = NULL;
+    CHECK(rlvr_advantage_of(&d, &b, with) == RLVR_ERROR_ARGUMENT);
     REPORT("advantages: %d batches of %d estimators against their formulas, off by %.1e", n_cases, (int)RLVR_ADVANTAGE_COUNT - 3, worst);
 }
 
