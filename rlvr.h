@@ -25740,7 +25740,8 @@ static bool rlvr__takes_part(const rlvr_trainer *t, int i)
     const rlvr_rollout *o = &t->rollouts->items[i];
     const rlvr_loss_desc *d = &t->desc.loss;
     if (t->algorithm.measuring) return o->graded == RLVR_OK;
-    return rlvr__in_loss(t, i) && (t->values.head || o->advantage != 0 || rlvr__pulls(&t->desc) ||
+    bool unread = t->algorithm.view_offset && i < t->algorithm.view->n && !t->algorithm.view->items[i].n_tokens;      /* not distilled */
+    return rlvr__in_loss(t, i) && (t->values.head || o->advantage != 0 || (rlvr__pulls(&t->desc) && (!unread || d->entropy_coef != 0)) ||
                                    (d->nll_coef != 0 && rlvr__is_right(o)));
 }
 
@@ -27339,8 +27340,8 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
     if (m->distill != 0) {
         rlvr__buf_addf(b, ",\"distill/divergence\":");
         rlvr__json_put_digits(b, m->distill, 9);
-        if (m->n_undistilled) rlvr__buf_addf(b, ",\"distill/num_left_out\":%d", m->n_undistilled);
     }
+    if (m->n_undistilled) rlvr__buf_addf(b, ",\"distill/num_left_out\":%d", m->n_undistilled);
     if (m->n_reference) {
         rlvr__buf_addf(b, ",\"reward/optimal\":");
         rlvr__json_put_digits(b, m->optimal_value, 9);
@@ -29123,13 +29124,7 @@ static rlvr_result rlvr__teacher_task(rlvr_trainer *t, int group, rlvr_task *tas
         if (result == RLVR_OK) return RLVR_OK;
         return rlvr__fail(t->ctx, result, "teacher_task: it has no prompt for the task of line %lld", (long long)task->line);
     }
-    if (!asked->prompt && !asked->messages)
-        return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "task of line %lld: it has the policy's tokens alone, and the teacher reads others; give it a "
-                          "prompt, or the trainer regulariser.teacher_task", (long long)task->line);
-    task->prompt = asked->prompt;
-    task->messages = asked->messages;
-    task->n_messages = asked->n_messages;
-    task->raw = asked->raw;
+    *task = *asked;
     return RLVR_OK;
 }
 

@@ -376,10 +376,278 @@ static void test_gold(void)
            n_wide[0], n_wide[1], n_empty);
 }
 
+/* A teacher that reads the same tokens, all of them equal: gold is jsd. */
+static void test_same_tokens(void)
+{
+    static const char *const letters[] = {"a", "b", "c", "d", "<|end|>", NULL};
+    float *grads[2] = {NULL, NULL};
+    rlvr_metrics metrics[2];
+    double worst = 0, largest = 0;
+    int64_t n = 0;
+    for (int gold = 0; gold < 2; gold++) {
+        rlvr_ctx *ctx = open_ctx(1);
+        rlvr_model *m = make_model(ctx, false, 5, 32), *teacher = make_model(ctx, true, 5, 32);
+        m->tokenizer = make_tokenizer(ctx, letters, NULL, 4);
+        teacher->tokenizer = make_tokenizer(ctx, letters, NULL, 4);
+        rlvr_trainer_desc d = description(teacher, gold ? RLVR_DISTILL_GOLD : RLVR_DISTILL_JSD);
+        d.regulariser.distill_beta = 0.3f;
+        d.sampling.min_tokens = 2;
+        d.sampling.temperature = 1.3f;
+        d.loss.aggregation = RLVR_AGG_SEQ_MEAN_TOKEN_SUM;
+        d.micro_tokens = 40;
+        rlvr_trainer *t = open_trainer(m, &d);
+        if (t) CHECK(rlvr_train_step(t, &metrics[gold]) == RLVR_OK);
+        n = m->n_floats;
+        grads[gold] = (float *)malloc((size_t)n * sizeof(float));
+        memcpy(grads[gold], m->grads, (size_t)n * sizeof(float));
+        rlvr_close(ctx);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        largest = fmax(largest, fabs((double)grads[0][i]));
+        worst = fmax(worst, fabs((double)grads[0][i] - (double)grads[1][i]));
+    }
+    CHECK_LE(fabs(metrics[1].distill - metrics[0].distill), 1e-6 * metrics[0].distill);
+    CHECK_LE(worst, 1e-5 * largest);
+    REPORT("with equal tokens gold is jsd within %.1e, the largest slope 1", worst / largest);
+    free(grads[0]);
+    free(grads[1]);
+}
+
+/* The policy comes near its teacher; the same bits for any number of threads, and where a run is killed and goes on. */
+static void test_learning(void)
+{
+    enum { SEEN = 10 };
+    static const char *const few[] = {"a", "b", "c", "d", "ab", "<|end|>", NULL}, *const few_merges[] = {"a b", NULL};
+    static const char *const fewer[] = {"<|stop|>", "d", "c", "b", "a", "q", NULL};
+    const char *path = "build/test_gold.checkpoint";
+    int steps = quick ? SEEN : 160, saved = steps / 2;
+    for (int kind = RLVR_DISTILL_ULD; kind <= RLVR_DISTILL_GOLD; kind++) {
+        double first = 0, last = 0;
+        uint64_t hash[3];
+        for (int form = 0; form < 3; form++) {      /* 1: three threads; 2: goes on from the first one's middle */
+            rlvr_ctx *ctx = open_ctx(form == 1 ? 3 : 1);
+            rlvr_model *m = make_model(ctx, false, 6, 32), *teacher = make_model(ctx, true, 6, 40);
+            m->tokenizer = make_tokenizer(ctx, few, few_merges, 5);
+            teacher->tokenizer = make_tokenizer(ctx, fewer, NULL, 0);
+            rlvr_trainer_desc d = description(teacher, (rlvr_distill)kind);
+            d.optim.lr = 2e-2f;
+            d.minibatches = 2;
+            d.regulariser.distill_coef = 1;
+            rlvr_trainer *t = open_trainer(m, &d);
+            if (t && form == 2) CHECK(rlvr_trainer_resume(t, path) == RLVR_OK);
+            for (int step = form == 2 ? saved : 0; t && step < steps; step++) {
+                rlvr_metrics metrics;
+                CHECK(rlvr_train_step(t, &metrics) == RLVR_OK && metrics.n_undistilled == 0);
+                if (!form && step < SEEN) first += metrics.distill / SEEN;
+                if (!form && step >= steps - SEEN) last += metrics.distill / SEEN;
+                if (!form && step == saved - 1) CHECK(rlvr_trainer_save(t, path) == RLVR_OK);
+            }
+            hash[form] = rlvr_model_hash(m);
+            rlvr_close(ctx);
+        }
+        CHECK(hash[1] == hash[0] && hash[2] == hash[0]);
+        REPORT("%s: %.3f in the first steps, %.3f in the last", kind == RLVR_DISTILL_ULD ? "uld" : "gold", first, last);
+        CHECK(quick || last < (kind == RLVR_DISTILL_ULD ? 0.75 : 0.4) * first);
+    }
+    remove(path);
+}
+
+/* ---- texts that a teacher cannot read, or only just ---- */
+
+static rlvr_model *byte_policy(rlvr_ctx *ctx)
+{
+    static const char *const special[] = {"<|end|>"};
+    rlvr_model *m = make_model(ctx, false, 258, 32);
+    CHECK(rlvr_model_set_byte_tokenizer(m, special, 1) == RLVR_OK);
+    return m;
+}
+
+/* With tokens for every byte, a chat template and special tokens. */
+static rlvr_model *chat_teacher(rlvr_ctx *ctx)
+{
+    const char *path = "tests/data/tokenizer_small.json";
+    rlvr_model *m = make_model(ctx, true, 500, 64);
+    rlvr__file f;
+    if (!CHECK(rlvr__file_open(ctx, path, &f) == RLVR_OK)) return m;
+    m->tokenizer = rlvr__tokenizer_from_json(ctx, path, (const char *)f.data, f.len);
+    rlvr__file_close(ctx, &f);
+    if (CHECK(m->tokenizer && m->tokenizer->n <= 500)) m->tokenizer->eos = rlvr__tok_find_added(m->tokenizer, "<|end|>", 7);
+    return m;
+}
+
+/* Rollout i drew these bytes, and the end behind them. */
+static void put_bytes(rlvr_trainer *t, int i, const char *bytes, int n, bool ended)
+{
+    rlvr_rollout *o = rlvr_rollouts_get(rlvr_trainer_rollouts(t), i);
+    int *tokens = (int *)(uintptr_t)o->tokens;
+    for (int k = 0; k < n; k++) tokens[k] = (unsigned char)bytes[k];
+    if (ended) tokens[n] = 256;
+    o->n_tokens = n + ended;
+    o->finish_reason = ended ? RLVR_FINISH_STOP : RLVR_FINISH_LENGTH;
+}
+
+static void test_texts(void)
+{
+    static const struct { const char *bytes; int n; bool ended; int n_teacher, n_groups; } text[] = {
+        {"", 0, true, 1, 1},                     /* nothing but the end */
+        {"\xff\xfe\x80\xc3", 4, false, 4, 4},    /* no UTF-8 */
+        {"\0\0", 2, true, 3, 3},
+        {"<|end|>", 7, true, 8, 8},              /* a special token's name, spelt out */
+        {" they", 5, true, 2, 2},                /* one token of the teacher's */
+        {" thein", 6, false, 2, 2}};
+    rlvr_ctx *ctx = open_ctx(1);
+    rlvr_model *m = byte_policy(ctx), *teacher = chat_teacher(ctx);
+    rlvr_trainer_desc d = description(teacher, RLVR_DISTILL_GOLD);
+    rlvr_metrics metrics;
+    d.sampling.max_tokens = 8;
+    rlvr_trainer *t = open_trainer(m, &d);
+    if (!t || !CHECK(rlvr_train_step(t, &metrics) == RLVR_OK)) { rlvr_close(ctx); return; }
+    CHECK(metrics.n_undistilled == 0 && metrics.distill > 0 && !metrics.skipped);
+    for (int i = 0; i < (int)(sizeof text / sizeof *text); i++) put_bytes(t, i, text[i].bytes, text[i].n, text[i].ended);
+    rlvr__flatten(t);
+    CHECK(rlvr__teacher_prompts(t, &metrics) == RLVR_OK && metrics.n_undistilled == 0);
+    for (int i = 0; i < (int)(sizeof text / sizeof *text); i++) {
+        int n = 0;
+        for (int k = t->offset[i]; k < t->offset[i + 1]; k++) n += t->algorithm.group[k].other >= 0;
+        if (!CHECK(t->algorithm.view->items[i].n_tokens == text[i].n_teacher && n == text[i].n_groups))
+            printf("    text %d: %d tokens of the teacher's, %d groups\n", i, t->algorithm.view->items[i].n_tokens, n);
+    }
+    /* an id without a text alone; and a text that fits no more */
+    put_bytes(t, 0, "", 0, true);
+    ((int *)(uintptr_t)rlvr_rollouts_get(rlvr_trainer_rollouts(t), 0)->tokens)[0] = 257;
+    t->algorithm.view_offset[1] = 3;
+    rlvr__flatten(t);
+    metrics.n_undistilled = 0;
+    CHECK(rlvr__teacher_prompts(t, &metrics) == RLVR_OK && metrics.n_undistilled == 0);
+    CHECK(t->algorithm.view->items[0].n_tokens == 0 && t->algorithm.group[0].other < 0 && !rlvr__takes_part(t, 0) && rlvr__takes_part(t, 1));
+    rlvr_close(ctx);
+
+    /* too short a bound, and a teacher without a token for a byte: left out, counted, said once; where all are, nothing moves */
+    for (int k = 0; k < 2; k++) {
+        ctx = open_ctx(1);
+        m = byte_policy(ctx);
+        d = description(k ? teacher_model(ctx) : chat_teacher(ctx), RLVR_DISTILL_ULD);
+        d.optim.lr = 1e-2f;
+        d.regulariser.teacher_max_tokens = 5;
+        t = open_trainer(m, &d);
+        uint64_t hash = rlvr_model_hash(m);
+        for (int step = 0; t && step < 3; step++) {
+            int n_out = 0;
+            CHECK(rlvr_train_step(t, &metrics) == RLVR_OK);
+            for (int i = 0; i < ROLLOUTS; i++) n_out += t->algorithm.view->items[i].n_tokens == 0;
+            CHECK(metrics.n_undistilled > 8 && n_out == metrics.n_undistilled && t->algorithm.told_left_out);
+            if (n_out == ROLLOUTS) CHECK(metrics.skipped && rlvr_model_hash(m) == hash);
+            else CHECK(!metrics.skipped && rlvr_model_hash(m) != hash);
+            hash = rlvr_model_hash(m);
+        }
+        rlvr_close(ctx);
+    }
+}
+
+/* ---- the door, and memory ---- */
+
+static void test_door(void)
+{
+    static const char *const word[] = {"or distill uld or gold", "read texts", "read texts", "leave them out", "leave them out", "teacher_max_tokens is below 0",
+        "is for distill", "teacher_prompt_tokens and teacher_max_tokens", "distill_beta", "leave sampling.top_k", "need one"};
+    for (int k = 0; k < (int)(sizeof word / sizeof *word); k++) {
+        rlvr_ctx *ctx = open_ctx(1);
+        rlvr_model *m = policy_model(ctx), *teacher = teacher_model(ctx);
+        rlvr_trainer_desc d = description(teacher, k == 0 ? RLVR_DISTILL_JSD : k == 8 ? RLVR_DISTILL_ULD : RLVR_DISTILL_GOLD);
+        rlvr_memory plan;
+        if (k == 1 || k == 2) { rlvr__tokenizer **t = k == 1 ? &m->tokenizer : &teacher->tokenizer; rlvr__tokenizer_free(*t); *t = NULL; }
+        if (k == 3) d.loss.kl_coef = 0.1f;
+        if (k == 4) d.regulariser.kl_reward = 0.1f;
+        if (k == 5) d.regulariser.teacher_max_tokens = -1;
+        if (k == 6) { d.regulariser.teacher = policy_model(ctx); d.regulariser.distill = RLVR_DISTILL_JSD; d.regulariser.teacher_max_tokens = 4; }
+        if (k == 7) { d.regulariser.teacher_max_tokens = 20; d.regulariser.teacher_prompt_tokens = 11; }
+        if (k == 8) d.regulariser.distill_beta = 0.3f;
+        if (k == 9) d.sampling.top_k = 3;
+        if (k == 10) { memset(&d.regulariser, 0, sizeof d.regulariser); d.regulariser.teacher_max_tokens = 4; }
+        CHECK(rlvr_memory_plan(m, &d, &plan) == RLVR_ERROR_ARGUMENT && rlvr_trainer_open(m, &d) == NULL);
+        if (!CHECK(strstr(rlvr_last_error(ctx), word[k]))) printf("    %s: %s\n", word[k], rlvr_last_error(ctx));
+        rlvr_close(ctx);
+    }
+}
+
+static int64_t n_calls;
+static void *count_alloc(void *user, void *p, size_t n) { (void)user; (void)p; n_calls++; return malloc(n); }
+static void count_free(void *user, void *p) { (void)user; free(p); }
+static int64_t alive(const rlvr_ctx *ctx)
+{
+    int64_t bytes = 0;
+    for (const rlvr__block *b = ctx->blocks; b; b = b->next) bytes += (int64_t)b->bytes;
+    return bytes;
+}
+
+/* No allocation in a step after the first. */
+static void test_allocations(void)
+{
+    rlvr_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.n_threads = 2;
+    desc.quiet = true;
+    desc.realloc_fn = count_alloc;
+    desc.free_fn = count_free;
+    rlvr_ctx *ctx = rlvr_open(&desc);
+    rlvr_model *m = policy_model(ctx);
+    rlvr_trainer_desc d = description(teacher_model(ctx), RLVR_DISTILL_GOLD);
+    rlvr_trainer *t = open_trainer(m, &d);
+    for (int step = 0; step < 3; step++) CHECK(rlvr_train_step(t, NULL) == RLVR_OK);
+    int64_t calls = n_calls;
+    for (int step = 0; step < 6; step++) CHECK(rlvr_train_step(t, NULL) == RLVR_OK);
+    (void)calls;
+#ifndef RLVR__SANITIZED      /* a sanitizer wants to see every free: then nothing is kept for later */
+    CHECK_LE(n_calls, calls);
+#endif
+    rlvr_close(ctx);
+}
+
+static rlvr_result as_asked(void *user, rlvr_rollouts *r, int group, rlvr_task *task) { (void)r; return ask(user, (uint64_t)group, task); }
+
+/* What such a teacher takes more than one with the policy's tokens and prompts of its own: as the plan has it, within the sizes in which
+   memory is handed out. */
+static void test_plan(void)
+{
+    int64_t planned[2], held[2];
+    for (int gold = 0; gold < 2; gold++) {
+        rlvr_ctx *ctx = open_ctx(2);
+        rlvr_model *m = make_model(ctx, false, 3000, 600), *teacher = make_model(ctx, true, gold ? 5000 : 3000, 600);
+        m->tokenizer = make_tokenizer(ctx, own_tokens, own_merges, 8);
+        teacher->tokenizer = gold ? make_tokenizer(ctx, other_tokens, other_merges, 0) : make_tokenizer(ctx, own_tokens, own_merges, 8);
+        rlvr_trainer_desc d = description(teacher, gold ? RLVR_DISTILL_GOLD : RLVR_DISTILL_JSD);
+        rlvr_memory plan;
+        d.sampling.max_tokens = 250;
+        d.prompts_per_step = 16;
+        d.max_prompt_tokens = 40;
+        if (!gold) d.regulariser.teacher_task = as_asked;
+        CHECK(rlvr_memory_plan(m, &d, &plan) == RLVR_OK);
+        planned[gold] = plan.total - plan.weights - plan.reference;
+        held[gold] = -alive(ctx);
+        rlvr_trainer *t = open_trainer(m, &d);
+        if (!t || !CHECK(rlvr__next_tasks(t, 0, 0) == RLVR_OK && rlvr__step_layout(t, 0, 0) == RLVR_OK)) { rlvr_close(ctx); return; }
+        rlvr_metrics metrics;
+        memset(&metrics, 0, sizeof metrics);
+        rlvr__flatten(t);
+        CHECK(rlvr__teacher_prompts(t, &metrics) == RLVR_OK);
+        held[gold] += alive(ctx);
+        rlvr_close(ctx);
+    }
+    double more = (double)(planned[1] - planned[0]), is = (double)(held[1] - held[0]);
+    CHECK(is > 0 && is < 1.05 * more && more < 1.05 * is);
+    REPORT("%.2f MB more planned than with the policy's tokens, %.2f MB more held", more * 1e-6, is * 1e-6);
+}
+
 int main(void)
 {
     quick = getenv("RLVR_TEST_QUICK") != NULL;
     test_trl();
     test_gold();
+    test_same_tokens();
+    test_learning();
+    test_texts();
+    test_door();
+    test_allocations();
+    test_plan();
     return test_done();
 }
