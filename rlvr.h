@@ -7357,17 +7357,6 @@ static bool rlvr__align(const rlvr__tokenizer *own, const int *a, int n_a, const
     return j == n_b;
 }
 
-/* Are the tokens' bytes this text? */
-static bool rlvr__tok_spells(const rlvr__tokenizer *t, const int *ids, int n, const char *text, size_t len)
-{
-    size_t at = 0, width;
-    for (int i = 0; i < n; i++, at += width) {
-        const char *s = rlvr__tok_bytes(t, ids[i], &width);
-        if (rlvr__tok_is_special(t, ids[i]) || width > len - at || memcmp(s, text + at, width) != 0) return false;
-    }
-    return at == len;
-}
-
 /* ---- how far two distributions are apart ---- */
 
 /* Sorts key[0] (n) upwards into key[1], and item[0] with it into item[1]; item NULL: there are none. */
@@ -29143,8 +29132,7 @@ static rlvr_result rlvr__teacher_read(rlvr_trainer *t, int i, int *n_left_out)
     if (a->text.failed) return RLVR_ERROR_MEMORY;
     int count = rlvr__tok_encode(other, a->text.data, a->text.len, false, &ids), both = ended && other->eos >= 0;
     if (count < 0) return RLVR_ERROR_MEMORY;
-    bool read = count + both <= most && rlvr__tok_spells(other, ids, count, a->text.data, a->text.len) &&
-                rlvr__align(own, o->tokens, n - ended, other, ids, count, group);
+    bool read = count + both <= most && rlvr__align(own, o->tokens, n - ended, other, ids, count, group);      /* a byte without a token is dropped */
     if (read) memcpy(out, ids, (size_t)count * sizeof(int));
     rlvr__free(t->ctx, ids);
     if (ended) group[n - 1].other = -1;
