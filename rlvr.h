@@ -56,7 +56,7 @@
      2 Public API >>api, learning >>api-learning, trainer >>api-trainer  3 Platform >>platform
      4 Log and error >>error           5 Allocator >>alloc               6 Random numbers >>rng
      7 Thread pool >>threads           8 SIMD and GEMM >>gemm            9 Ops >>ops >>distributions >>op-calls
-    10 JSON, tasks >>json             11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer >>encode
+    10 JSON, tasks >>json             11 GGUF, safetensors >>files      12 Tokenizer, chat >>tokenizer >>encode >>two-vocabularies
     13 Model >>model                  13b LoRA >>lora                   13c Running a model >>forward
     13d Models in files >>model-files 14 KV cache and sampler >>sampler 15 Rewards >>rewards
     16 Advantages >>advantages        17 Losses >>losses                17b Preferences >>preferences
@@ -753,6 +753,13 @@ RLVR_API int  rlvr_covariance_select(const float *logprob, const float *token_ad
                                      float share, float *scratch, unsigned char *selected);
 /* The divergence as a part of the reward instead: reward[i] -= coef * estimator of token i. */
 RLVR_API void rlvr_kl_reward(rlvr_kl kl, float coef, const float *logprob, const float *ref_logprob, int n, float *reward);
+/* How far p (n_p) is from q (n_q), probabilities over two vocabularies, taken as they are: they need not add up to 1. Universal logit
+   distillation (Boizard et al. 2024): both sorted downwards, the shorter padded with zeros, sum |p_(k) - q_(k)|. match (n_p; NULL: all
+   -1): the entry of q that is the same token, no entry twice, or -1. Those are then compared directly, by the generalised
+   Jensen-Shannon divergence of rlvr_distill with beta (0: 0.5), which weighs (their number) / n_q, and what is left on either side as
+   above, which weighs the rest; where one side has nothing left, nothing (GOLD, Patino et al. 2025). slope (n_p) receives the
+   derivatives by p. scratch (4 n_p + 2 n_q) is overwritten. */
+RLVR_API double rlvr_uld(const float *p, int n_p, const float *q, int n_q, const int *match, float beta, float *slope, uint32_t *scratch);
 /* The coefficient for the next step: grown or shrunk towards kl == target, by at most 20 % of n / horizon (Ziegler et al. 2019). */
 RLVR_API float rlvr_adapt_kl(float coef, double kl, double target, double n, double horizon);
 /* The entropy coefficient for the next step: up by delta while entropy is below target, else down, never below 0 (Skywork-OR1). */
@@ -949,6 +956,7 @@ typedef struct rlvr_metrics {        /* names follow TRL's */
     double  greedy_reward;           /* reward/greedy: mean of remax' greedy completions, whose cost is in all figures of cost */
     int     n_greedy;                /* of them; 0: there are none */
     double  distill;                 /* distill/divergence: from the teacher's distributions, before its coefficient; 0 without distill_coef */
+    int     n_undistilled;           /* distill/num_left_out: rollouts that uld or gold have left out; regulariser.teacher_max_tokens says which */
     double  optimal_value;           /* reward/optimal: mean of a2po's, by n_reference rollouts of the reference, whose cost counts likewise */
     int     n_reference;
     double  tracked_value, tracked_keep;     /* reward/tracked, reward/tracked_keep: means over spo's n_tracked tasks of this step */
@@ -1002,8 +1010,13 @@ typedef struct rlvr_value_desc {
 typedef rlvr_result (*rlvr_teacher_fn)(void *user, rlvr_rollouts *r, int group, rlvr_task *task);
 
 /* How far a distribution p is from the teacher's q, in nats: sum p log(p/q); sum q log(q/p); with m = beta q + (1 - beta) p,
-   beta sum q log(q/m) + (1 - beta) sum p log(p/m), the generalised Jensen-Shannon divergence. */
-typedef enum rlvr_distill { RLVR_DISTILL_REVERSE_KL, RLVR_DISTILL_FORWARD_KL, RLVR_DISTILL_JSD, RLVR_DISTILL_COUNT } rlvr_distill;
+   beta sum q log(q/m) + (1 - beta) sum p log(p/m), the generalised Jensen-Shannon divergence. Or rlvr_uld(), without equal tokens
+   (uld) or with them (gold), of a teacher with any vocabulary: the completion's text is read by its tokenizer, and the two are compared
+   where both have a token's beginning; as far as one needs several tokens until they meet again, its distribution is multiplied with
+   the probabilities of those behind the first. The token that ends a text is the teacher's. */
+typedef enum rlvr_distill {
+    RLVR_DISTILL_REVERSE_KL, RLVR_DISTILL_FORWARD_KL, RLVR_DISTILL_JSD, RLVR_DISTILL_ULD, RLVR_DISTILL_GOLD, RLVR_DISTILL_COUNT
+} rlvr_distill;
 
 /* What holds the policy near its reference and keeps it from settling, besides the terms of the loss. All zero: nothing. Adaptive
    coefficients begin with what their field says and are part of a checkpoint, as is the reference. */
@@ -1020,14 +1033,17 @@ typedef struct rlvr_regulariser_desc {
     rlvr_model *teacher;             /* on-policy distillation (Agarwal et al. 2024, lambda 1): this model's log-probabilities of the
                                         policy's tokens take the reference's place in kl_reward and loss.kl_coef. k2 in the loss has the
                                         gradient of KL(policy || teacher) at each token; where all rewards are equal nothing else pulls.
-                                        Any size, the policy's vocabulary. It is not trained and must stand still and outlive the trainer */
+                                        Any size, the policy's vocabulary (uld, gold: any). It is not trained and must stand still and
+                                        outlive the trainer */
     rlvr_teacher_fn teacher_task;  void *teacher_user;    /* the teacher's own prompts; NULL: the policy's. With it teacher may be the
                                         policy itself: it is then asked as it stands before each update (self-distillation) */
     int   teacher_prompt_tokens;     /* at most; 0: twice max_prompt_tokens, or what its context leaves */
+    int   teacher_max_tokens;        /* of uld and gold, that it reads of a completion; 0: twice sampling.max_tokens, or half its context. A
+                                        rollout that takes more, or has a byte that it has no token for, is not distilled */
     float distill_coef;              /* the loss gets this times how far the whole distribution at each token is from the teacher's, over
                                         the vocabulary and aggregated as loss.aggregation says (GKD, Agarwal et al. 2024); 0: none */
     rlvr_distill distill;
-    float distill_beta;              /* of jsd, within 0 .. 1; 0: 0.5 */
+    float distill_beta;              /* of jsd and gold, within 0 .. 1; 0: 0.5 */
     float explore_coef;              /* RepExp (Tuyls et al. 2025): each reward gets this times rlvr_novelty() of the rollout in its group,
                                         where one of the group is right; its vector is the mean of the reference's hidden states, behind the
                                         last norm, from which its tokens were drawn; 0: none */
@@ -3038,7 +3054,7 @@ RLVR__FN void RLVR__NAME(rlvr__transpose)(float *to /* (cols, ldt) */, int64_t l
 typedef struct rlvr__op_kernels {
     rlvr__kernels base;
     rlvr_loop_fn rmsnorm_fwd, rmsnorm_dx, rmsnorm_dw, rope_fwd, rope_bwd, attn_fwd, attn_bwd, swiglu_fwd, swiglu_bwd,
-                 dist, dist_sample, dist_collision, dist_bwd, distill, argmax, adamw, sum_squares, axpby, lerp, slice_get, slice_step;
+                 dist, dist_sample, dist_collision, dist_probs, dist_bwd, distill, argmax, adamw, sum_squares, axpby, lerp, slice_get, slice_step;
 } rlvr__op_kernels;
 
 /* Tokens of row v have p_v = exp((z_v - max) * temperature_inv - log_z) where z_v >= threshold, else 0. A row with a NaN or
@@ -3870,6 +3886,18 @@ RLVR__FN void RLVR__NAME(rlvr__k_dist_collision)(void *arg, int64_t begin, int64
     }
 }
 
+/* scratch (rows, V) receives the rows' probabilities; it may be the logits. */
+RLVR__FN void RLVR__NAME(rlvr__k_dist_probs)(void *arg, int64_t begin, int64_t end, int thread)
+{
+    const rlvr__dist_args *a = (const rlvr__dist_args *)arg;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++)
+        for (int64_t k = 0; k < a->V; k += 16) {
+            vf log_p, p = RLVR__NAME(rlvr__probability)(&a->d[i], RLVR__NAME(rlvr__some_logits)(a->logits + i * a->V + k, a->V - k), &log_p);
+            v_storep(a->scratch + i * a->V + k, p, (int)RLVR__MIN(16, a->V - k));
+        }
+}
+
 RLVR__FN void RLVR__NAME(rlvr__k_argmax)(void *arg, int64_t begin, int64_t end, int thread)
 {
     const rlvr__dist_args *a = (const rlvr__dist_args *)arg;
@@ -4056,7 +4084,7 @@ static const rlvr__op_kernels RLVR__NAME(rlvr__kernels) = {
     RLVR__NAME(rlvr__k_rmsnorm_fwd), RLVR__NAME(rlvr__k_rmsnorm_dx), RLVR__NAME(rlvr__k_rmsnorm_dw),
     RLVR__NAME(rlvr__k_rope_fwd), RLVR__NAME(rlvr__k_rope_bwd), RLVR__NAME(rlvr__k_attn_fwd), RLVR__NAME(rlvr__k_attn_bwd),
     RLVR__NAME(rlvr__k_swiglu_fwd), RLVR__NAME(rlvr__k_swiglu_bwd), RLVR__NAME(rlvr__k_dist), RLVR__NAME(rlvr__k_dist_sample),
-    RLVR__NAME(rlvr__k_dist_collision), RLVR__NAME(rlvr__k_dist_bwd), RLVR__NAME(rlvr__k_distill), RLVR__NAME(rlvr__k_argmax),
+    RLVR__NAME(rlvr__k_dist_collision), RLVR__NAME(rlvr__k_dist_probs), RLVR__NAME(rlvr__k_dist_bwd), RLVR__NAME(rlvr__k_distill), RLVR__NAME(rlvr__k_argmax),
     RLVR__NAME(rlvr__k_adamw), RLVR__NAME(rlvr__k_sum_squares),
     RLVR__NAME(rlvr__k_axpby), RLVR__NAME(rlvr__k_lerp), RLVR__NAME(rlvr__k_slice_get), RLVR__NAME(rlvr__k_slice_step)};
 
@@ -4216,6 +4244,13 @@ static RLVR__UNUSED void rlvr__dist_collision_rows(rlvr_ctx *ctx, float *collisi
 {
     rlvr__dist_args a = {(rlvr__dist *)(uintptr_t)d, (float *)(uintptr_t)logits, NULL, NULL, NULL, NULL, NULL, NULL, NULL, V, 0, collision};
     rlvr__parallel(ctx, M, 1, rlvr__ops(ctx)->dist_collision, &a);
+}
+
+/* p (V): the probabilities of one row, inside a loop of the caller's. p may be the logits. */
+static RLVR__UNUSED void rlvr__dist_probs(rlvr_ctx *ctx, float *p, const rlvr__dist *d, const float *logits, int64_t V)
+{
+    rlvr__dist_args a = {(rlvr__dist *)(uintptr_t)d, (float *)(uintptr_t)logits, NULL, NULL, NULL, NULL, NULL, NULL, NULL, V, 0, p};
+    rlvr__ops(ctx)->dist_probs(&a, 0, 1, 0);
 }
 
 static RLVR__UNUSED void rlvr__argmax_rows(rlvr_ctx *ctx, int *token, const float *logits, int64_t M, int64_t V)     /* lowest id on ties */
@@ -7255,6 +7290,171 @@ static void rlvr__tok_config_to_json(const rlvr__tokenizer *t, rlvr__buf *b)    
     rlvr__buf_addf(b, "\n}\n");
 }
 /* ============================================================================================
+   12c. TWO VOCABULARIES                                                    >>two-vocabularies
+   ============================================================================================ */
+
+/* ---- which tokens are the same ---- */
+
+typedef struct rlvr__spelling { const char *s; size_t n; bool special; int id; } rlvr__spelling;
+
+static int rlvr__spelling_apart(const rlvr__spelling *x, const rlvr__spelling *y)
+{
+    if (x->special != y->special) return x->special ? 1 : -1;
+    if (x->n != y->n) return x->n < y->n ? -1 : 1;
+    return memcmp(x->s, y->s, x->n);
+}
+
+static int rlvr__spelling_order(const void *a, const void *b)
+{
+    const rlvr__spelling *x = (const rlvr__spelling *)a, *y = (const rlvr__spelling *)b;
+    int apart = rlvr__spelling_apart(x, y);
+    return apart ? apart : (x->id > y->id) - (x->id < y->id);
+}
+
+/* The tokens that have bytes, but for the one that ends a text, in an order of their bytes; how many. */
+static int rlvr__spellings(const rlvr__tokenizer *t, rlvr__spelling *out)
+{
+    int n = 0;
+    for (int id = 0; id < t->n; id++) {
+        rlvr__spelling *x = &out[n];
+        x->s = rlvr__tok_bytes(t, id, &x->n);
+        x->special = rlvr__tok_is_special(t, id);
+        x->id = id;
+        n += x->n && id != t->eos;
+    }
+    qsort(out, (size_t)n, sizeof *out, rlvr__spelling_order);
+    return n;
+}
+
+/* match (n, at least a's tokens): for each token of a the one of b with the same bytes, both special or neither; -1: none. What ends a
+   text is the same on both sides, however it is spelt. */
+static rlvr_result rlvr__tok_match(const rlvr__tokenizer *a, const rlvr__tokenizer *b, int *match, int n)
+{
+    rlvr__spelling *x = RLVR__NEW(a->ctx, rlvr__spelling, a->n + 1), *y = RLVR__NEW(a->ctx, rlvr__spelling, b->n + 1);
+    for (int i = 0; i < n; i++) match[i] = -1;
+    if (x && y) {
+        int n_x = rlvr__spellings(a, x), n_y = rlvr__spellings(b, y);
+        for (int i = 0, j = 0; i < n_x && j < n_y;) {
+            int apart = rlvr__spelling_apart(&x[i], &y[j]);
+            if (!apart) match[x[i].id] = y[j].id;
+            i += apart <= 0;
+            j += apart >= 0;
+        }
+        if (a->eos >= 0 && b->eos >= 0) match[a->eos] = b->eos;
+    }
+    rlvr__free(a->ctx, x);
+    rlvr__free(a->ctx, y);
+    return x && y ? RLVR_OK : RLVR_ERROR_MEMORY;
+}
+
+/* ---- where two readings of a text begin a token together ---- */
+
+/* Tokens i .. i + n_own - 1 of one reading are tokens other .. other + n_other - 1 of the other; other -1: no group begins at i. */
+typedef struct rlvr__group { int other, n_other, n_own; } rlvr__group;
+
+/* Bytes of a text that a token is: special ones have none. */
+static size_t rlvr__tok_width(const rlvr__tokenizer *t, int id)
+{
+    size_t n;
+    rlvr__tok_bytes(t, id, &n);
+    return rlvr__tok_is_special(t, id) ? 0 : n;
+}
+
+/* group (n_a): the shortest groups of tokens a (n_a) and b (n_b) that begin and end at the same bytes. A token without bytes begins
+   none. False where the two are not equally long. */
+static bool rlvr__align(const rlvr__tokenizer *own, const int *a, int n_a, const rlvr__tokenizer *other, const int *b, int n_b, rlvr__group *group)
+{
+    int i = 0, j = 0;
+    for (int k = 0; k < n_a; k++) group[k].other = -1;
+    while (i < n_a) {
+        int from = i, from_other = j;
+        size_t end = rlvr__tok_width(own, a[i++]), end_other = 0;
+        if (!end) continue;
+        while (end != end_other) {
+            if (end < end_other ? i == n_a : j == n_b) return false;
+            if (end < end_other) end += rlvr__tok_width(own, a[i++]);
+            else end_other += rlvr__tok_width(other, b[j++]);
+        }
+        group[from].other = from_other;
+        group[from].n_other = j - from_other;
+        group[from].n_own = i - from;
+    }
+    return j == n_b;
+}
+
+/* ---- how far two distributions are apart ---- */
+
+/* Sorts key[0] (n) upwards into key[1], and item[0] with it into item[1]; item NULL: there are none. */
+static void rlvr__radix_sort(uint32_t *const *key, uint32_t *const *item, int n)
+{
+    for (int pass = 0; pass < 3; pass++) {
+        const uint32_t *from = key[pass & 1];
+        uint32_t *to = key[~pass & 1], begin[2049] = {0};
+        int shift = 11 * pass;
+        for (int i = 0; i < n; i++) begin[(from[i] >> shift & 2047) + 1]++;
+        for (int d = 0; d < 2048; d++) begin[d + 1] += begin[d];
+        for (int i = 0; i < n; i++) {
+            uint32_t at = begin[from[i] >> shift & 2047]++;
+            to[at] = from[i];
+            if (item) item[~pass & 1][at] = item[pass & 1][i];
+        }
+    }
+}
+
+/* sum |p_(k) - q_(k)| over the items of p and the n_q of q, whose bits are key[0] and other[0]; slope[item]: weight times the sign. */
+static double rlvr__sorted_apart(uint32_t *const *key, uint32_t *const *item, int n_p, uint32_t *const *other, int n_q, float weight, float *slope)
+{
+    double sum = 0;
+    rlvr__radix_sort(key, item, n_p);
+    rlvr__radix_sort(other, NULL, n_q);
+    for (int k = 0; k < n_p || k < n_q; k++) {
+        float p = 0, q = 0;
+        if (k < n_p) memcpy(&p, &key[1][n_p - 1 - k], sizeof p);
+        if (k < n_q) memcpy(&q, &other[1][n_q - 1 - k], sizeof q);
+        sum += fabs((double)p - (double)q);
+        if (k < n_p) slope[item[1][n_p - 1 - k]] = p > q ? weight : p < q ? -weight : 0;
+    }
+    return sum;
+}
+
+/* One token's part of the generalised Jensen-Shannon divergence, and its derivative by p. */
+static double rlvr__jsd_of(double p, double q, double beta, double *slope)
+{
+    double m = beta * q + (1 - beta) * p;
+    *slope = 0;
+    if (m == 0) return 0;
+    *slope = (1 - beta) * log(RLVR__MAX(p, 1e-37) / m);
+    return p * *slope + (q > 0 ? beta * q * log(q / m) : 0);
+}
+
+double rlvr_uld(const float *p, int n_p, const float *q, int n_q, const int *match, float beta, float *slope, uint32_t *scratch)
+{
+    uint32_t *key[2] = {scratch, scratch + n_p}, *item[2] = {scratch + 2 * (size_t)n_p, scratch + 3 * (size_t)n_p};
+    uint32_t *other[2] = {scratch + 4 * (size_t)n_p, scratch + 4 * (size_t)n_p + n_q};
+    const uint32_t taken = UINT32_MAX;      /* no probability's bits */
+    int n = 0, n_other = 0;
+    double direct = 0, by_p;
+    memcpy(other[0], q, (size_t)n_q * sizeof *q);
+    for (int i = 0; i < n_p; i++) {
+        int j = match ? match[i] : -1;
+        if (j < 0) {
+            memcpy(&key[0][n], &p[i], sizeof *p);
+            item[0][n++] = (uint32_t)i;
+            continue;
+        }
+        direct += rlvr__jsd_of((double)p[i], (double)q[j], beta == 0 ? 0.5 : (double)beta, &by_p);
+        slope[i] = (float)by_p;
+        other[0][j] = taken;
+    }
+    for (int j = 0; j < n_q; j++)
+        if (other[0][j] != taken) other[0][n_other++] = other[0][j];
+    double weight = (double)(n_p - n) / n_q;
+    for (int i = 0; i < n_p; i++) slope[i] = match && match[i] >= 0 ? (float)(weight * (double)slope[i]) : 0;
+    double rest = n && n_other ? rlvr__sorted_apart(key, item, n, other, n_other, (float)(1 - weight), slope) : 0;
+    return weight * direct + (1 - weight) * rest;
+}
+
+/* ============================================================================================
    13. MODEL                                                                           >>model
    ============================================================================================ */
 
@@ -8252,6 +8452,14 @@ static rlvr_result rlvr__grads_init(rlvr__grads *g, rlvr_model *m, int64_t n_row
     return RLVR_OK;
 }
 
+/* A target at whose place a teacher that reads other tokens begins one too. */
+typedef struct rlvr__meeting {
+    int row;                         /* the teacher's place; -1: none */
+    int next, n_later;               /* the rollout's next target; how many from there on are in the group */
+    float weight;
+    float own, others;               /* the probabilities of the group's later tokens on either side, multiplied */
+} rlvr__meeting;
+
 /* A teacher that has run the same texts; weight (rows of the head) times the divergence from it is added to the loss. */
 typedef struct rlvr__distilling {
     rlvr__store *teacher;
@@ -8261,7 +8469,78 @@ typedef struct rlvr__distilling {
     float *value;                    /* (rows of the head) receives the divergences */
     rlvr_distill kind;
     float beta;
+    /* of uld and gold, where row and weight are the meetings', and value is weighed already */
+    const rlvr__meeting *meeting;    /* (targets); NULL: another kind */
+    const rlvr__policy *policy;      /* the teacher's */
+    const int *match;                /* (n_vocab) as rlvr_uld() takes it */
+    float *slope;                    /* (head_rows, n_vocab) */
+    float *dlogprob;                 /* (targets) of the head; the slopes of `own` are added */
+    int *list;                       /* (4, head_rows) */
+    float *scratch;  int64_t stride; /* (threads, stride) */
 } rlvr__distilling;
+
+/* Meetings, as many as the teacher's head has rows: list holds the teacher's places, the targets, and the rows of the chunk that
+   begins at `from`, for which the policy's logits are there. */
+typedef struct rlvr__meeting_args { const rlvr__distilling *t; const rlvr__store *s; const rlvr__dist *dist; int64_t from; int n; } rlvr__meeting_args;
+
+static int64_t rlvr__meeting_stride(int64_t V, int64_t V_other) { return 6 * V + 2 * V_other + 16; }
+
+static void rlvr__meeting_bwd(const rlvr__meeting_args *a, int64_t row, int j, float *scratch)
+{
+    const rlvr__distilling *t = a->t;
+    rlvr_ctx *ctx = a->s->m->ctx;
+    const int *target = t->list + t->teacher->head_rows;
+    const rlvr__meeting *m = &t->meeting[target[j]];
+    int64_t V = a->s->m->info.n_vocab, V_other = t->teacher->m->info.n_vocab;
+    float *p = scratch, *g = p + V, *q = t->teacher->logits + j * V_other, *slope = t->slope + row * V;
+    double sum = 0;
+    rlvr__dist_probs(ctx, p, &a->dist[row], a->s->logits + row * V, V);
+    rlvr__dist_probs(ctx, q, &t->dist[j], q, V_other);
+    for (int64_t v = 0; v < V; v++) p[v] *= m->own;
+    for (int64_t v = 0; v < V_other; v++) q[v] *= m->others;
+    double value = rlvr_uld(p, (int)V, q, (int)V_other, t->match, t->beta, g, (uint32_t *)(void *)(g + V));
+    for (int64_t v = 0; v < V; v++) sum += (double)p[v] * (double)g[v];
+    float mean = m->own > 0 ? (float)(sum / (double)m->own) : 0, w = m->weight * a->dist[row].temperature_inv;
+    for (int64_t v = 0; v < V; v++) slope[v] += w * p[v] * (g[v] - mean);
+    t->value[a->from + row] += (float)((double)m->weight * value);
+    for (int k = 0, later = m->next; k < m->n_later; k++, later = t->meeting[later].next)
+        t->dlogprob[later] += (float)((double)m->weight * sum);
+}
+
+static void rlvr__meeting_loop(void *arg, int64_t begin, int64_t end, int thread)
+{
+    const rlvr__meeting_args *a = (const rlvr__meeting_args *)arg;
+    const int *row = a->t->list + 2 * a->t->teacher->head_rows;
+    for (int64_t i = begin; i < end; i++)
+        for (int j = 0; j < a->n; j++)
+            if (row[j] == i) rlvr__meeting_bwd(a, i, j, a->t->scratch + thread * a->t->stride);
+}
+
+/* slope: that of rows [from, from + n) of the head, whose logits and distributions are there. A group's later targets are of rows
+   behind its first one's: their dlogprob has not been used yet. */
+static void rlvr__meetings_bwd(rlvr__store *s, const rlvr__head *h, int64_t from, int64_t n, const rlvr__dist *dist, const rlvr__distilling *t)
+{
+    rlvr__store *other = t->teacher;
+    int64_t most = other->head_rows;
+    int *place = t->list, *target = place + most, *row = target + most, *position = row + most;
+    int at = h->target_begin[from], end = h->target_begin[from + n], i = 0;
+    rlvr__meeting_args a = {t, s, dist, from, 0};
+    memset(t->slope, 0, (size_t)(n * s->m->info.n_vocab) * sizeof(float));
+    while (at < end) {
+        for (a.n = 0; at < end && a.n < most; at++) {
+            while (h->target_begin[from + i + 1] <= at) i++;
+            if (t->meeting[at].row < 0) continue;
+            place[a.n] = t->meeting[at].row;
+            target[a.n] = at;
+            row[a.n] = i;
+            position[a.n++] = h->position ? h->position[from + i] : 0;
+        }
+        rlvr__head_logits(other, place, a.n);
+        rlvr__ban(t->policy, other->logits, other->m->info.n_vocab, a.n, position);
+        rlvr__dist_rows(s->m->ctx, t->dist, other->logits, a.n, other->m->info.n_vocab, &t->policy->sampling, other->dist_scratch);
+        rlvr__parallel(s->m->ctx, n, 1, rlvr__meeting_loop, &a);
+    }
+}
 
 /* The head's part of backward: logits again, in chunks, turned into their own gradient in place. Adds to the gradients of the
    head and the last norm, where those are trained; adds dx of the head's rows into g->dx at compact row at[i]. dlogprob: per target; dentropy: per
@@ -8283,7 +8562,8 @@ static void rlvr__head_backward(rlvr__store *s, rlvr__grads *g, const rlvr__head
         for (int64_t i = 0; logprob && i < n; i++)
             for (int t = h->target_begin[from + i]; t < h->target_begin[from + i + 1]; t++)
                 logprob[t] = rlvr__dist_logprob(&dist[i], s->logits[i * V + h->target[t]]);
-        if (teacher) {
+        if (teacher && teacher->meeting) rlvr__meetings_bwd(s, h, from, n, dist, teacher);
+        else if (teacher) {
             rlvr__head_logits(teacher->teacher, teacher->row + from, n);
             rlvr__ban(policy, teacher->teacher->logits, V, n, h->position ? h->position + from : NULL);
             rlvr__dist_rows(ctx, teacher->dist, teacher->teacher->logits, n, V, &policy->sampling, s->dist_scratch);
@@ -8291,7 +8571,7 @@ static void rlvr__head_backward(rlvr__store *s, rlvr__grads *g, const rlvr__head
                                teacher->value + from, n, V);
         }
         rlvr__dist_bwd_rows(ctx, s->logits, dist, h->target_begin + from, h->target, dlogprob, dentropy ? dentropy + from : NULL, n, V);
-        if (teacher) rlvr__axpby(ctx, s->logits, 1, teacher->teacher->logits, 1, n * V);
+        if (teacher) rlvr__axpby(ctx, s->logits, 1, teacher->meeting ? teacher->slope : teacher->teacher->logits, 1, n * V);
         if (rlvr__g(m, m->head)) rlvr__gemm_dw(ctx, rlvr__g(m, m->head), s->logits, V, s->head_x, D, n, V, D, g->gemm);
         rlvr__gemm_dx(ctx, s->head_x, D, s->logits, V, rlvr__w(m, m->head), n, V, D, false, g->gemm);
         memset(g->head_dx, 0, (size_t)(n * D) * sizeof(float));
@@ -25352,6 +25632,17 @@ typedef struct rlvr__algorithm_state {             /* section 19d; NULL where th
     rlvr__dist *teacher_dist;                      /* ... where whole distributions are compared: (head_rows), */
     float *distill_weight, *distill_row;           /* (tokens), (2, cap_rows) weights and divergences */
     bool distills;                                 /* the backward pass at hand does */
+    /* ... where it reads the completions' texts (uld, gold), its tokens then being those of view: */
+    rlvr__buf text;
+    int *view_offset;                              /* (rollouts + 1) in its flat arrays; NULL: another kind */
+    rlvr__group *group;                            /* (tokens) in them */
+    int *view_row;                                 /* (its tokens) places in its store, */
+    float *view_logprob, *view_value;              /* log-probabilities, and those in the order of its pack */
+    int *target_at;                                /* (tokens + 1) targets of the pack at hand */
+    rlvr__meeting *meeting;                        /* (targets of a pack) */
+    int *match, *meeting_list;                     /* (n_vocab), (4, head_rows) */
+    float *meeting_slope, *meeting_scratch;        /* (head_rows, n_vocab), (threads, stride) */
+    bool told_left_out;
 } rlvr__algorithm_state;
 
 typedef struct rlvr__tracking {                    /* section 19.1, of spo; NULL without */
@@ -25541,7 +25832,8 @@ static bool rlvr__takes_part(const rlvr_trainer *t, int i)
     const rlvr_rollout *o = &t->rollouts->items[i];
     const rlvr_loss_desc *d = &t->desc.loss;
     if (t->algorithm.measuring) return o->graded == RLVR_OK;
-    return rlvr__in_loss(t, i) && (t->values.head || o->advantage != 0 || rlvr__pulls(&t->desc) ||
+    bool unread = t->algorithm.view_offset && i < t->algorithm.view->n && !t->algorithm.view->items[i].n_tokens;      /* not distilled */
+    return rlvr__in_loss(t, i) && (t->values.head || o->advantage != 0 || (rlvr__pulls(&t->desc) && (!unread || d->entropy_coef != 0)) ||
                                    (d->nll_coef != 0 && rlvr__is_right(o)));
 }
 
@@ -25669,42 +25961,34 @@ static void rlvr__forest_logprobs(rlvr_trainer *t, const rlvr__policy *policy, f
 /* The pack in which the teacher reads what the policy does in the pack at hand: the same one, or behind its own prompts. */
 static const rlvr__forest *rlvr__teacher_forest(const rlvr_trainer *t) { return t->algorithm.view ? &t->algorithm.forest : &t->forest; }
 
+/* The teacher's rollouts and pack take the policy's place, and give it back. */
+static void rlvr__swap_view(rlvr_trainer *t)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    rlvr_rollouts *r = t->rollouts;
+    rlvr__forest own = t->forest;
+    int *offset = t->offset;
+    t->rollouts = a->view;
+    t->forest = a->forest;
+    a->view = r;
+    a->forest = own;
+    if (!a->view_offset) return;
+    t->offset = a->view_offset;
+    a->view_offset = offset;
+}
+
 /* Runs the teacher over groups [from, end), the pack at hand. */
 static void rlvr__teacher_pass(rlvr_trainer *t, int from, int end)
 {
-    rlvr__algorithm_state *a = &t->algorithm;
-    if (a->view) {
-        rlvr_rollouts *r = t->rollouts;
-        rlvr__forest own = t->forest;
-        t->rollouts = a->view;
-        t->forest = a->forest;
+    if (t->algorithm.view) {
+        rlvr__swap_view(t);
         rlvr__forest_groups(t, from, end, false);
-        a->forest = t->forest;
-        t->forest = own;
-        t->rollouts = r;
+        rlvr__swap_view(t);
     }
-    rlvr__forest_forward_in(&a->teacher, rlvr__teacher_forest(t));
+    rlvr__forest_forward_in(&t->algorithm.teacher, rlvr__teacher_forest(t));
 }
 
-/* Adds the hidden states from which the pack's tokens are drawn to those of their rollouts; the store holds its activations. */
-static void rlvr__forest_hidden(rlvr_trainer *t, float *hidden)
-{
-    const rlvr__forest *p = &t->forest;
-    rlvr__store *s = rlvr__train_store(t);
-    int64_t D = t->m->info.d_model;
-    for (int64_t from = 0; from < p->n_head; from += s->head_rows) {
-        int64_t n = RLVR__MIN(s->head_rows, p->n_head - from);
-        rlvr__head_hidden(s, p->head_row + from, n);
-        for (int64_t i = 0; i < n; i++)
-            for (int k = p->target_begin[from + i]; k < p->target_begin[from + i + 1]; k++) {
-                int64_t who = 0, end = t->rollouts->n;
-                while (end - who > 1)
-                    if (t->offset[(who + end) / 2] <= p->source[k]) who = (who + end) / 2;
-                    else end = (who + end) / 2;
-                for (int64_t d = 0; d < D; d++) hidden[who * D + d] += s->head_x[i * D + d] / (float)t->rollouts->items[who].n_tokens;
-            }
-    }
-}
+static void rlvr__forest_hidden(rlvr_trainer *t, float *hidden);
 
 /* The reference over the pack at hand, groups [from, end), or the teacher: log-probabilities into ref_logprob, and hidden states
    where hidden is not NULL. Without a teacher the store then holds the reference's activations. */
@@ -25722,11 +26006,14 @@ static void rlvr__forest_reference(rlvr_trainer *t, int from, int end, bool logp
     rlvr__swap_reference(t);
 }
 
+static void rlvr__distill_meetings(rlvr_trainer *t, rlvr__distilling *out);
+
 /* Where the update at hand distils: the weights of the head's rows, each of all its targets together. */
 static bool rlvr__forest_distilling(rlvr_trainer *t, rlvr__distilling *out)
 {
     const rlvr__forest *p = &t->forest;
     const rlvr__algorithm_state *a = &t->algorithm;
+    memset(out, 0, sizeof *out);
     if (!a->distills) return false;
     for (int64_t i = 0; i < p->n_head; i++) {
         a->distill_row[i] = 0;
@@ -25739,6 +26026,7 @@ static bool rlvr__forest_distilling(rlvr_trainer *t, rlvr__distilling *out)
     out->value = a->distill_row + p->cap_rows;
     out->kind = t->desc.regulariser.distill;
     out->beta = t->desc.regulariser.distill_beta;
+    if (a->view_offset) rlvr__distill_meetings(t, out);
     return true;
 }
 
@@ -25930,12 +26218,23 @@ static void rlvr__flatten(rlvr_trainer *t)
     memcpy(t->ref_logprob, t->logprob, (size_t)t->offset[r->n] * sizeof(float));
 }
 
-/* Groups [first, *end) whose rows fit one pass. */
-static int rlvr__micro_end(const rlvr_trainer *t, int first, int last)
+/* Groups [first, *end) whose rows fit one pass of a store. */
+static int rlvr__micro_end_in(const rlvr_trainer *t, const rlvr__store *s, int first, int last)
 {
     int64_t rows = t->rollouts->shared;
     int end = first;
-    while (end < last && (end == first || rows + rlvr__group_rows(t, end) <= t->train.n_slots)) rows += rlvr__group_rows(t, end++);
+    while (end < last && (end == first || rows + rlvr__group_rows(t, end) <= s->n_slots)) rows += rlvr__group_rows(t, end++);
+    return end;
+}
+
+/* ... and, where the teacher reads other tokens, one of its. */
+static int rlvr__micro_end(rlvr_trainer *t, int first, int last)
+{
+    int end = rlvr__micro_end_in(t, &t->train, first, last);
+    if (!t->algorithm.view_offset) return end;
+    rlvr__swap_view(t);
+    end = rlvr__micro_end_in(t, &t->algorithm.teacher, first, end);
+    rlvr__swap_view(t);
     return end;
 }
 
@@ -27279,6 +27578,7 @@ static void rlvr__put_metrics(rlvr__buf *b, const rlvr_metrics *m, bool rollouts
         rlvr__buf_addf(b, ",\"distill/divergence\":");
         rlvr__json_put_digits(b, m->distill, 9);
     }
+    if (m->n_undistilled) rlvr__buf_addf(b, ",\"distill/num_left_out\":%d", m->n_undistilled);
     if (m->n_reference) {
         rlvr__buf_addf(b, ",\"reward/optimal\":");
         rlvr__json_put_digits(b, m->optimal_value, 9);
@@ -28666,7 +28966,7 @@ static const char *rlvr__regulariser_problem(const rlvr_trainer_desc *d, bool lo
     if ((unsigned)g->distill >= RLVR_DISTILL_COUNT) return "distill is no divergence";
     if (g->distill_coef != 0 && !g->teacher) return "distill_coef needs a teacher";
     if (g->distill_coef == 0 && (g->distill || g->distill_beta != 0)) return "distill and distill_beta need distill_coef, the weight of the divergence";
-    if (g->distill_beta != 0 && g->distill != RLVR_DISTILL_JSD) return "distill_beta is jsd's";
+    if (g->distill_beta != 0 && g->distill != RLVR_DISTILL_JSD && g->distill != RLVR_DISTILL_GOLD) return "distill_beta is jsd's and gold's";
     if (!(g->distill_beta >= 0 && g->distill_beta < 1)) return "distill_beta is not within 0 .. 1";
     if (g->distill_coef != 0 && (d->sampling.top_k || d->sampling.top_p < 1 || d->sampling.min_p > 0))
         return "distill_coef compares whole distributions; leave sampling.top_k, top_p and min_p out";
@@ -28756,12 +29056,47 @@ static int rlvr__token_apart(const rlvr_model *a, const rlvr_model *b)
     return -1;
 }
 
+/* Does the teacher read the completions' texts, whatever its tokens? */
+static bool rlvr__teacher_reads(const rlvr_trainer_desc *d)
+{
+    return d->regulariser.distill == RLVR_DISTILL_ULD || d->regulariser.distill == RLVR_DISTILL_GOLD;
+}
+
+static bool rlvr__teacher_has_view(const rlvr_trainer_desc *d) { return d->regulariser.teacher_task || rlvr__teacher_reads(d); }
+
+/* Tokens of a completion that the teacher reads, at most. */
+static int rlvr__teacher_most(const rlvr_trainer_desc *d)
+{
+    const rlvr_regulariser_desc *g = &d->regulariser;
+    int most = d->sampling.max_tokens;
+    if (!rlvr__teacher_reads(d)) return most;
+    return g->teacher_max_tokens ? g->teacher_max_tokens : RLVR__MIN(2 * most, RLVR__MAX(most, g->teacher->info.n_ctx / 2));
+}
+
 /* Tokens of a prompt of the teacher's own, at most; 0: it reads the policy's. */
 static int rlvr__teacher_prompt(const rlvr_trainer_desc *d)
 {
     const rlvr_regulariser_desc *g = &d->regulariser;
-    if (!g->teacher_task || g->teacher_prompt_tokens) return g->teacher_prompt_tokens;
-    return RLVR__MIN(2 * d->max_prompt_tokens, RLVR__MAX(1, g->teacher->info.n_ctx - d->sampling.max_tokens));
+    if (!rlvr__teacher_has_view(d) || g->teacher_prompt_tokens) return g->teacher_prompt_tokens;
+    return RLVR__MIN(2 * d->max_prompt_tokens, RLVR__MAX(1, g->teacher->info.n_ctx - rlvr__teacher_most(d)));
+}
+
+/* What keeps it from comparing with the policy token by token, or place by place. */
+static const char *rlvr__teacher_tokens_problem(const rlvr_trainer *t)
+{
+    const rlvr_trainer_desc *d = &t->desc;
+    const rlvr_model *teacher = d->regulariser.teacher;
+    if (!rlvr__teacher_reads(d)) {
+        if (d->regulariser.teacher_max_tokens) return "teacher_max_tokens is for distill uld and gold";
+        if (teacher->info.n_vocab != t->m->info.n_vocab)
+            return "its vocabulary is not of the policy's size; take one that reads the same tokens, or distill uld or gold";
+        return teacher->info.n_ctx < t->m->info.n_ctx ? "it has a smaller context than the policy" : NULL;
+    }
+    if (d->regulariser.teacher_max_tokens < 0) return "teacher_max_tokens is below 0";
+    if (!teacher->tokenizer || !t->m->tokenizer) return "distill uld and gold read texts: it and the policy need a tokenizer each";
+    if (rlvr__loss_needs_reference(&d->loss) || d->regulariser.kl_reward != 0)
+        return "loss.kl_coef and kl_reward ask it about the policy's tokens, and distill uld and gold let it read others; leave them out";
+    return NULL;
 }
 
 static rlvr_result rlvr__teacher_check(const rlvr_trainer *t)
@@ -28770,24 +29105,24 @@ static rlvr_result rlvr__teacher_check(const rlvr_trainer *t)
     const rlvr_regulariser_desc *g = &d->regulariser;
     const rlvr_model *teacher = g->teacher;
     const char *problem = NULL;
-    if (!teacher && !g->teacher_task && !g->teacher_prompt_tokens) return RLVR_OK;
-    if (!teacher) problem = "teacher_task and teacher_prompt_tokens need one";
-    else if (g->teacher_prompt_tokens < 0 || (g->teacher_prompt_tokens && !g->teacher_task))
+    if (!teacher && !g->teacher_task && !g->teacher_prompt_tokens && !g->teacher_max_tokens) return RLVR_OK;
+    if (!teacher) problem = "teacher_task, teacher_prompt_tokens and teacher_max_tokens need one";
+    else if (g->teacher_prompt_tokens < 0 || (g->teacher_prompt_tokens && !rlvr__teacher_has_view(d)))
         problem = "teacher_prompt_tokens is below 0, or there is no teacher_task";
-    else if (rlvr__teacher_prompt(d) + d->sampling.max_tokens > teacher->info.n_ctx)
-        problem = "its context does not hold teacher_prompt_tokens and sampling.max_tokens; lower one of them";
+    else if ((int64_t)rlvr__teacher_prompt(d) + rlvr__teacher_most(d) > teacher->info.n_ctx)
+        problem = rlvr__teacher_reads(d) ? "its context does not hold teacher_prompt_tokens and teacher_max_tokens; lower one of them"
+                                         : "its context does not hold teacher_prompt_tokens and sampling.max_tokens; lower one of them";
     else if (teacher == t->m && !g->teacher_task)
         problem = "it is the policy itself; load another model, or leave it out for the reference that the policy was";
     else if (teacher->ctx != t->ctx) problem = "it is of another context; load it with the policy's";
-    else if (teacher->info.n_vocab != t->m->info.n_vocab) problem = "its vocabulary is not of the policy's size; take one that reads the same tokens";
-    else if (teacher->info.n_ctx < t->m->info.n_ctx) problem = "it has a smaller context than the policy";
+    else if ((problem = rlvr__teacher_tokens_problem(t)) != NULL) {}
     else if (!rlvr__steps_need_reference(d)) problem = "nothing asks it; give distill_coef, loss.kl_coef or kl_reward";
     else if (g->ref_refresh) problem = "it stands still; leave ref_refresh out";
     if (problem) return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser.teacher: %s", problem);
-    int apart = rlvr__token_apart(t->m, teacher);
+    int apart = rlvr__teacher_reads(d) ? -1 : rlvr__token_apart(t->m, teacher);
     if (apart < 0) return RLVR_OK;
     return rlvr__fail(t->ctx, RLVR_ERROR_ARGUMENT, "rlvr_trainer_desc.regulariser.teacher: its token %d is not the policy's; take one that reads "
-                      "the same tokens", apart);
+                      "the same tokens, or distill uld or gold", apart);
 }
 
 static rlvr_result rlvr__algorithm_check(rlvr_trainer *t)
@@ -28823,12 +29158,39 @@ static rlvr_result rlvr__beside_store(rlvr_trainer *t, rlvr__store *s, bool coun
     return rlvr__store_init(s, t->m, slots, RLVR__MIN((int64_t)RLVR__PREFILL_ROWS, slots), prompt + most, RLVR__HEAD_ROWS, false, count);
 }
 
-/* Rows that the teacher reads for one training pass, and the longest text among them. */
+/* Rows that the teacher reads for one training pass, and the longest text among them. Where it reads other tokens, at least one group's. */
 static int64_t rlvr__teacher_rows(const rlvr_trainer *t, const rlvr__sizes *z, int64_t *longest)
 {
-    int64_t prompt = rlvr__teacher_prompt(&t->desc);
-    *longest = RLVR__MAX(z->max_context, prompt + t->desc.sampling.max_tokens);
-    return z->train_slots + t->desc.prompts_per_step * prompt;
+    int64_t prompt = rlvr__teacher_prompt(&t->desc), most = rlvr__teacher_most(&t->desc), own = t->desc.sampling.max_tokens;
+    *longest = RLVR__MAX(z->max_context, prompt + most);
+    if (!rlvr__teacher_reads(&t->desc)) return z->train_slots + t->desc.prompts_per_step * prompt;
+    return RLVR__MAX(2 * prompt + t->desc.group_size * most, t->desc.prompts_per_step * prompt + z->train_slots * most / own);
+}
+
+/* Where it reads other tokens: bytes and blocks of what that takes. count: nothing is allocated. */
+static rlvr_result rlvr__teacher_texts(rlvr_trainer *t, const rlvr__sizes *z, bool count, int64_t *bytes)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    int64_t V = t->m->info.n_vocab, tokens = z->rollouts * rlvr__teacher_most(&t->desc), text = z->rollouts ? 8 * (int64_t)t->desc.sampling.max_tokens + 1 : 0;
+    int64_t scratch = t->ctx->n_threads * rlvr__meeting_stride(V, t->desc.regulariser.teacher->info.n_vocab);
+    struct { void **array; int64_t n; size_t size; } part[] = {
+        {(void **)(uintptr_t)&a->view_offset, z->rollouts + 1, sizeof(int)}, {(void **)(uintptr_t)&a->group, z->tokens, sizeof *a->group},
+        {(void **)(uintptr_t)&a->view_row, tokens, sizeof(int)}, {(void **)(uintptr_t)&a->view_logprob, tokens, sizeof(float)},
+        {(void **)(uintptr_t)&a->view_value, tokens, sizeof(float)}, {(void **)(uintptr_t)&a->target_at, z->tokens + 1, sizeof(int)},
+        {(void **)(uintptr_t)&a->meeting, z->tokens, sizeof *a->meeting}, {(void **)(uintptr_t)&a->match, V, sizeof(int)},
+        {(void **)(uintptr_t)&a->meeting_list, 4 * z->head_rows, sizeof(int)},
+        {(void **)(uintptr_t)&a->meeting_slope, z->head_rows * V, sizeof(float)},
+        {(void **)(uintptr_t)&a->meeting_scratch, scratch, sizeof(float)}};
+    *bytes = text;
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        *bytes += part[i].n * (int64_t)part[i].size;
+        if (!count && !(*part[i].array = rlvr__alloc(t->ctx, (size_t)part[i].n, part[i].size))) return RLVR_ERROR_MEMORY;
+    }
+    if (count) return RLVR_OK;
+    a->text.ctx = t->ctx;
+    for (int64_t i = 0; i <= z->rollouts; i++) a->view_offset[i] = (int)i * rlvr__teacher_most(&t->desc);
+    if (!rlvr__buf_reserve(&a->text, (size_t)text)) return RLVR_ERROR_MEMORY;
+    return rlvr__tok_match(t->m->tokenizer, t->desc.regulariser.teacher->tokenizer, a->match, (int)V);
 }
 
 /* Where it reads them; nothing of it is kept for a backward. */
@@ -28841,26 +29203,32 @@ static rlvr_result rlvr__teacher_store(rlvr_trainer *t, const rlvr__sizes *z, rl
 static rlvr_result rlvr__teacher_alloc(rlvr_trainer *t, const rlvr__sizes *z)
 {
     rlvr__algorithm_state *a = &t->algorithm;
-    int64_t longest, rows = rlvr__teacher_rows(t, z, &longest);
     if (!t->desc.regulariser.teacher) return RLVR_OK;
+    int64_t longest, rows = rlvr__teacher_rows(t, z, &longest);
     rlvr_result r = rlvr__teacher_store(t, z, &a->teacher, false);
-    if (r != RLVR_OK || !t->desc.regulariser.teacher_task) return r;
+    if (r != RLVR_OK || !rlvr__teacher_has_view(&t->desc)) return r;
     a->teacher_tasks = rlvr_tasks_new(t->ctx);
     a->view = rlvr__rollouts_new(t->desc.regulariser.teacher);
     if (!a->teacher_tasks || !a->view) return RLVR_ERROR_MEMORY;
-    return rlvr__forest_init(t->ctx, &a->forest, rows, (z->rollouts + t->desc.prompts_per_step + 1) * longest, RLVR__MAX(z->tokens, rows), t->desc.group_size);
+    int64_t bytes, targets = RLVR__MAX(z->rollouts * rlvr__teacher_most(&t->desc), rows);
+    r = rlvr__forest_init(t->ctx, &a->forest, rows, (z->rollouts + t->desc.prompts_per_step + 1) * longest, targets, t->desc.group_size);
+    return r == RLVR_OK && rlvr__teacher_reads(&t->desc) ? rlvr__teacher_texts(t, z, false, &bytes) : r;
 }
 
 static void rlvr__teacher_plan(rlvr_trainer *t, const rlvr__sizes *z, rlvr_memory *p)
 {
     rlvr_model *m = t->desc.regulariser.teacher;
-    int64_t longest, rows = rlvr__teacher_rows(t, z, &longest);
     rlvr__store s;
     if (!m) return;
+    int64_t bytes, longest, rows = rlvr__teacher_rows(t, z, &longest);
     rlvr__teacher_store(t, z, &s, true);
     if (m != t->m) p->reference += (m->n_floats + (int64_t)m->info.n_ctx * m->info.head_dim) * (int64_t)sizeof(float) + rlvr__lora_bytes(m);
-    if (t->desc.regulariser.teacher_task)
-        p->scratch += rows * 60 + (z->rollouts + t->desc.prompts_per_step) * (longest * 12 + 768) + z->rollouts * t->desc.sampling.max_tokens * 24;
+    if (rlvr__teacher_has_view(&t->desc))
+        p->scratch += rows * 60 + (z->rollouts + t->desc.prompts_per_step) * (longest * 12 + 768) + z->rollouts * rlvr__teacher_most(&t->desc) * 24;
+    if (rlvr__teacher_reads(&t->desc)) {
+        rlvr__teacher_texts(t, z, true, &bytes);
+        p->scratch += bytes;
+    }
     p->kv_cache += s.bytes_kv;
     p->activations += s.bytes_activations;
     p->scratch += s.bytes_scratch;
@@ -28930,7 +29298,9 @@ static void rlvr__algorithm_free(rlvr_trainer *t)
 {
     rlvr__algorithm_state *a = &t->algorithm;
     void *arrays[] = {a->penalty, a->bonus, a->hidden, a->gram, a->baseline, a->part, a->token_advantage, a->covariance, a->collision, a->selected,
-                      a->teacher_dist, a->distill_weight, a->distill_row};
+                      a->teacher_dist, a->distill_weight, a->distill_row, a->view_offset, a->group, a->view_row, a->view_logprob, a->view_value,
+                      a->target_at, a->meeting, a->match, a->meeting_list, a->meeting_slope, a->meeting_scratch};
+    rlvr__buf_free(&a->text);
     rlvr_rollouts_free(a->beside);
     rlvr_rollouts_free(a->view);
     rlvr_tasks_free(a->teacher_tasks);
@@ -28940,6 +29310,26 @@ static void rlvr__algorithm_free(rlvr_trainer *t)
 }
 
 /* ---- before the advantages ---- */
+
+/* Adds the hidden states from which the pack's tokens are drawn to those of their rollouts; the store holds its activations. */
+static void rlvr__forest_hidden(rlvr_trainer *t, float *hidden)
+{
+    const rlvr__forest *p = &t->forest;
+    rlvr__store *s = rlvr__train_store(t);
+    int64_t D = t->m->info.d_model;
+    for (int64_t from = 0; from < p->n_head; from += s->head_rows) {
+        int64_t n = RLVR__MIN(s->head_rows, p->n_head - from);
+        rlvr__head_hidden(s, p->head_row + from, n);
+        for (int64_t i = 0; i < n; i++)
+            for (int k = p->target_begin[from + i]; k < p->target_begin[from + i + 1]; k++) {
+                int64_t who = 0, end = t->rollouts->n;
+                while (end - who > 1)
+                    if (t->offset[(who + end) / 2] <= p->source[k]) who = (who + end) / 2;
+                    else end = (who + end) / 2;
+                for (int64_t d = 0; d < D; d++) hidden[who * D + d] += s->head_x[i * D + d] / (float)t->rollouts->items[who].n_tokens;
+            }
+    }
+}
 
 /* How new the graded rollouts of a group are, and what that brings each. */
 static void rlvr__novelty_group(rlvr_trainer *t, int group, rlvr_metrics *m)
@@ -29041,29 +29431,81 @@ static void rlvr__parts_before(rlvr_trainer *t)
     }
 }
 
+/* The teacher's prompt for a group; without teacher_task it is the task's own, as its tokenizer and chat template have it. */
+static rlvr_result rlvr__teacher_task(rlvr_trainer *t, int group, rlvr_task *task)
+{
+    rlvr_rollouts *r = t->rollouts;
+    const rlvr_task *asked = r->items[group * r->group_size].task;
+    memset(task, 0, sizeof *task);
+    task->line = asked->line;
+    if (t->desc.regulariser.teacher_task) {
+        rlvr_result result = t->desc.regulariser.teacher_task(t->desc.regulariser.teacher_user, r, group, task);
+        if (result == RLVR_OK) return RLVR_OK;
+        return rlvr__fail(t->ctx, result, "teacher_task: it has no prompt for the task of line %lld", (long long)task->line);
+    }
+    *task = *asked;
+    return RLVR_OK;
+}
+
+/* Rollout i's text as the teacher's tokens, in its view, and the groups that they make with the policy's. A text that it cannot read is
+   left out: the rollout has then no part in the view. */
+static rlvr_result rlvr__teacher_read(rlvr_trainer *t, int i, int *n_left_out)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    const rlvr__tokenizer *own = t->m->tokenizer, *other = a->view->m->tokenizer;
+    rlvr_rollout *o = &a->view->items[i];
+    int n = o->n_tokens, most = a->view->max_tokens, *ids, *out = a->view->tokens + (int64_t)i * most;
+    rlvr__group *group = a->group + t->offset[i];
+    bool ended = n && o->finish_reason == RLVR_FINISH_STOP && o->tokens[n - 1] == own->eos;
+    a->text.len = 0;
+    rlvr__tok_decode_into(own, o->tokens, n - ended, false, &a->text);
+    if (a->text.failed) return RLVR_ERROR_MEMORY;
+    int count = rlvr__tok_encode(other, a->text.data, a->text.len, false, &ids), both = ended && other->eos >= 0;
+    if (count < 0) return RLVR_ERROR_MEMORY;
+    bool read = count + both <= most && rlvr__align(own, o->tokens, n - ended, other, ids, count, group);      /* a byte without a token is dropped */
+    if (read) memcpy(out, ids, (size_t)count * sizeof(int));
+    rlvr__free(t->ctx, ids);
+    if (ended) group[n - 1].other = -1;
+    if (read && both) {
+        const rlvr__group end = {count, 1, 1};
+        out[count] = other->eos;
+        group[n - 1] = end;
+    }
+    for (int k = 0; k < n; k++)
+        if (!read) group[k].other = -1;
+        else if (group[k].other >= 0) group[k].other += a->view_offset[i];
+    *n_left_out += !read && rlvr__in_loss(t, i);
+    o->tokens = out;
+    o->n_tokens = read ? count + both : 0;
+    if (!o->n_tokens) o->graded = RLVR_REWARD_ERROR;
+    return RLVR_OK;
+}
+
 /* The step's rollouts as the teacher reads them: each completion behind the prompt that it has for the group. */
-static rlvr_result rlvr__teacher_prompts(rlvr_trainer *t)
+static rlvr_result rlvr__teacher_prompts(rlvr_trainer *t, rlvr_metrics *m)
 {
     rlvr__algorithm_state *a = &t->algorithm;
     rlvr_rollouts *r = t->rollouts;
+    rlvr_sampling s = t->desc.sampling;
     rlvr_result result = RLVR_OK;
     for (int g = 0; g < r->n_tasks && result == RLVR_OK; g++) {
         rlvr_task task;
-        memset(&task, 0, sizeof task);
-        task.line = r->items[g * r->group_size].task->line;
-        result = t->desc.regulariser.teacher_task(t->desc.regulariser.teacher_user, r, g, &task);
-        if (result != RLVR_OK) return rlvr__fail(t->ctx, result, "teacher_task: it has no prompt for the task of line %lld", (long long)task.line);
-        result = rlvr__tasks_put(a->teacher_tasks, g, &task);
+        if ((result = rlvr__teacher_task(t, g, &task)) == RLVR_OK) result = rlvr__tasks_put(a->teacher_tasks, g, &task);
     }
+    if (rlvr__teacher_reads(&t->desc)) { s.max_tokens = rlvr__teacher_most(&t->desc); s.min_tokens = RLVR__MIN(s.min_tokens, s.max_tokens); s.n_stop_tokens = 0; }
     if (result == RLVR_OK)
-        result = rlvr__rollouts_layout(a->view, rlvr_tasks_get(a->teacher_tasks, 0), 0, r->n_tasks, r->group_size, &t->desc.sampling,
-                                       rlvr__teacher_prompt(&t->desc));
+        result = rlvr__rollouts_layout(a->view, rlvr_tasks_get(a->teacher_tasks, 0), 0, r->n_tasks, r->group_size, &s, rlvr__teacher_prompt(&t->desc));
     for (int i = 0; i < r->n && result == RLVR_OK; i++) {
         rlvr_rollout prompt = a->view->items[i], *o = &a->view->items[i];
         *o = r->items[i];
         o->prompt_tokens = prompt.prompt_tokens;
         o->n_prompt = prompt.n_prompt;
+        if (a->view_offset) result = rlvr__teacher_read(t, i, &m->n_undistilled);
     }
+    if (m->n_undistilled && !a->told_left_out)
+        rlvr__log(t->ctx, RLVR_LOG_WARN, "step %lld: %d rollouts are not distilled: the teacher takes more than regulariser.teacher_max_tokens = %d tokens for "
+                  "them, or has no token for a byte of theirs; said once, distill/num_left_out counts on", (long long)t->step + 1, m->n_undistilled, s.max_tokens);
+    a->told_left_out |= m->n_undistilled > 0;
     return result;
 }
 
@@ -29077,7 +29519,7 @@ static rlvr_result rlvr__algorithm_before(rlvr_trainer *t, rlvr__sampled *sums, 
         if (r != RLVR_OK) return r;
     }
     if (a->view) {
-        rlvr_result r = rlvr__teacher_prompts(t);
+        rlvr_result r = rlvr__teacher_prompts(t, m);
         if (r != RLVR_OK) return r;
     }
     if (t->tracking.task) {
@@ -29120,6 +29562,59 @@ static void rlvr__distill_begin(rlvr_trainer *t, int from, int end, const rlvr_l
     memset(a->distill_row, 0, 2 * (size_t)t->forest.cap_rows * sizeof(float));
     if (!rlvr__loss_needs_reference(&t->desc.loss) || t->desc.regulariser.kl_reward != 0) rlvr__teacher_pass(t, from, end);
     a->distills = true;
+}
+
+/* The teacher's log-probabilities of its own tokens in the pack at hand, flat. Where they are asked for a group has begun: no end is banned. */
+static void rlvr__view_logprobs(rlvr_trainer *t)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    rlvr__head h = rlvr__forest_head(&a->forest);
+    h.position = NULL;
+    rlvr__head_logprobs(&a->teacher, &h, &a->view->policy, t->dist, a->view_value, NULL);
+    for (int64_t k = 0; k < a->forest.n_targets; k++) a->view_logprob[a->forest.source[k]] = a->view_value[k];
+}
+
+static float rlvr__later_probability(const float *logprob, int n)      /* of a group's tokens but the first */
+{
+    double sum = 0;
+    for (int k = 1; k < n; k++) sum += (double)logprob[k];
+    return (float)exp(sum);
+}
+
+/* The targets of the pack at hand at whose places a group begins, and where the teacher has them in its own pack. */
+static void rlvr__distill_meetings(rlvr_trainer *t, rlvr__distilling *out)
+{
+    rlvr__algorithm_state *a = &t->algorithm;
+    const rlvr__forest *p = &t->forest, *v = &a->forest;
+    bool later = false;
+    for (int64_t i = 0; i < v->n_head; i++)
+        for (int k = v->target_begin[i]; k < v->target_begin[i + 1]; k++) a->view_row[v->source[k]] = v->head_row[i];
+    for (int64_t k = 0; k < p->n_targets; k++) {
+        a->target_at[p->source[k]] = (int)k;
+        later |= a->group[p->source[k]].other >= 0 && a->group[p->source[k]].n_other > 1;
+    }
+    if (later) rlvr__view_logprobs(t);
+    for (int64_t k = 0; k < p->n_targets; k++) {
+        int from = p->source[k];
+        const rlvr__group *g = &a->group[from];
+        rlvr__meeting *m = &a->meeting[k];
+        m->next = a->target_at[from + 1];
+        m->weight = a->distill_weight[from];
+        m->row = g->other >= 0 && m->weight != 0 ? a->view_row[g->other] : -1;
+        if (m->row < 0) continue;
+        m->n_later = g->n_own - 1;
+        m->own = rlvr__later_probability(t->logprob + from, g->n_own);
+        m->others = rlvr__later_probability(a->view_logprob + g->other, g->n_other);
+    }
+    for (int64_t i = 0; i < p->n_head; i++) a->distill_row[i] = 1;
+    out->meeting = a->meeting;
+    out->policy = &a->view->policy;
+    out->match = out->kind == RLVR_DISTILL_GOLD ? a->match : NULL;
+    out->slope = a->meeting_slope;
+    out->dlogprob = t->target_value;
+    out->list = a->meeting_list;
+    out->scratch = a->meeting_scratch;
+    out->stride = rlvr__meeting_stride(t->m->info.n_vocab, a->view->m->info.n_vocab);
 }
 
 /* What it has added to the loss. */

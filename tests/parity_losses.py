@@ -1,19 +1,21 @@
-"""Policy losses and preference losses against TRL's own methods, called on random batches with a stand-in for the trainer.
+"""Policy losses, preference losses and losses between vocabularies against TRL's own methods, called on random batches with a
+stand-in for the trainer.
 
-    python tests/parity_losses.py            re-derive tests/data/losses_trl.jsonl with the installed trl and compare
-    python tests/parity_losses.py --write    write the file instead
+    python tests/parity_losses.py            re-derive tests/data/losses_trl.jsonl and gold_trl.jsonl with the installed trl and compare
+    python tests/parity_losses.py --write    write the files instead
 
 tests/test_preferences.c holds rlvr.h against the file: GRPOTrainer._compute_loss (sequence-level ratios, CISPO, SAPO, two-sided
 clip, stale sequences, importance weights, entropy, advantages by token, VESPO; tests/parity_learning.py has the plain clip),
 A2POTrainer.compute_loss, DPOTrainer and
 KTOTrainer._compute_loss, ORPOTrainer and CPOTrainer.get_batch_loss_metrics. All in double, but for ORPO's odds (float in TRL).
+tests/test_gold.c holds it against gold_trl.jsonl: GOLD's ULDLoss, whose alignment, merging of tokens and two losses are called whole.
 """
 import json
 import os
 import sys
 from unittest.mock import MagicMock
 
-DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "losses_trl.jsonl")
+DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 
 
 def f32(x):
@@ -343,6 +345,65 @@ def preference_cases(rng):
     return out
 
 
+# ---- ULDLoss ----
+
+class Vocabulary:
+    def __init__(self, tokens):
+        self.tokens = tokens
+
+    def get_vocab(self):
+        return {token: i for i, token in enumerate(self.tokens)}
+
+
+def read(rng, vocabulary, text, end):
+    """Random tokens that spell a text, the end behind them; and each one's bytes."""
+    ids, spans, at = [], [], 0
+    while at < len(text):
+        fits = [i for i, token in enumerate(vocabulary) if token != end and text.startswith(token, at)]
+        ids.append(int(rng.choice(fits)))
+        spans.append((at, at + len(vocabulary[ids[-1]])))
+        at = spans[-1][1]
+    return ids + [vocabulary.index(end)], spans + [(at, at)]
+
+
+def gold_case(rng, own, other, text, hybrid, beta=0.5):
+    """Logits k are those that predict token k: the answer begins at 0, and what TRL slices is then what predicts."""
+    import numpy as np
+    import torch
+    from types import SimpleNamespace
+    from trl.experimental.gold.gold_trainer import ULDLoss
+    config = SimpleNamespace(uld_crossentropy_weight=0.0, uld_distillation_weight=1.0, uld_student_temperature=1.0, uld_teacher_temperature=1.0,
+                             uld_skip_student_eos=False, uld_skip_teacher_eos=False, use_extended_uld=True, uld_token_merge_strategy="observed",
+                             uld_use_hybrid_loss=hybrid, beta=f32(beta))
+    loss = ULDLoss(config, Vocabulary(own), Vocabulary(other))
+    sides = []
+    for vocabulary in own, other:
+        ids, spans = read(rng, vocabulary, text, "<end>")
+        logits = np.round(rng.normal(0, 1.5, (len(ids), len(vocabulary))), 3)
+        sides.append((ids, spans, logits))
+    logits = [torch.tensor(side[2][None]) for side in sides]
+    ids = [torch.tensor([side[0]]) for side in sides]
+    spans = [torch.tensor([side[1]]) for side in sides]
+    logits[0].requires_grad_()
+    value = loss(logits[0], logits[1], ids[0], ids[1], ids[0], ids[1], spans[0], spans[1])
+    value.backward()
+    return {"what": "gold" if hybrid else "uld", "beta": f32(beta), "own": own, "other": other, "tokens": sides[0][0], "other_tokens": sides[1][0],
+            "logits": sides[0][2].ravel().tolist(), "other_logits": sides[1][2].ravel().tolist(), "loss": value.item(),
+            "grad": [round(float(x), 12) for x in logits[0].grad.ravel()]}
+
+
+def gold_cases(rng):
+    small = ["a", "b", "c", "d", "ab", "cd", "abc", "ba", "<end>"]
+    large = ["<end>", "d", "c", "b", "a", "bc", "da", "bcd", "aa", "dd", "cda", "x", "y"]
+    apart = ["<end>", "ab", "a", "b", "cd", "c", "dab", "d"]
+    out = []
+    for own, other in (small, large), (large, small), (small, small), (apart, large), (small, apart):
+        for text in "abcdabba", "bcdaabcd", "d", "":
+            out += [gold_case(rng, own, other, text, False)]
+            out += [gold_case(rng, own, other, text, True, beta) for beta in (0.5, 0.2)]
+    return out
+
+
 def close(got, want, tolerance):
     if isinstance(want, dict):
         return isinstance(got, dict) and got.keys() == want.keys() and all(close(got[k], want[k], tolerance) for k in want)
@@ -359,21 +420,26 @@ def main():
         import trl
     except ImportError as error:
         sys.exit(f"parity_losses needs trl and torch: {error}")
-    rng = np.random.default_rng(5)
-    cases = json.loads(json.dumps([{"what": "from", "trl": trl.__version__}] + policy_cases(rng) + preference_cases(rng)))
-    if "--write" in sys.argv[1:]:
-        with open(DATA, "w", encoding="utf-8") as f:
-            f.writelines(json.dumps(case) + "\n" for case in cases)
-        print(f"wrote  losses_trl.jsonl: {len(cases) - 1} cases from trl {trl.__version__}")
-        return
-    with open(DATA, encoding="utf-8") as f:
-        want = [json.loads(line) for line in f]
-    off = [case.get("name", case.get("kind", case["what"])) for case, other in zip(cases, want)
-           if not close(case, other, 1e-6 if case.get("kind") == "orpo" else 1e-12)]
-    same = len(want) == len(cases) and not off
-    print(f"{'ok    ' if same else 'FAILED'} losses_trl.jsonl: {len(want) - 1} cases, trl {trl.__version__} {' '.join(off)}")
-    print(f"{int(same)} passed, {int(not same)} failed")
-    sys.exit(not same)
+    files = ("losses_trl.jsonl", lambda rng: policy_cases(rng) + preference_cases(rng), 1e-12), ("gold_trl.jsonl", gold_cases, 1e-11)
+    passed = 0
+    for name, make, tolerance in files:
+        cases = json.loads(json.dumps([{"what": "from", "trl": trl.__version__}] + make(np.random.default_rng(5))))
+        path = os.path.join(DATA, name)
+        if "--write" in sys.argv[1:]:
+            with open(path, "w", encoding="utf-8") as f:
+                f.writelines(json.dumps(case) + "\n" for case in cases)
+            print(f"wrote  {name}: {len(cases) - 1} cases from trl {trl.__version__}")
+            continue
+        with open(path, encoding="utf-8") as f:
+            want = [json.loads(line) for line in f]
+        off = [case.get("name", case.get("kind", case["what"])) for case, other in zip(cases, want)
+               if not close(case, other, 1e-6 if case.get("kind") == "orpo" else tolerance)]
+        ok = len(want) == len(cases) and not off
+        print(f"{'ok    ' if ok else 'FAILED'} {name}: {len(want) - 1} cases, trl {trl.__version__} {' '.join(off)}")
+        passed += ok
+    if "--write" not in sys.argv[1:]:
+        print(f"{passed} passed, {len(files) - passed} failed")
+        sys.exit(passed < len(files))
 
 
 if __name__ == "__main__":

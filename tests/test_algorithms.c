@@ -1108,7 +1108,7 @@ static double distill_loss(rlvr_model *m, rlvr_model *teacher, const rlvr_traine
 static void test_distill(void)
 {
     double worst = 0;
-    for (int kind = 0; kind < RLVR_DISTILL_COUNT; kind++)
+    for (int kind = 0; kind <= RLVR_DISTILL_JSD; kind++)
         for (int aggregation = 0; aggregation < 2; aggregation++)
             for (int with_kl = 0; with_kl < 4; with_kl++) {      /* from 2 on: the teacher reads other prompts; 3: it is the policy itself */
                 if (quick && (kind + with_kl) % 3 != aggregation) continue;
@@ -1217,7 +1217,7 @@ static void test_distill_learning(void)
 {
     enum { SEEN = 10 };
     int steps = quick ? SEEN : 100;      /* quick: for the bits alone */
-    for (int kind = 0; kind < (quick ? 1 : RLVR_DISTILL_COUNT); kind++) {
+    for (int kind = 0; kind < (quick ? 1 : RLVR_DISTILL_JSD + 1); kind++) {
         uint64_t hash[2];
         double first = 0, last = 0;
         for (int threads = 0; threads < (kind ? 1 : 2); threads++) {

@@ -111,6 +111,13 @@ check "train: a bonus for what is new" train --steps 2 --explore_coef 0.1 --out 
 check "train: a baseline for each token" train --steps 1 --algorithm optimal_token --out $dir/otb
 check "train: whole distributions of a teacher" train --steps 1 --teacher $dir/otb/model --distill_coef 1 --distill jsd --distill_beta 0.3 --out $dir/gkd
 check "train: the divergence from it is in the log" says '"distill/divergence":' $dir/gkd/metrics.jsonl
+cp -r $dir/otb/model $dir/swapped
+sed -i -E 's/"1": ?49/"1":@/; s/"2": ?50/"2":49/; s/@/50/' $dir/swapped/tokenizer.json
+check "train: a teacher with other tokens cannot be compared token by token" fails train --steps 1 --teacher $dir/swapped --distill_coef 1 --out $dir/swap
+cp $dir/err $dir/swap.err
+check "... is told of, with the way out" says 'its token 49 is not the policy.s; .* or distill uld or gold' $dir/swap.err
+check "train: ... but by gold" train --steps 1 --teacher $dir/swapped --distill_coef 1 --distill gold --distill_beta 0.3 --teacher_max_tokens 3 --out $dir/gold
+check "train: the divergence of the two vocabularies is in the log" says '"distill/divergence":[0-9.e-]*[1-9]' $dir/gold/metrics.jsonl
 sed 's/}$/,"hint":"so 5 12345>"}/' $dir/tasks.jsonl >$dir/hints.jsonl
 check "train: the policy, told more, as its teacher" train --steps 1 --tasks $dir/hints.jsonl --teacher_field hint --distill_coef 1 --out $dir/sdft
 check "train: it differs from what it is told" says '"distill/divergence":' $dir/sdft/metrics.jsonl

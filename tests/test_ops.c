@@ -689,12 +689,16 @@ static int64_t case_distill(rlvr_ctx *c, const int64_t *s, float *out)
     rlvr__dist_rows(c, teacher, q, M, V, &sampling, scratch);
     rlvr__distill_rows(c, out, teacher, z, d, weight, kind, 0.3f, out + M * V, M, V);
     rlvr__dist_collision_rows(c, out + M * V + M, d, z, M, V);
+    float *p = out + M * V + 2 * M;
+    memcpy(p, z, (size_t)(M * V) * sizeof *z);
+    for (int k = 0; k < M; k++) rlvr__dist_probs(c, p + k * V, &d[k], p + k * V, V);      /* in place */
     for (int k = 0; k < M && c == contexts[0]; k++) {
         double inv = (double)d[k].temperature_inv, *Z = doubles(z + k * V, V), worst = 0, sum = 0, square = 0;
         double here = ref_divergence(kind, (double)0.3f, inv, Z, q + k * V, V);
         CHECK_LE(fabs(here - (double)out[M * V + k]), 2e-6 * fmax(1, here));
         for (int64_t v = 0; v < V; v++) { sum += exp(Z[v] * inv); square += exp(2 * Z[v] * inv); }
         CHECK_LE(fabs(square / sum / sum - (double)out[M * V + M + k]), 1e-6);
+        for (int64_t v = 0; v < V; v++) CHECK_LE(fabs(exp(Z[v] * inv) / sum - (double)p[k * V + v]), 2e-6 * exp(Z[v] * inv) / sum);
         for (int64_t v = 0; v < V; v += V > 1000 ? 251 : 1) {
             double keep = Z[v], f[2];
             if (keep < -1e300) { CHECK(out[k * V + v] == 0); continue; }
@@ -706,7 +710,7 @@ static int64_t case_distill(rlvr_ctx *c, const int64_t *s, float *out)
         free(Z);
     }
     free(z); free(q); free(scratch);
-    return M * V + 2 * M;
+    return 2 * M * V + 2 * M;
 }
 
 /* ---- optimizer ---- */

@@ -11,6 +11,9 @@ for i in 1 2 3 4 5 6 7 8; do
     echo "{\"prompt\":\"${i}2345>\",\"answer\":\"$answer\",\"raw\":true,\"demonstration\":\"$answer\",\"hint\":\"so $answer ${i}2345>\"}"
 done >$dir/tasks.jsonl
 
+cp -r $dir/made/model $dir/swapped      # of another vocabulary
+sed -i -E 's/"1": ?49/"1":@/; s/"2": ?50/"2":49/; s/@/50/' $dir/swapped/tokenizer.json
+
 # name | kills | steps | options | what must have happened, as a pattern in metrics.jsonl
 plans="
 plain|10|40||\"skipped\":0
@@ -26,6 +29,7 @@ lag|3|20|--lag 3 --correction sequence_mask|\"off_policy/lag\":3
 spo|3|20|--algorithm spo --group_size 1 --curriculum 0.5|\"reward/tracked\":
 a2po|2|12|--algorithm a2po|\"reward/optimal\":
 teacher|2|12|--teacher_field hint --distill_coef 0.5 --lora_rank 4|\"distill/divergence\":
+gold|2|12|--teacher $dir/swapped --distill gold --distill_coef 0.5 --minibatches 2|\"distill/divergence\":
 demonstrations|2|20|--demonstrations --minibatches 2|\"demonstrations/count\":8
 all|3|30|--replay_capacity 32 --lag 2 --demonstrations --max_refills 2 --curriculum 0.5 --prompts_per_step 4|\"off_policy/lag\":2
 "
