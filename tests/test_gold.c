@@ -591,8 +591,8 @@ static void test_texts(void)
 
 static void test_door(void)
 {
-    static const char *const word[] = {"or distill uld or gold", "read texts", "read texts", "leave them out", "leave them out", "teacher_max_tokens is below 0",
-        "is for distill", "teacher_prompt_tokens and teacher_max_tokens", "distill_beta", "leave sampling.top_k", "need one"};
+    static const char *const word[] = {"or distill uld or gold", "read texts", "read texts", "leave them out", "leave them out",
+        "teacher_max_tokens is below 0", "is for distill", "teacher_prompt_tokens and teacher_max_tokens", "distill_beta", "leave sampling.top_k", "need one"};
     for (int k = 0; k < (int)(sizeof word / sizeof *word); k++) {
         rlvr_ctx *ctx = open_ctx(1);
         rlvr_model *m = policy_model(ctx), *teacher = teacher_model(ctx);
