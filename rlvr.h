@@ -4084,8 +4084,8 @@ static const rlvr__op_kernels RLVR__NAME(rlvr__kernels) = {
     RLVR__NAME(rlvr__k_rmsnorm_fwd), RLVR__NAME(rlvr__k_rmsnorm_dx), RLVR__NAME(rlvr__k_rmsnorm_dw),
     RLVR__NAME(rlvr__k_rope_fwd), RLVR__NAME(rlvr__k_rope_bwd), RLVR__NAME(rlvr__k_attn_fwd), RLVR__NAME(rlvr__k_attn_bwd),
     RLVR__NAME(rlvr__k_swiglu_fwd), RLVR__NAME(rlvr__k_swiglu_bwd), RLVR__NAME(rlvr__k_dist), RLVR__NAME(rlvr__k_dist_sample),
-    RLVR__NAME(rlvr__k_dist_collision), RLVR__NAME(rlvr__k_dist_probs), RLVR__NAME(rlvr__k_dist_bwd), RLVR__NAME(rlvr__k_distill), RLVR__NAME(rlvr__k_argmax),
-    RLVR__NAME(rlvr__k_adamw), RLVR__NAME(rlvr__k_sum_squares),
+    RLVR__NAME(rlvr__k_dist_collision), RLVR__NAME(rlvr__k_dist_probs), RLVR__NAME(rlvr__k_dist_bwd), RLVR__NAME(rlvr__k_distill),
+    RLVR__NAME(rlvr__k_argmax), RLVR__NAME(rlvr__k_adamw), RLVR__NAME(rlvr__k_sum_squares),
     RLVR__NAME(rlvr__k_axpby), RLVR__NAME(rlvr__k_lerp), RLVR__NAME(rlvr__k_slice_get), RLVR__NAME(rlvr__k_slice_step)};
 
 #endif
@@ -8481,7 +8481,13 @@ typedef struct rlvr__distilling {
 
 /* Meetings, as many as the teacher's head has rows: list holds the teacher's places, the targets, and the rows of the chunk that
    begins at `from`, for which the policy's logits are there. */
-typedef struct rlvr__meeting_args { const rlvr__distilling *t; const rlvr__store *s; const rlvr__dist *dist; int64_t from; int n; } rlvr__meeting_args;
+typedef struct rlvr__meeting_args {
+    const rlvr__distilling *t;
+    const rlvr__store *s;
+    const rlvr__dist *dist;          /* (rows of the chunk) */
+    int64_t from;
+    int n;                           /* meetings in list */
+} rlvr__meeting_args;
 
 static int64_t rlvr__meeting_stride(int64_t V, int64_t V_other) { return 6 * V + 2 * V_other + 16; }
 
@@ -29171,7 +29177,7 @@ static int64_t rlvr__teacher_rows(const rlvr_trainer *t, const rlvr__sizes *z, i
 static rlvr_result rlvr__teacher_texts(rlvr_trainer *t, const rlvr__sizes *z, bool count, int64_t *bytes)
 {
     rlvr__algorithm_state *a = &t->algorithm;
-    int64_t V = t->m->info.n_vocab, tokens = z->rollouts * rlvr__teacher_most(&t->desc), text = z->rollouts ? 8 * (int64_t)t->desc.sampling.max_tokens + 1 : 0;
+    int64_t V = t->m->info.n_vocab, tokens = z->rollouts * rlvr__teacher_most(&t->desc), text = 8 * (int64_t)t->desc.sampling.max_tokens + 1;
     int64_t scratch = t->ctx->n_threads * rlvr__meeting_stride(V, t->desc.regulariser.teacher->info.n_vocab);
     struct { void **array; int64_t n; size_t size; } part[] = {
         {(void **)(uintptr_t)&a->view_offset, z->rollouts + 1, sizeof(int)}, {(void **)(uintptr_t)&a->group, z->tokens, sizeof *a->group},
@@ -29488,13 +29494,16 @@ static rlvr_result rlvr__teacher_prompts(rlvr_trainer *t, rlvr_metrics *m)
     rlvr_rollouts *r = t->rollouts;
     rlvr_sampling s = t->desc.sampling;
     rlvr_result result = RLVR_OK;
+    s.max_tokens = rlvr__teacher_most(&t->desc);
+    s.min_tokens = RLVR__MIN(s.min_tokens, s.max_tokens);
+    if (a->view_offset) s.n_stop_tokens = 0;      /* the policy's */
     for (int g = 0; g < r->n_tasks && result == RLVR_OK; g++) {
         rlvr_task task;
         if ((result = rlvr__teacher_task(t, g, &task)) == RLVR_OK) result = rlvr__tasks_put(a->teacher_tasks, g, &task);
     }
-    if (rlvr__teacher_reads(&t->desc)) { s.max_tokens = rlvr__teacher_most(&t->desc); s.min_tokens = RLVR__MIN(s.min_tokens, s.max_tokens); s.n_stop_tokens = 0; }
     if (result == RLVR_OK)
-        result = rlvr__rollouts_layout(a->view, rlvr_tasks_get(a->teacher_tasks, 0), 0, r->n_tasks, r->group_size, &s, rlvr__teacher_prompt(&t->desc));
+        result = rlvr__rollouts_layout(a->view, rlvr_tasks_get(a->teacher_tasks, 0), 0, r->n_tasks, r->group_size, &s,
+                                       rlvr__teacher_prompt(&t->desc));
     for (int i = 0; i < r->n && result == RLVR_OK; i++) {
         rlvr_rollout prompt = a->view->items[i], *o = &a->view->items[i];
         *o = r->items[i];
@@ -29503,8 +29512,9 @@ static rlvr_result rlvr__teacher_prompts(rlvr_trainer *t, rlvr_metrics *m)
         if (a->view_offset) result = rlvr__teacher_read(t, i, &m->n_undistilled);
     }
     if (m->n_undistilled && !a->told_left_out)
-        rlvr__log(t->ctx, RLVR_LOG_WARN, "step %lld: %d rollouts are not distilled: the teacher takes more than regulariser.teacher_max_tokens = %d tokens for "
-                  "them, or has no token for a byte of theirs; said once, distill/num_left_out counts on", (long long)t->step + 1, m->n_undistilled, s.max_tokens);
+        rlvr__log(t->ctx, RLVR_LOG_WARN, "step %lld: %d rollouts are not distilled: the teacher takes more than regulariser.teacher_max_tokens = %d "
+                  "tokens for them, or has no token for a byte of theirs; said once, distill/num_left_out counts on", (long long)t->step + 1,
+                  m->n_undistilled, s.max_tokens);
     a->told_left_out |= m->n_undistilled > 0;
     return result;
 }

@@ -413,6 +413,46 @@ static void test_same_tokens(void)
     free(grads[1]);
 }
 
+/* Few rows of the policy's, many of a teacher's that spells its tokens out: a pass ends where the teacher's is full, and the gradient is
+   that of one pass. */
+static void test_passes(void)
+{
+    static const char *const spelt[] = {"<|stop|>", "d", "c", "b", "a", NULL}, *const words[] = {
+        "abcd", "abdc", "acbd", "acdb", "adbc", "adcb", "bacd", "badc", "bcad", "bcda", "bdac", "bdca", "cabd", "cadb",
+        "cbad", "cbda", "cdab", "cdba", "dabc", "dacb", "dbac", "dbca", "dcab", "dcba", "a", "b", "c", "d", "<|end|>", NULL};
+    float *grads[2] = {NULL, NULL};
+    double worst = 0, largest = 0;
+    int64_t n = 0;
+    for (int whole = 0; whole < 2; whole++) {
+        rlvr_ctx *ctx = open_ctx(1);
+        rlvr_model *m = make_model(ctx, false, 29, 32), *teacher = make_model(ctx, true, 5, 64);
+        m->tokenizer = make_tokenizer(ctx, words, NULL, 28);
+        teacher->tokenizer = make_tokenizer(ctx, spelt, NULL, 0);
+        rlvr_trainer_desc d = description(teacher, RLVR_DISTILL_GOLD);
+        d.group_size = 16;
+        d.sampling.max_tokens = 1;
+        d.regulariser.teacher_max_tokens = 4;
+        d.regulariser.teacher_prompt_tokens = 4;
+        d.micro_tokens = whole ? 0 : 16;
+        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_metrics metrics;
+        if (t && CHECK(rlvr_train_step(t, &metrics) == RLVR_OK && !metrics.skipped && !metrics.n_undistilled)) {
+            CHECK(rlvr__micro_end_in(t, &t->train, 0, PROMPTS) == PROMPTS && (rlvr__micro_end(t, 0, PROMPTS) == PROMPTS) == whole);
+        }
+        n = m->n_floats;
+        grads[whole] = (float *)malloc((size_t)n * sizeof(float));
+        memcpy(grads[whole], m->grads, (size_t)n * sizeof(float));
+        rlvr_close(ctx);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        largest = fmax(largest, fabs((double)grads[1][i]));
+        worst = fmax(worst, fabs((double)grads[0][i] - (double)grads[1][i]));
+    }
+    CHECK_LE(worst, 1e-5 * largest);
+    free(grads[0]);
+    free(grads[1]);
+}
+
 /* The policy comes near its teacher; the same bits for any number of threads, and where a run is killed and goes on. */
 static void test_learning(void)
 {
@@ -551,8 +591,8 @@ static void test_texts(void)
 
 static void test_door(void)
 {
-    static const char *const word[] = {"or distill uld or gold", "read texts", "read texts", "leave them out", "leave them out", "teacher_max_tokens is below 0",
-        "is for distill", "teacher_prompt_tokens and teacher_max_tokens", "distill_beta", "leave sampling.top_k", "need one"};
+    static const char *const word[] = {"or distill uld or gold", "read texts", "read texts", "leave them out", "leave them out",
+        "teacher_max_tokens is below 0", "is for distill", "teacher_prompt_tokens and teacher_max_tokens", "distill_beta", "leave sampling.top_k", "need one"};
     for (int k = 0; k < (int)(sizeof word / sizeof *word); k++) {
         rlvr_ctx *ctx = open_ctx(1);
         rlvr_model *m = policy_model(ctx), *teacher = teacher_model(ctx);
@@ -647,6 +687,7 @@ int main(void)
     test_trl();
     test_gold();
     test_same_tokens();
+    test_passes();
     test_learning();
     test_texts();
     test_door();
