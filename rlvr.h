@@ -26638,6 +26638,17 @@ static void rlvr__tracking_run(rlvr_trainer *t)
     t->rollouts = rollouts;
 }
 
+/* How far the policy has moved since task g of the step was last asked; 0: it never was. */
+static double rlvr__tracking_distance(const rlvr_trainer *t, int g)
+{
+    const rlvr__tracking *x = &t->tracking;
+    const float *now = x->now + x->offset[g], *then = x->logprobs + t->task_index[g] * t->desc.sampling.max_tokens;
+    int n = x->offset[g + 1] - x->offset[g];
+    double apart = 0;
+    for (int k = 0; k < n; k++) apart += fabs((double)now[k] - (double)then[k]) / n;
+    return apart;
+}
+
 /* What the step's tasks have earned before it, and how much of that is to be kept. */
 static rlvr_result rlvr__tracking_before(rlvr_trainer *t, rlvr_metrics *m)
 {
@@ -26647,11 +26658,7 @@ static rlvr_result rlvr__tracking_before(rlvr_trainer *t, rlvr_metrics *m)
     if (r != RLVR_OK) return r;
     if (x->last) rlvr__tracking_run(t);
     for (int g = 0; g < P; g++) {
-        const float *then = x->logprobs + t->task_index[g] * t->desc.sampling.max_tokens;
-        int n = x->last ? x->offset[g + 1] - x->offset[g] : 0;
-        double apart = 0;
-        for (int k = 0; k < n; k++) apart += fabs((double)x->now[x->offset[g] + k] - (double)then[k]) / n;
-        x->keep[g] = x->last ? rlvr_track_keep(apart) : (double)t->desc.advantage.rho;
+        x->keep[g] = x->last ? rlvr_track_keep(rlvr__tracking_distance(t, g)) : (double)t->desc.advantage.rho;
         x->value[g] = x->task[t->task_index[g]].value;
         m->tracked_value += (double)x->value[g] / P;
         m->tracked_keep += x->keep[g] / P;
