@@ -8343,11 +8343,12 @@ static void rlvr__forward(rlvr__store *s, const rlvr__rows *r, int64_t first_row
 }
 
 /* Logits of up to head_rows rows of the store into s->logits (n, n_vocab). */
-static void rlvr__head_hidden(rlvr__store *s, const int *row, int64_t n)      /* as the head is given them */
+/* n rows behind the last norm, as a head is given them: those from `first` on, or of these row[i]. */
+static void rlvr__head_hidden(rlvr__store *s, int64_t first, const int *row, int64_t n)
 {
     rlvr_model *m = s->m;
     int64_t D = m->info.d_model;
-    rlvr__gather(m->ctx, s->head_x, s->x[m->info.n_layers], row, n, D);
+    rlvr__gather(m->ctx, s->head_x, s->x[m->info.n_layers] + first * D, row, n, D);
     rlvr__rmsnorm_fwd(m->ctx, s->head_x, NULL, s->head_x, rlvr__w(m, m->norm), n, D, m->info.rms_eps);
 }
 
@@ -8355,7 +8356,7 @@ static void rlvr__head_logits(rlvr__store *s, const int *row, int64_t n)
 {
     rlvr_model *m = s->m;
     int64_t D = m->info.d_model;
-    rlvr__head_hidden(s, row, n);
+    rlvr__head_hidden(s, 0, row, n);
     rlvr__gemm_fwd(m->ctx, s->logits, m->info.n_vocab, s->head_x, D, rlvr__w(m, m->head), n, m->info.n_vocab, D, false);
 }
 
@@ -25085,8 +25086,7 @@ static void rlvr__head_forward(const rlvr_head *h, rlvr__store *s, const int *ro
     int64_t D = m->info.d_model;
     for (int64_t at = 0; at < n; at += s->head_rows) {
         int64_t count = RLVR__MIN(s->head_rows, n - at);
-        rlvr__gather(m->ctx, s->head_x, s->x[m->info.n_layers] + (row ? 0 : at * D), row ? row + at : NULL, count, D);
-        rlvr__rmsnorm_fwd(m->ctx, s->head_x, NULL, s->head_x, rlvr__w(m, m->norm), count, D, m->info.rms_eps);
+        rlvr__head_hidden(s, row ? 0 : at, row ? row + at : NULL, count);
         for (int64_t i = 0; i < count; i++) value[at + i] = rlvr__head_dot(h, s->head_x + i * D);
     }
 }
@@ -25625,7 +25625,7 @@ typedef struct rlvr__algorithm_state {             /* section 19d; NULL where th
     float *bonus;                                  /* (rollouts) for what is new, times its coefficient */
     float *hidden;  double *gram;                  /* (rollouts, d_model), (group_size, group_size + 1) of it */
     double kl;                                     /* its estimator's mean over the step's tokens */
-    rlvr_rollouts *beside;  float *baseline;       /* of remax and a2po: rollouts made for the baselines (prompts_per_step) alone */
+    float *baseline;  rlvr_rollouts *beside;       /* (prompts_per_step) of remax, a2po and spo; rollouts made for those of the first two */
     float *part;                                   /* (RLVR_MAX_PARTS + 1, rollouts) of gdpo */
     float part_weight[RLVR_MAX_PARTS + 1];
     bool gate[RLVR_MAX_PARTS];  int n_parts;
@@ -25652,13 +25652,12 @@ typedef struct rlvr__algorithm_state {             /* section 19d; NULL where th
 } rlvr__algorithm_state;
 
 typedef struct rlvr__tracking {                    /* section 19.1, of spo; NULL without */
-    rlvr_tracked *task;                            /* (tasks) */
-    float *value;  double *keep;                   /* (prompts_per_step) of this step's tasks, before it */
+    rlvr_tracked *task;                            /* (tasks); of this step's, before it, algorithm.baseline holds the values */
+    double *keep;                                  /* (prompts_per_step) */
     /* of each task's last rollout, NULL where rho is given: its length, 0: there is none; tokens; logprobs as they were sampled */
     int *n_tokens, *tokens;                        /* (tasks), (tasks, max_tokens) */
     float *logprobs;                               /* (tasks, max_tokens) */
-    rlvr_rollouts *last;                           /* those of this step's tasks, a group of one each */
-    int *offset;  float *now;                      /* (prompts_per_step + 1), (their tokens) logprobs under the policy */
+    rlvr_rollouts *last;  int *offset;             /* those of this step's tasks, a group of one each; (prompts_per_step + 1) max_tokens apart */
 } rlvr__tracking;
 
 /* Stored rollouts, section 19e. What is in a checkpoint: plain numbers without a gap between them. */
@@ -25994,11 +25993,9 @@ static void rlvr__teacher_pass(rlvr_trainer *t, int from, int end)
     rlvr__forest_forward_in(&t->algorithm.teacher, rlvr__teacher_forest(t));
 }
 
-static void rlvr__forest_hidden(rlvr_trainer *t, float *hidden);
-
-/* The reference over the pack at hand, groups [from, end), or the teacher: log-probabilities into ref_logprob, and hidden states
-   where hidden is not NULL. Without a teacher the store then holds the reference's activations. */
-static void rlvr__forest_reference(rlvr_trainer *t, int from, int end, bool logprobs, float *hidden)
+/* The reference's log-probabilities of the pack at hand, groups [from, end), or the teacher's. Without a teacher the store then holds
+   the reference's activations. */
+static void rlvr__forest_reference(rlvr_trainer *t, int from, int end)
 {
     if (t->desc.regulariser.teacher) {
         rlvr__teacher_pass(t, from, end);
@@ -26007,8 +26004,7 @@ static void rlvr__forest_reference(rlvr_trainer *t, int from, int end, bool logp
     }
     rlvr__swap_reference(t);
     rlvr__forest_forward(t);
-    if (logprobs) rlvr__forest_logprobs(t, &t->rollouts->policy, t->ref_logprob);
-    if (hidden) rlvr__forest_hidden(t, hidden);
+    rlvr__forest_logprobs(t, &t->rollouts->policy, t->ref_logprob);
     rlvr__swap_reference(t);
 }
 
@@ -26273,7 +26269,7 @@ static rlvr_result rlvr__update(rlvr_trainer *t, int first, int last, bool decod
         end = whole ? last : rlvr__micro_end(t, from, last);
         rlvr__forest_groups(t, from, end, decoded && whole);
         if (!t->forest.n_targets) continue;
-        if (rlvr__loss_needs_reference(&t->desc.loss) && t->desc.regulariser.kl_reward == 0) rlvr__forest_reference(t, from, end, true, NULL);
+        if (rlvr__loss_needs_reference(&t->desc.loss) && t->desc.regulariser.kl_reward == 0) rlvr__forest_reference(t, from, end);
         if (!decoded || (!whole && (from || end > t->ready))) rlvr__forest_forward(t);
         if (!decoded) rlvr__forest_logprobs(t, &r->policy, t->logprob);
         rlvr_loss_stats stats;
@@ -26564,7 +26560,7 @@ static void rlvr__tracking_plan(const rlvr_trainer *t, rlvr_memory *p)
     if (!rlvr__uses(d, RLVR_ADV_SPO)) return;
     p->scratch += n * (int64_t)sizeof(rlvr_tracked) + P * (word + (int64_t)sizeof(double) + (int64_t)sizeof(int64_t));
     if (!rlvr__tracks_distance(d)) return;
-    p->scratch += n * word * (1 + 2 * most) + P * (word * (2 * most + 1) + (d->max_prompt_tokens + most) * 8 + 768);
+    p->scratch += n * word * (1 + 2 * most) + P * (word * (most + 1) + (d->max_prompt_tokens + most) * 8 + 768);
 }
 
 static rlvr_result rlvr__tracking_alloc(rlvr_trainer *t)
@@ -26575,9 +26571,9 @@ static rlvr_result rlvr__tracking_alloc(rlvr_trainer *t)
     if (!rlvr__uses(d, RLVR_ADV_SPO)) return RLVR_OK;
     int64_t n = rlvr_tasks_count(d->tasks);
     x->task = RLVR__NEW(t->ctx, rlvr_tracked, n);
-    x->value = RLVR__NEW(t->ctx, float, P);
     x->keep = RLVR__NEW(t->ctx, double, P);
-    if (!x->task || !x->value || !x->keep) return RLVR_ERROR_MEMORY;
+    t->algorithm.baseline = RLVR__NEW(t->ctx, float, P);
+    if (!x->task || !x->keep || !t->algorithm.baseline) return RLVR_ERROR_MEMORY;
     for (int64_t i = 0; i < n; i++) { x->task[i].value = 0.5f; x->task[i].weight = 1; }
     if (!rlvr__tracks_distance(d)) return RLVR_OK;
     x->n_tokens = RLVR__NEW(t->ctx, int, n);
@@ -26585,8 +26581,8 @@ static rlvr_result rlvr__tracking_alloc(rlvr_trainer *t)
     x->logprobs = RLVR__NEW(t->ctx, float, n * most);
     x->last = rlvr__rollouts_new(t->m);
     x->offset = RLVR__NEW(t->ctx, int, P + 1);
-    x->now = RLVR__NEW(t->ctx, float, P * most);
-    if (!x->n_tokens || !x->tokens || !x->logprobs || !x->last || !x->offset || !x->now) return RLVR_ERROR_MEMORY;
+    if (!x->n_tokens || !x->tokens || !x->logprobs || !x->last || !x->offset) return RLVR_ERROR_MEMORY;
+    for (int64_t g = 0; g <= P; g++) x->offset[g] = (int)(g * most);
     rlvr_result r = rlvr__rollouts_reserve(x->last, P, 1, P * prompt, prompt + most, most);
     return r == RLVR_OK && RLVR__RESERVE(x->last, prompt_tokens, cap_prompt, P * prompt) ? RLVR_OK : RLVR_ERROR_MEMORY;
 }
@@ -26594,7 +26590,7 @@ static rlvr_result rlvr__tracking_alloc(rlvr_trainer *t)
 static void rlvr__tracking_free(rlvr_trainer *t)
 {
     rlvr__tracking *x = &t->tracking;
-    void *arrays[] = {x->task, x->value, x->keep, x->n_tokens, x->tokens, x->logprobs, x->offset, x->now};
+    void *arrays[] = {x->task, x->keep, x->n_tokens, x->tokens, x->logprobs, x->offset};
     rlvr_rollouts_free(x->last);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) rlvr__free(t->ctx, arrays[i]);
 }
@@ -26605,19 +26601,16 @@ static rlvr_result rlvr__tracking_layout(rlvr_trainer *t)
     rlvr__tracking *x = &t->tracking;
     int P = t->desc.prompts_per_step, most = t->desc.sampling.max_tokens;
     rlvr_result r = rlvr__rollouts_layout(x->last, t->batch, 0, P, 1, &t->desc.sampling, t->desc.max_prompt_tokens);
-    x->offset[0] = 0;
     for (int g = 0; g < P && r == RLVR_OK; g++) {
         rlvr_rollout *o = &x->last->items[g];
-        int n = x->n_tokens[t->task_index[g]];
-        memcpy(x->last->tokens + (int64_t)g * most, x->tokens + t->task_index[g] * most, (size_t)n * sizeof(int));
-        o->n_tokens = n;
-        o->graded = n ? RLVR_OK : RLVR_ERROR_ARGUMENT;      /* who has a part in the pass */
-        x->offset[g + 1] = x->offset[g] + n;
+        o->tokens = x->tokens + t->task_index[g] * most;
+        o->n_tokens = x->n_tokens[t->task_index[g]];
+        o->graded = o->n_tokens ? RLVR_OK : RLVR_ERROR_ARGUMENT;      /* who has a part in the pass */
     }
     return r;
 }
 
-/* The policy's logprobs of them. */
+/* The policy's logprobs of them, in the place of dlogprob until there is a gradient. */
 static void rlvr__tracking_run(rlvr_trainer *t)
 {
     rlvr__tracking *x = &t->tracking;
@@ -26631,7 +26624,7 @@ static void rlvr__tracking_run(rlvr_trainer *t)
         rlvr__forest_groups(t, from, end, false);
         if (!t->forest.n_targets) continue;
         rlvr__forest_forward(t);
-        rlvr__forest_logprobs(t, &x->last->policy, x->now);
+        rlvr__forest_logprobs(t, &x->last->policy, t->dlogprob);
     }
     t->algorithm.measuring = false;
     t->offset = offset;
@@ -26642,8 +26635,8 @@ static void rlvr__tracking_run(rlvr_trainer *t)
 static double rlvr__tracking_distance(const rlvr_trainer *t, int g)
 {
     const rlvr__tracking *x = &t->tracking;
-    const float *now = x->now + x->offset[g], *then = x->logprobs + t->task_index[g] * t->desc.sampling.max_tokens;
-    int n = x->offset[g + 1] - x->offset[g];
+    const float *now = t->dlogprob + x->offset[g], *then = x->logprobs + t->task_index[g] * t->desc.sampling.max_tokens;
+    int n = x->last->items[g].n_tokens;
     double apart = 0;
     for (int k = 0; k < n; k++) apart += fabs((double)now[k] - (double)then[k]) / n;
     return apart;
@@ -26659,8 +26652,8 @@ static rlvr_result rlvr__tracking_before(rlvr_trainer *t, rlvr_metrics *m)
     if (x->last) rlvr__tracking_run(t);
     for (int g = 0; g < P; g++) {
         x->keep[g] = x->last ? rlvr_track_keep(rlvr__tracking_distance(t, g)) : (double)t->desc.advantage.rho;
-        x->value[g] = x->task[t->task_index[g]].value;
-        m->tracked_value += (double)x->value[g] / P;
+        t->algorithm.baseline[g] = x->task[t->task_index[g]].value;
+        m->tracked_value += (double)t->algorithm.baseline[g] / P;
         m->tracked_keep += x->keep[g] / P;
     }
     m->n_tracked = P;
@@ -29325,14 +29318,15 @@ static void rlvr__algorithm_free(rlvr_trainer *t)
 /* ---- before the advantages ---- */
 
 /* Adds the hidden states from which the pack's tokens are drawn to those of their rollouts; the store holds its activations. */
-static void rlvr__forest_hidden(rlvr_trainer *t, float *hidden)
+static void rlvr__forest_hidden(rlvr_trainer *t)
 {
     const rlvr__forest *p = &t->forest;
+    float *hidden = t->algorithm.hidden;
     rlvr__store *s = rlvr__train_store(t);
     int64_t D = t->m->info.d_model;
     for (int64_t from = 0; from < p->n_head; from += s->head_rows) {
         int64_t n = RLVR__MIN(s->head_rows, p->n_head - from);
-        rlvr__head_hidden(s, p->head_row + from, n);
+        rlvr__head_hidden(s, 0, p->head_row + from, n);
         for (int64_t i = 0; i < n; i++)
             for (int k = p->target_begin[from + i]; k < p->target_begin[from + i + 1]; k++) {
                 int64_t who = 0, end = t->rollouts->n;
@@ -29376,7 +29370,13 @@ static void rlvr__reference_before(rlvr_trainer *t, rlvr_metrics *m)
     for (int from = 0, end; from < r->n_tasks; from = end) {
         end = rlvr__micro_end(t, from, r->n_tasks);
         rlvr__forest_groups(t, from, end, false);
-        if (t->forest.n_targets) rlvr__forest_reference(t, from, end, coef != 0, a->hidden);
+        if (!t->forest.n_targets) continue;
+        if (coef != 0) rlvr__forest_reference(t, from, end);
+        if (!a->hidden) continue;
+        rlvr__swap_reference(t);
+        if (coef == 0) rlvr__forest_forward(t);      /* else it has just run */
+        rlvr__forest_hidden(t);
+        rlvr__swap_reference(t);
     }
     a->measuring = false;
     for (int g = 0; g < r->n_tasks && a->bonus; g++) rlvr__novelty_group(t, g, m);
@@ -29553,7 +29553,7 @@ static int rlvr__algorithm_advantages(rlvr_trainer *t)
     const rlvr__algorithm_state *a = &t->algorithm;
     rlvr_advantage_batch b;
     memset(&b, 0, sizeof b);
-    b.baseline = t->tracking.task ? t->tracking.value : a->baseline;
+    b.baseline = a->baseline;
     b.offset = t->offset;
     b.logprob = t->logprob;
     if (a->collision) {

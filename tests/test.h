@@ -39,6 +39,32 @@ static __attribute__((unused)) const char *test_file(const char *variable, const
     return path;
 }
 
+/* An allocator for rlvr_desc that counts. Blocks that are freed go back to the context, which asks for them once. */
+typedef struct test_counter { int64_t calls, bytes; } test_counter;
+static __attribute__((unused)) void *test_count_alloc(void *user, void *p, size_t n)
+{
+    (void)p;
+    ((test_counter *)user)->calls++;
+    ((test_counter *)user)->bytes += (int64_t)n;
+    return malloc(n);
+}
+static __attribute__((unused)) void test_count_free(void *user, void *p) { (void)user; free(p); }
+static __attribute__((unused)) void test_count(rlvr_desc *d, test_counter *c)
+{
+    memset(c, 0, sizeof *c);
+    d->realloc_fn = test_count_alloc;
+    d->free_fn = test_count_free;
+    d->alloc_user = c;
+}
+
+/* A trainer that must open; why it did not. */
+static __attribute__((unused)) rlvr_trainer *test_open_trainer(rlvr_model *m, const rlvr_trainer_desc *d)
+{
+    rlvr_trainer *t = rlvr_trainer_open(m, d);
+    if (!CHECK(t != NULL)) printf("    %s\n", rlvr_last_error(rlvr_model_ctx(m)));
+    return t;
+}
+
 static int test_done(void)
 {
     printf("%d passed, %d failed\n", test_passed, test_failed);

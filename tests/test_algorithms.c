@@ -76,13 +76,6 @@ static rlvr_trainer_desc description(void)
     return d;
 }
 
-static rlvr_trainer *open_trainer(rlvr_model *m, const rlvr_trainer_desc *d)
-{
-    rlvr_trainer *t = rlvr_trainer_open(m, d);
-    if (!CHECK(t != NULL)) printf("    %s\n", rlvr_last_error(rlvr_model_ctx(m)));
-    return t;
-}
-
 /* ---- a step by hand: public functions on plain arrays ---- */
 
 typedef struct hand {
@@ -186,7 +179,7 @@ static double hand_gradient(hand *h, rlvr_model *m, rlvr_trainer *t)
     }
     rlvr_trainer_desc plain;
     memset(&plain, 0, sizeof plain);
-    rlvr_trainer *given = open_trainer(m, &plain);
+    rlvr_trainer *given = test_open_trainer(m, &plain);
     memcpy(after, m->weights, bytes);
     memcpy(m->weights, h->before, bytes);
     CHECK(rlvr_grad_tokens(given, tokens, offset, ROLLOUTS, weight, logprob) == RLVR_OK);
@@ -269,7 +262,7 @@ static void test_presets(void)
             if (d.minibatches > PROMPTS) d.minibatches = PROMPTS;
             if (d.value.on && !equal) d.value.warmup_steps = 0;
             if (equal) { d.reward.fn = same; d.plan.overlong_cache = 0; d.loss.kl_coef = 0; }
-            rlvr_trainer *t = open_trainer(m, &d);
+            rlvr_trainer *t = test_open_trainer(m, &d);
             uint64_t hash = rlvr_model_hash(m);
             rlvr_metrics metrics;
             for (int step = 0; t && step < 2; step++) {
@@ -299,7 +292,7 @@ static void test_by_hand(void)
         d.minibatches = 1;
         d.loss.kl_coef = 0;
         if (which[k] == RLVR_PASS_AT_K) d.reward.fn = first_low;
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         hand h;
         if (t && hand_step(&h, m, t, &d)) {
             double off = hand_gradient(&h, m, t);
@@ -321,7 +314,7 @@ static void test_nll(void)
     rlvr_trainer_desc d = description();
     d.reward.fn = first_low;
     d.loss.nll_coef = 0.3f;
-    rlvr_trainer *t = open_trainer(m, &d);
+    rlvr_trainer *t = test_open_trainer(m, &d);
     hand h;
     if (t && hand_step(&h, m, t, &d)) {
         int right = 0;
@@ -347,7 +340,7 @@ static void test_remax(void)
     d.plan.overlong_weight = 0.25f;
     rlvr_memory with, without;
     CHECK(rlvr_memory_plan(m, &d, &with) == RLVR_OK && rlvr_memory_plan(m, &plain, &without) == RLVR_OK && with.kv_cache > without.kv_cache);
-    rlvr_trainer *t = open_trainer(m, &d);
+    rlvr_trainer *t = test_open_trainer(m, &d);
     int64_t tokens = 0;
     for (int step = 0; step < 2; step++) {
         hand h;
@@ -433,7 +426,7 @@ static void test_spo(void)
         plain.advantage.kind = RLVR_ADV_REINFORCE;
         plain.advantage.rho = 0;
         CHECK(rlvr_memory_plan(m, &d, &with) == RLVR_OK && rlvr_memory_plan(m, &plain, &without) == RLVR_OK && with.scratch > without.scratch);
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         for (int step = 0; t && step < STEPS; step++) {
             hand h;
             int task[PROMPTS], n_prompt[PROMPTS];
@@ -513,7 +506,7 @@ static void test_spo_curriculum(void)
     d.plan.curriculum = 1;
     d.advantage.rho = 0.9f;
     d.optim.lr = 1e-9f;
-    rlvr_trainer *t = open_trainer(m, &d);
+    rlvr_trainer *t = test_open_trainer(m, &d);
     for (int step = 0; t && step < steps; step++) {
         double sum = 0, easy = 0;
         CHECK(rlvr_train_step(t, NULL) == RLVR_OK);
@@ -559,7 +552,7 @@ static void test_spo_resume(void)
         rlvr_model *m = small_model(ctx);
         rlvr_trainer_desc d = one_of_each(ctx);
         d.optim.lr = 3e-4f;      /* distances are small enough to tell apart */
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         if (resumed) CHECK(rlvr_trainer_resume(t, path) == RLVR_OK);
         for (int step = resumed ? 6 : 0; t && step < 14; step++) {
             CHECK(rlvr_train_step(t, NULL) == RLVR_OK);
@@ -581,7 +574,7 @@ static void test_spo_learning(void)
     rlvr_ctx *ctx = open_ctx();
     rlvr_model *m = small_model(ctx);
     rlvr_trainer_desc d = one_of_each(ctx);
-    rlvr_trainer *t = open_trainer(m, &d);
+    rlvr_trainer *t = test_open_trainer(m, &d);
     for (int step = 0; t && step < steps; step++) {
         rlvr_metrics metrics;
         CHECK(rlvr_train_step(t, &metrics) == RLVR_OK);
@@ -611,7 +604,7 @@ static void test_a2po(void)
     rlvr_memory with, without;
     CHECK(rlvr_memory_plan(m, &d, &with) == RLVR_OK && rlvr_memory_plan(m, &plain, &without) == RLVR_OK);
     CHECK(with.kv_cache > without.kv_cache && with.reference > 0 && !without.reference);
-    rlvr_trainer *t = open_trainer(m, &d);
+    rlvr_trainer *t = test_open_trainer(m, &d);
     size_t bytes = (size_t)m->n_floats * sizeof(float);
     float *reference = (float *)malloc(bytes);
     memcpy(reference, m->weights, bytes);
@@ -656,7 +649,7 @@ static void test_a2po(void)
     d.optim.lr = 1e-2f;
     ctx = open_ctx();
     m = small_model(ctx);
-    t = open_trainer(m, &d);
+    t = test_open_trainer(m, &d);
     for (int step = 0; t && step < steps; step++) {
         rlvr_metrics metrics;
         CHECK(rlvr_train_step(t, &metrics) == RLVR_OK);
@@ -669,7 +662,7 @@ static void test_a2po(void)
     ctx = open_ctx();      /* rollouts of older weights, which it does not mind */
     m = small_model(ctx);
     d.plan.lag = 1;
-    t = open_trainer(m, &d);
+    t = test_open_trainer(m, &d);
     for (int step = 0; t && step < 3; step++) {
         rlvr_metrics metrics;
         CHECK(rlvr_train_step(t, &metrics) == RLVR_OK && metrics.lag == (step > 0) && isfinite(metrics.loss));
@@ -692,7 +685,7 @@ static void test_optimal_token(void)
         d.sampling.temperature = (float)temperature;
         if (cut) { d.sampling.top_k = 40; d.plan.max_refills = 1; d.reward.fn = first_low; }
         if (kind == 2) { d.plan.demonstrations = true; d.task_fn = ask_showing; }
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         size_t bytes = (size_t)m->n_floats * sizeof(float);
         float *after = (float *)malloc(bytes), *logits = (float *)malloc((size_t)(64 * V) * sizeof(float));
         for (int step = 0; step < 2; step++) {
@@ -759,7 +752,7 @@ static void test_gdpo_parts(void)
         d.reward.parts = parts;
         d.reward.n_parts = 3;
         d.plan.overlong_cache = punished ? 6 : 0;
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         hand h;
         if (t && hand_step(&h, m, t, &d)) {
             float part[4][ROLLOUTS], weight[] = {2, 1, 0, 1};
@@ -802,7 +795,7 @@ static void test_kl_reward(void)
             d.regulariser.kl_reward = 0.7f;
             d.loss.kl = (rlvr_kl)kl;
             d.plan.overlong_filter = filter;
-            rlvr_trainer *t = open_trainer(m, &d);
+            rlvr_trainer *t = test_open_trainer(m, &d);
             hand h;
             size_t bytes = (size_t)m->n_floats * sizeof(float);
             float *reference = (float *)malloc(bytes);
@@ -909,7 +902,7 @@ static void test_explore(void)
         plain.regulariser.explore_coef = plain.regulariser.explore_ridge = 0;
         CHECK(rlvr_memory_plan(m, &d, &with) == RLVR_OK && rlvr_memory_plan(m, &plain, &without) == RLVR_OK && with.scratch > without.scratch);
         CHECK(kind == 1 || (kind == 2) == (with.reference == without.reference));
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         for (int step = 0; t && step < 4; step++) {
             hand h;
             double novelty = 0;
@@ -981,7 +974,7 @@ static void test_teacher_by_hand(void)
         d.regulariser.teacher = teacher_model(ctx, 258, 40, "<|end|>");
         d.micro_tokens = 40;      /* in several packs */
         if (alone) d.reward.fn = same;
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         hand h;
         for (int step = 0; step < 2 && t && hand_step(&h, m, t, &d); step++) {
             float lessened[ROLLOUTS], minus[TOKENS] = {0};
@@ -1028,7 +1021,7 @@ static void test_teacher_learning(void)
             d.optim.lr = 1e-2f;
             d.regulariser.teacher = teacher_model(ctx, 258, 32, "<|end|>");
             uint64_t teacher = rlvr_model_hash(d.regulariser.teacher);
-            rlvr_trainer *t = open_trainer(m, &d);
+            rlvr_trainer *t = test_open_trainer(m, &d);
             if (resumed) CHECK(rlvr_trainer_resume(t, path) == RLVR_OK);
             for (int step = resumed ? saved : 0; t && step < steps; step++) {
                 rlvr_metrics metrics;
@@ -1128,7 +1121,7 @@ static void test_distill(void)
                 if (with_kl > 1) { d.regulariser.teacher_task = told_more; d.regulariser.teacher_prompt_tokens = 22; }
                 rlvr_model *teacher = with_kl == 3 ? small_model(ctx) : d.regulariser.teacher;
                 if (with_kl == 3) d.regulariser.teacher = m;
-                rlvr_trainer *t = open_trainer(m, &d);
+                rlvr_trainer *t = test_open_trainer(m, &d);
                 hand h;
                 if (!t || !hand_step(&h, m, t, &d)) { rlvr_close(ctx); continue; }
                 size_t bytes = (size_t)m->n_floats * sizeof(float);
@@ -1179,7 +1172,7 @@ static void test_teacher_prompts(void)
         d.regulariser.teacher_task = told_more;
         d.regulariser.teacher_prompt_tokens = 22;
         d.micro_tokens = 40;
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         hand h;
         for (int step = 0; step < 2 && t && hand_step(&h, m, t, &d); step++) {
             size_t bytes = (size_t)m->n_floats * sizeof(float);
@@ -1233,7 +1226,7 @@ static void test_distill_learning(void)
             d.regulariser.teacher = teacher_model(ctx, 258, 32, "<|end|>");
             d.regulariser.distill = (rlvr_distill)kind;
             d.regulariser.distill_coef = 1;
-            rlvr_trainer *t = open_trainer(m, &d);
+            rlvr_trainer *t = test_open_trainer(m, &d);
             for (int step = 0; t && step < steps; step++) {
                 rlvr_metrics metrics;
                 CHECK(rlvr_train_step(t, &metrics) == RLVR_OK);
@@ -1322,7 +1315,7 @@ static void test_moving(void)
         float coef = 0.5f, entropy = 0.004f;
         rlvr_ctx *ctx = open_ctx();
         rlvr_model *m = small_model(ctx);
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         int up = 0, down = 0;
         for (int step = 0; t && step < STEPS; step++) {
             rlvr_metrics metrics;
@@ -1357,7 +1350,7 @@ static void test_moving(void)
 
         ctx = open_ctx();
         m = small_model(ctx);
-        t = open_trainer(m, &d);
+        t = test_open_trainer(m, &d);
         CHECK(rlvr_trainer_resume(t, path) == RLVR_OK);
         for (int step = 4; step < STEPS; step++) {
             rlvr_metrics metrics;
@@ -1370,11 +1363,11 @@ static void test_moving(void)
         d.regulariser.kl_target = d.regulariser.kl_horizon = 0;
         ctx = open_ctx();
         m = small_model(ctx);
-        t = open_trainer(m, &d);
+        t = test_open_trainer(m, &d);
         CHECK(rlvr_trainer_save(t, path) == RLVR_OK);
         rlvr_trainer_close(t);
         d = moving(kind);
-        t = open_trainer(m, &d);
+        t = test_open_trainer(m, &d);
         CHECK(rlvr_trainer_resume(t, path) == RLVR_ERROR_FORMAT && strstr(rlvr_last_error(ctx), "kl_coef"));
         rlvr_close(ctx);
         remove(path);
@@ -1398,7 +1391,7 @@ static void test_covariance(void)
             d.regulariser.cov_share = 0.2f;
             d.micro_tokens = micro ? 40 : 0;
             d.minibatches = kind ? 3 : 1;
-            rlvr_trainer *t = open_trainer(m, &d);
+            rlvr_trainer *t = test_open_trainer(m, &d);
             hand h;
             if (!t || !hand_step(&h, m, t, &d)) { rlvr_close(ctx); return; }
             CHECK((t->train.n_slots < 100) == (micro == 1) || t->plan.one_forward);
@@ -1440,7 +1433,7 @@ static void test_covariance(void)
         d.minibatches = 1;
         d.epochs = 2;
         d.loss.kl_cov_coef = on ? 5 : 1e-6f;
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         rlvr_metrics metrics;
         CHECK(rlvr_train_step(t, &metrics) == RLVR_OK);
         loss[on] = metrics.loss;
@@ -1504,7 +1497,7 @@ static void test_own(void)
             d.loss.kl = RLVR_KL_K3;
             d.loss.regulariser = own_k2;           d.loss.regulariser_user = &called[3];
         }
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         for (int step = 0; step < 3; step++) CHECK(rlvr_train_step(t, NULL) == RLVR_OK);
         hash[own] = rlvr_model_hash(m);
         rlvr_close(ctx);
@@ -1716,33 +1709,27 @@ static void test_refusals(void)
     d = description();
     d.group_size = 1;
     d.advantage.kind = RLVR_ADV_REINFORCE;
-    rlvr_trainer *t = open_trainer(m, &d);
+    rlvr_trainer *t = test_open_trainer(m, &d);
     rlvr_trainer_close(t);
     d = description();
     d.group_size = 1;
     d.loss.entropy_coef = 0.1f;
-    rlvr_trainer_close(open_trainer(m, &d));
+    rlvr_trainer_close(test_open_trainer(m, &d));
     rlvr_close(ctx);
 }
 
 /* ---- memory ---- */
 
-typedef struct counter { int64_t calls; } counter;
-static void *count_alloc(void *user, void *p, size_t n) { (void)p; ((counter *)user)->calls++; return malloc(n); }
-static void count_free(void *user, void *p) { (void)user; free(p); }
-
 /* No allocation in a step after the first, whatever the algorithm holds. */
 static void test_allocations(void)
 {
     for (int k = 0; k < 5; k++) {
-        counter c = {0};
+        test_counter c;
         rlvr_desc desc;
         memset(&desc, 0, sizeof desc);
         desc.n_threads = 1;
         desc.quiet = true;
-        desc.realloc_fn = count_alloc;
-        desc.free_fn = count_free;
-        desc.alloc_user = &c;
+        test_count(&desc, &c);
         rlvr_ctx *ctx = rlvr_open(&desc);
         rlvr_model *m = small_model(ctx);
         rlvr_trainer_desc d = description();
@@ -1757,7 +1744,7 @@ static void test_allocations(void)
         d.regulariser.cov_share = 0.1f;
         if (k == 3) d.regulariser.teacher = teacher_model(ctx, 258, 32, "<|end|>");
         d.optim.lr = 1e-5f;      /* completions keep their lengths */
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         for (int step = 0; step < 4; step++) CHECK(rlvr_train_step(t, NULL) == RLVR_OK);      /* every prompt has been asked */
         int64_t after = c.calls;
         for (int step = 0; step < 4; step++) CHECK(rlvr_train_step(t, NULL) == RLVR_OK);

@@ -108,6 +108,7 @@ check "train: what they let expect is in the log" says '"reward/optimal":' $dir/
 check "train: what tasks have earned before" train --steps 2 --algorithm spo --group_size 1 --advantage_rho 0.9 --out $dir/spo
 check "train: that is in the log" says '"reward/tracked":' $dir/spo/metrics.jsonl
 check "train: a bonus for what is new" train --steps 2 --explore_coef 0.1 --out $dir/explore
+check "train: that is in the log too" says '"reward/novelty":0[.0-9]*[1-9]' $dir/explore/metrics.jsonl
 check "train: a baseline for each token" train --steps 1 --algorithm optimal_token --out $dir/otb
 check "train: whole distributions of a teacher" train --steps 1 --teacher $dir/otb/model --distill_coef 1 --distill jsd --distill_beta 0.3 --out $dir/gkd
 check "train: the divergence from it is in the log" says '"distill/divergence":' $dir/gkd/metrics.jsonl

@@ -537,17 +537,14 @@ static void test_logged(void)
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-static int64_t n_calls;
-static void *count_alloc(void *user, void *p, size_t n) { (void)user; (void)p; n_calls++; return malloc(n); }
-static void count_free(void *user, void *p) { (void)user; free(p); }
 static void test_allocations(void)
 {
+    test_counter counter;
     rlvr_desc d;
     memset(&d, 0, sizeof d);
     d.n_threads = 1;
     d.quiet = true;
-    d.realloc_fn = count_alloc;
-    d.free_fn = count_free;
+    test_count(&d, &counter);
     rlvr_ctx *c = rlvr_open(&d);
     rlvr_model *m = small_model(c);
     rlvr_trainer_desc td = description("{\"normalize\":\"gdpo\"}");
@@ -568,9 +565,9 @@ static void test_allocations(void)
     rlvr_trainer *t = rlvr_trainer_open(m, &td);
     rlvr_metrics metrics;
     CHECK(t && rlvr_train_step(t, &metrics) == RLVR_OK && metrics.judge_tokens > 0 && metrics.n_parts == 4);
-    int64_t after_first = n_calls;
+    int64_t after_first = counter.calls;
     for (int i = 0; i < 6; i++) CHECK(rlvr_train_step(t, NULL) == RLVR_OK);
-    CHECK_LE(n_calls, after_first);
+    CHECK_LE(counter.calls, after_first);
     td.reward.n_parts = 3;
     CHECK(rlvr_memory_plan(m, &td, &without) == RLVR_OK);
     CHECK(with.scratch - without.scratch == rlvr__judge_bytes(judge, 512));

@@ -110,13 +110,6 @@ static rlvr_trainer_desc description(rlvr_model *teacher, rlvr_distill kind)
     return d;
 }
 
-static rlvr_trainer *open_trainer(rlvr_model *m, const rlvr_trainer_desc *d)
-{
-    rlvr_trainer *t = rlvr_trainer_open(m, d);
-    if (!CHECK(t != NULL)) printf("    %s\n", rlvr_last_error(rlvr_model_ctx(m)));
-    return t;
-}
-
 /* ---- against TRL ---- */
 
 static int read_list(const rlvr__json *j, const char *name, double *out)
@@ -333,7 +326,7 @@ static void test_gold(void)
                 if (form) d.micro_tokens = 40;
                 if (form == 1) d.regulariser.teacher_task = told_more;
                 if (form == 2) d.minibatches = 2;
-                rlvr_trainer *t = open_trainer(m, &d);
+                rlvr_trainer *t = test_open_trainer(m, &d);
                 int from = form == 2 ? PROMPTS / 2 : 0, none[2];
                 size_t bytes = (size_t)m->n_floats * sizeof(float);
                 float *before = (float *)malloc(bytes), *grads = (float *)malloc(bytes);
@@ -363,7 +356,6 @@ static void test_gold(void)
                         f[side] = distill_loss(m, &d, rlvr_trainer_rollouts(t), from, none);
                     }
                     double off = fabs((double)0.7f * (8 * (f[0] - f[1]) - (f[2] - f[3])) / (12 * step) - slope) / (length * length);
-                    if (getenv("SHOW")) printf("kind %d agg %d form %d along %d: %.2e\n", kind, aggregation, form, along, off);
                     worst = fmax(worst, off);
                 }
                 free(before);
@@ -376,13 +368,32 @@ static void test_gold(void)
            n_wide[0], n_wide[1], n_empty);
 }
 
+/* The gradient of a step, allocated. */
+static float *gradient_of(const rlvr_model *m)
+{
+    size_t bytes = (size_t)m->n_floats * sizeof(float);
+    return (float *)memcpy(malloc(bytes), m->grads, bytes);
+}
+
+/* How far two are apart, relative to the largest slope; frees them. */
+static double gradients_apart(float *a, float *b, int64_t n)
+{
+    double worst = 0, largest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        largest = fmax(largest, fabs((double)b[i]));
+        worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
+    }
+    free(a);
+    free(b);
+    return worst / largest;
+}
+
 /* A teacher that reads the same tokens, all of them equal: gold is jsd. */
 static void test_same_tokens(void)
 {
     static const char *const letters[] = {"a", "b", "c", "d", "<|end|>", NULL};
     float *grads[2] = {NULL, NULL};
     rlvr_metrics metrics[2];
-    double worst = 0, largest = 0;
     int64_t n = 0;
     for (int gold = 0; gold < 2; gold++) {
         rlvr_ctx *ctx = open_ctx(1);
@@ -395,22 +406,16 @@ static void test_same_tokens(void)
         d.sampling.temperature = 1.3f;
         d.loss.aggregation = RLVR_AGG_SEQ_MEAN_TOKEN_SUM;
         d.micro_tokens = 40;
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         if (t) CHECK(rlvr_train_step(t, &metrics[gold]) == RLVR_OK);
         n = m->n_floats;
-        grads[gold] = (float *)malloc((size_t)n * sizeof(float));
-        memcpy(grads[gold], m->grads, (size_t)n * sizeof(float));
+        grads[gold] = gradient_of(m);
         rlvr_close(ctx);
     }
-    for (int64_t i = 0; i < n; i++) {
-        largest = fmax(largest, fabs((double)grads[0][i]));
-        worst = fmax(worst, fabs((double)grads[0][i] - (double)grads[1][i]));
-    }
+    double off = gradients_apart(grads[1], grads[0], n);
     CHECK_LE(fabs(metrics[1].distill - metrics[0].distill), 1e-6 * metrics[0].distill);
-    CHECK_LE(worst, 1e-5 * largest);
-    REPORT("with equal tokens gold is jsd within %.1e, the largest slope 1", worst / largest);
-    free(grads[0]);
-    free(grads[1]);
+    CHECK_LE(off, 1e-5);
+    REPORT("with equal tokens gold is jsd within %.1e, the largest slope 1", off);
 }
 
 /* Few rows of the policy's, many of a teacher's that spells its tokens out: a pass ends where the teacher's is full, and the gradient is
@@ -421,7 +426,6 @@ static void test_passes(void)
         "abcd", "abdc", "acbd", "acdb", "adbc", "adcb", "bacd", "badc", "bcad", "bcda", "bdac", "bdca", "cabd", "cadb",
         "cbad", "cbda", "cdab", "cdba", "dabc", "dacb", "dbac", "dbca", "dcab", "dcba", "a", "b", "c", "d", "<|end|>", NULL};
     float *grads[2] = {NULL, NULL};
-    double worst = 0, largest = 0;
     int64_t n = 0;
     for (int whole = 0; whole < 2; whole++) {
         rlvr_ctx *ctx = open_ctx(1);
@@ -434,23 +438,16 @@ static void test_passes(void)
         d.regulariser.teacher_max_tokens = 4;
         d.regulariser.teacher_prompt_tokens = 4;
         d.micro_tokens = whole ? 0 : 16;
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         rlvr_metrics metrics;
         if (t && CHECK(rlvr_train_step(t, &metrics) == RLVR_OK && !metrics.skipped && !metrics.n_undistilled)) {
             CHECK(rlvr__micro_end_in(t, &t->train, 0, PROMPTS) == PROMPTS && (rlvr__micro_end(t, 0, PROMPTS) == PROMPTS) == whole);
         }
         n = m->n_floats;
-        grads[whole] = (float *)malloc((size_t)n * sizeof(float));
-        memcpy(grads[whole], m->grads, (size_t)n * sizeof(float));
+        grads[whole] = gradient_of(m);
         rlvr_close(ctx);
     }
-    for (int64_t i = 0; i < n; i++) {
-        largest = fmax(largest, fabs((double)grads[1][i]));
-        worst = fmax(worst, fabs((double)grads[0][i] - (double)grads[1][i]));
-    }
-    CHECK_LE(worst, 1e-5 * largest);
-    free(grads[0]);
-    free(grads[1]);
+    CHECK_LE(gradients_apart(grads[0], grads[1], n), 1e-5);
 }
 
 /* The policy comes near its teacher; the same bits for any number of threads, and where a run is killed and goes on. */
@@ -473,7 +470,7 @@ static void test_learning(void)
             d.optim.lr = 2e-2f;
             d.minibatches = 2;
             d.regulariser.distill_coef = 1;
-            rlvr_trainer *t = open_trainer(m, &d);
+            rlvr_trainer *t = test_open_trainer(m, &d);
             if (t && form == 2) CHECK(rlvr_trainer_resume(t, path) == RLVR_OK);
             for (int step = form == 2 ? saved : 0; t && step < steps; step++) {
                 rlvr_metrics metrics;
@@ -540,7 +537,7 @@ static void test_texts(void)
     rlvr_trainer_desc d = description(teacher, RLVR_DISTILL_GOLD);
     rlvr_metrics metrics;
     d.sampling.max_tokens = 8;
-    rlvr_trainer *t = open_trainer(m, &d);
+    rlvr_trainer *t = test_open_trainer(m, &d);
     if (!t || !CHECK(rlvr_train_step(t, &metrics) == RLVR_OK)) { rlvr_close(ctx); return; }
     CHECK(metrics.n_undistilled == 0 && metrics.distill > 0 && !metrics.skipped);
     for (int i = 0; i < (int)(sizeof text / sizeof *text); i++) put_bytes(t, i, text[i].bytes, text[i].n, text[i].ended);
@@ -572,7 +569,7 @@ static void test_texts(void)
         d = description(k ? teacher_model(ctx) : chat_teacher(ctx), RLVR_DISTILL_ULD);
         d.optim.lr = 1e-2f;
         d.regulariser.teacher_max_tokens = 5;
-        t = open_trainer(m, &d);
+        t = test_open_trainer(m, &d);
         uint64_t hash = rlvr_model_hash(m);
         for (int step = 0; t && step < 3; step++) {
             int n_out = 0;
@@ -613,9 +610,6 @@ static void test_door(void)
     }
 }
 
-static int64_t n_calls;
-static void *count_alloc(void *user, void *p, size_t n) { (void)user; (void)p; n_calls++; return malloc(n); }
-static void count_free(void *user, void *p) { (void)user; free(p); }
 static int64_t alive(const rlvr_ctx *ctx)
 {
     int64_t bytes = 0;
@@ -626,22 +620,22 @@ static int64_t alive(const rlvr_ctx *ctx)
 /* No allocation in a step after the first. */
 static void test_allocations(void)
 {
+    test_counter counter;
     rlvr_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.n_threads = 2;
     desc.quiet = true;
-    desc.realloc_fn = count_alloc;
-    desc.free_fn = count_free;
+    test_count(&desc, &counter);
     rlvr_ctx *ctx = rlvr_open(&desc);
     rlvr_model *m = policy_model(ctx);
     rlvr_trainer_desc d = description(teacher_model(ctx), RLVR_DISTILL_GOLD);
-    rlvr_trainer *t = open_trainer(m, &d);
+    rlvr_trainer *t = test_open_trainer(m, &d);
     for (int step = 0; step < 3; step++) CHECK(rlvr_train_step(t, NULL) == RLVR_OK);
-    int64_t calls = n_calls;
+    int64_t calls = counter.calls;
     for (int step = 0; step < 6; step++) CHECK(rlvr_train_step(t, NULL) == RLVR_OK);
     (void)calls;
 #ifndef RLVR__SANITIZED      /* a sanitizer wants to see every free: then nothing is kept for later */
-    CHECK_LE(n_calls, calls);
+    CHECK_LE(counter.calls, calls);
 #endif
     rlvr_close(ctx);
 }
@@ -667,7 +661,7 @@ static void test_plan(void)
         CHECK(rlvr_memory_plan(m, &d, &plan) == RLVR_OK);
         planned[gold] = plan.total - plan.weights - plan.reference;
         held[gold] = -alive(ctx);
-        rlvr_trainer *t = open_trainer(m, &d);
+        rlvr_trainer *t = test_open_trainer(m, &d);
         if (!t || !CHECK(rlvr__next_tasks(t, 0, 0) == RLVR_OK && rlvr__step_layout(t, 0, 0) == RLVR_OK)) { rlvr_close(ctx); return; }
         rlvr_metrics metrics;
         memset(&metrics, 0, sizeof metrics);

@@ -867,29 +867,16 @@ static void test_still(void)
 
 /* ---- memory ---- */
 
-typedef struct counter { int64_t calls, bytes; } counter;
-static void *count_alloc(void *user, void *p, size_t n)
-{
-    counter *c = (counter *)user;
-    (void)p;
-    c->calls++;
-    c->bytes += (int64_t)n;
-    return malloc(n);
-}
-static void count_free(void *user, void *p) { (void)user; free(p); }
-
 /* What a trainer allocates when it is opened; its plan's figure for the optimizer; what the allocator makes of the parts. */
 static int64_t open_counted(rlvr_trainer_desc d, bool critic, int64_t *planned, int64_t *rounded)
 {
-    counter c = {0, 0};
+    test_counter c;
     rlvr_desc desc;
     rlvr_memory plan;
     memset(&desc, 0, sizeof desc);
     desc.n_threads = 2;
     desc.quiet = true;
-    desc.realloc_fn = count_alloc;
-    desc.free_fn = count_free;
-    desc.alloc_user = &c;
+    test_count(&desc, &c);
     rlvr_ctx *ctx = rlvr_open(&desc);
     rlvr_model *m = small_model(ctx, 24, 3);
     d.value.on = critic;

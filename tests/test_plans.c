@@ -254,23 +254,19 @@ static void test_refill_bounds(void)
 }
 
 #ifndef RLVR__SANITIZED
-static int64_t n_allocations;
-static void *count_alloc(void *user, void *p, size_t n) { (void)p; (void)user; n_allocations++; return malloc(n); }
-static void count_free(void *user, void *p) { (void)user; free(p); }
-
 static int64_t allocations_after_first_step(rlvr_trainer_desc td, int steps)
 {
+    test_counter counter;
     rlvr_desc d;
     memset(&d, 0, sizeof d);
     d.n_threads = 2;
-    d.realloc_fn = count_alloc;
-    d.free_fn = count_free;
+    test_count(&d, &counter);
     rlvr_ctx *ctx = rlvr_open(&d);
     rlvr_trainer *t = rlvr_trainer_open(small_model(ctx), &td);
     CHECK(t && rlvr_train_step(t, NULL) == RLVR_OK);
-    int64_t before = n_allocations;
+    int64_t before = counter.calls;
     for (int i = 1; t && i < steps; i++) CHECK(rlvr_train_step(t, NULL) == RLVR_OK);
-    before = n_allocations - before;
+    before = counter.calls - before;
     rlvr_trainer_close(t);
     rlvr_close(ctx);
     return before;

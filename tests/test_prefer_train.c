@@ -356,27 +356,14 @@ static void test_still(void)
 }
 
 #ifndef RLVR__SANITIZED      /* a sanitizer wants to see every free: then nothing is kept for later */
-typedef struct counter { int64_t calls, bytes; } counter;
-static void *count_alloc(void *user, void *p, size_t n)
-{
-    counter *c = (counter *)user;
-    (void)p;
-    c->calls++;
-    c->bytes += (int64_t)n;      /* blocks that are freed go back to the context, which asks for them once */
-    return malloc(n);
-}
-static void count_free(void *user, void *p) { (void)user; free(p); }
-
 static void test_allocations(void)
 {
     static pairs p;
-    counter c = {0};
+    test_counter c;
     rlvr_desc d;
     memset(&d, 0, sizeof d);
     d.n_threads = 2;
-    d.realloc_fn = count_alloc;
-    d.free_fn = count_free;
-    d.alloc_user = &c;
+    test_count(&d, &c);
     rlvr_ctx *ctx = rlvr_open(&d);
     rlvr_model *m = small_model(ctx, true);
     rlvr_trainer_desc td = description(RLVR_PREFER_KTO);

@@ -771,24 +771,18 @@ static void test_no_signal(void)
 
 /* ---- memory ---- */
 
-typedef struct counter { int64_t calls, bytes; } counter;
-static void *count_alloc(void *user, void *p, size_t n) { (void)p; ((counter *)user)->calls++; ((counter *)user)->bytes += (int64_t)n; return malloc(n); }
-static void count_free(void *user, void *p) { (void)user; free(p); }
-
 static void test_memory(void)
 {
     for (int kind = 0; kind < 4; kind++) {
         int64_t bytes[2], planned[2];
         for (int on = 0; on < 2; on++) {
-            counter c = {0, 0};
+            test_counter c;
             rlvr_desc desc;
             rlvr_memory plan;
             memset(&desc, 0, sizeof desc);
             desc.n_threads = 1;
             desc.quiet = true;
-            desc.realloc_fn = count_alloc;
-            desc.free_fn = count_free;
-            desc.alloc_user = &c;
+            test_count(&desc, &c);
             rlvr_ctx *ctx = rlvr_open(&desc);
             rlvr_model *m = small_model(ctx);
             rlvr_trainer_desc d = running();
