@@ -29490,7 +29490,6 @@ static rlvr_result rlvr__teacher_read(rlvr_trainer *t, int i, int *n_left_out)
     *n_left_out += !read && rlvr__in_loss(t, i);
     o->tokens = out;
     o->n_tokens = read ? count + both : 0;
-    if (!o->n_tokens) o->graded = RLVR_REWARD_ERROR;
     return RLVR_OK;
 }
 

@@ -484,6 +484,7 @@ static void test_learning(void)
         }
         CHECK(hash[1] == hash[0] && hash[2] == hash[0]);
         REPORT("%s: %.3f in the first steps, %.3f in the last", kind == RLVR_DISTILL_ULD ? "uld" : "gold", first, last);
+        CHECK(first > 0 && last > 0);
         CHECK(quick || last < (kind == RLVR_DISTILL_ULD ? 0.75 : 0.4) * first);
     }
     remove(path);
