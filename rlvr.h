@@ -8342,7 +8342,6 @@ static void rlvr__forward(rlvr__store *s, const rlvr__rows *r, int64_t first_row
     }
 }
 
-/* Logits of up to head_rows rows of the store into s->logits (n, n_vocab). */
 /* n rows behind the last norm, as a head is given them: those from `first` on, or of these row[i]. */
 static void rlvr__head_hidden(rlvr__store *s, int64_t first, const int *row, int64_t n)
 {
@@ -8352,6 +8351,7 @@ static void rlvr__head_hidden(rlvr__store *s, int64_t first, const int *row, int
     rlvr__rmsnorm_fwd(m->ctx, s->head_x, NULL, s->head_x, rlvr__w(m, m->norm), n, D, m->info.rms_eps);
 }
 
+/* Logits of up to head_rows rows of the store into s->logits (n, n_vocab). */
 static void rlvr__head_logits(rlvr__store *s, const int *row, int64_t n)
 {
     rlvr_model *m = s->m;
