@@ -1,13 +1,13 @@
 /* GEMM beside OpenBLAS, in turn, best of several, at the shapes of SmolLM2-135M: y = x W^T, dX = dY W, dW += dY^T X with
    1024 rows, y = x W^T with fewer. OpenBLAS (libopenblas.so.0) is loaded at run time with the core type that is fastest,
    found by trying. Lines end in `ratio R`: ours / OpenBLAS, above 1 is faster. Before them the speed of multiply-adds alone,
-   behind them what decoding's matrix products make of the memory.   bench_gemm [THREADS] */
+   behind them what decoding's matrix products make of the memory.   bench_gemm [THREADS [TURNS]] */
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include <dlfcn.h>
 #include <sys/wait.h>
 
-enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112, TURNS = 9 };
+enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
 typedef void (*sgemm_fn)(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
                          const float *b, int ldb, float beta, float *c, int ldc);
 
@@ -187,9 +187,9 @@ typedef struct line { shape s; int kind; double ours, theirs; } line;
 
 /* Best of several turns of each side. A turn goes over all lines, for a machine shared with others is slow for seconds at a
    time, which would fall on one line alone. */
-static void measure(line *lines, int n, rlvr_ctx *ctx, sgemm_fn sgemm)
+static void measure(line *lines, int n, int turns, rlvr_ctx *ctx, sgemm_fn sgemm)
 {
-    for (int turn = 0; turn < TURNS; turn++)
+    for (int turn = 0; turn < turns; turn++)
         for (int i = 0; i < n; i++) {
             line *l = &lines[i];
             l->ours = fmax(l->ours, speed(&l->s, l->kind, ctx, NULL));
@@ -255,7 +255,7 @@ int main(int argc, char **argv)
             lines[n_lines].s = shapes[i];
             lines[n_lines++].s.m = few[m];
         }
-    measure(lines, n_lines, ctx, sgemm);
+    measure(lines, n_lines, argc > 2 ? atoi(argv[2]) : 9, ctx, sgemm);
     for (int i = 0; i < n_lines; i++) {
         print(&lines[i], fma_peak);
         if (i < 3 * n_shapes) log_sum += log(lines[i].ours / lines[i].theirs);
