@@ -2276,7 +2276,7 @@ struct rlvr__kernels {
 enum {
     RLVR__PANEL = 32,
     RLVR__CHAIN = 1536,          /* most k in one pass over a panel: its part of B stays in the second-level cache */
-    RLVR__DW_ROWS = 1024,        /* most rows of a batch in one pass of gemm_dw */
+    RLVR__DW_ROWS = 256,         /* most rows of a batch in one pass of gemm_dw: a panel of dY stays in the first-level cache */
     RLVR__BAD_STRIDE = 512       /* rows a multiple of so many floats apart fall on the same cache sets */
 };
 
@@ -2444,29 +2444,30 @@ static void rlvr__dw_task(void *arg, int64_t begin, int64_t end, int thread)
 {
     const rlvr__dw_job *j = (const rlvr__dw_job *)arg;
     float *panel = j->panels + (int64_t)thread * RLVR__DW_ROWS * RLVR__PANEL;
-    for (int64_t i = begin; i < end; i++) {
-        int64_t p = i / j->row_blocks, r = i % j->row_blocks;
+    for (int64_t i = begin; i < end; i++) {      /* neighbours share a block of x^T, which stays in the second-level cache */
+        int64_t panels = rlvr__panels(j->g.n), p = i % panels, r = i / panels;
         rlvr__gemm g = j->g;
-        if (r == 0 || i == begin)
-            j->kernels->copy_panel(panel, j->dy + p * RLVR__PANEL, j->lddy, g.k, rlvr__panel_width(g.n, p));
+        j->kernels->copy_panel(panel, j->dy + p * RLVR__PANEL, j->lddy, g.k, rlvr__panel_width(g.n, p));
         g.b = panel;
         j->kernels->block(&g, g.rows * r / j->row_blocks, g.rows * (r + 1) / j->row_blocks, p, p + 1);
     }
 }
 
-/* dW (packed) += dy^T (N, M) x (M, K). Rows are added in order, so micro-batches chain to the bits of one batch. */
+/* dW (packed) += dy^T (N, M) x (M, K). Rows are added in order, so micro-batches chain to the bits of one batch. Each block
+   of dW's rows copies dY's panels anew: there are as many as make 8 tasks a thread, or 32 where blocks stay tall. */
 static RLVR__UNUSED void rlvr__gemm_dw(rlvr_ctx *ctx, float *dwp, const float *dy, int64_t lddy, const float *x, int64_t ldx,
                                        int64_t M, int64_t N, int64_t K, float *scratch)
 {
-    int64_t parts = (M + RLVR__DW_ROWS - 1) / RLVR__DW_ROWS;
+    int64_t parts = (M + RLVR__DW_ROWS - 1) / RLVR__DW_ROWS, panels = rlvr__panels(N), tasks = 8 * (int64_t)ctx->n_threads;
     for (int64_t i = 0; i < parts; i++) {
-        int64_t m0 = M * i / parts, m = M * (i + 1) / parts - m0, panels = rlvr__panels(N);
+        int64_t m0 = M * i / parts, m = M * (i + 1) / parts - m0;
         int64_t ld = rlvr__good_stride(m);
         rlvr__transpose_job t = {&ctx->kernels->gemm, scratch, x + m0 * ldx, ld, ldx, m, K};
         rlvr__gemm g = {dwp, RLVR__PANEL, K * RLVR__PANEL, scratch, ld, NULL, 0, K, N, m, true};
         rlvr__dw_job j = {g, t.kernels, dy + m0 * lddy, lddy, scratch + K * ld, 1};
         rlvr__parallel(ctx, (K + 63) / 64, 1, rlvr__transpose_x_task, &t);
-        while (panels * j.row_blocks < 8 * (int64_t)ctx->n_threads && K / j.row_blocks > 64) j.row_blocks *= 2;
+        while ((panels * j.row_blocks < tasks && K / j.row_blocks > 64) ||
+               (panels * j.row_blocks < 4 * tasks && K / j.row_blocks >= 512)) j.row_blocks *= 2;
         rlvr__parallel(ctx, panels * j.row_blocks, 1, rlvr__dw_task, &j);
     }
 }

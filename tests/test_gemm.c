@@ -516,11 +516,12 @@ int main(void)
     shape shapes[128], wide[] = {
         {70, 40, 1537, 1540, 50},        /* K in two passes */
         {13, 1600, 33, 33, 1600},        /* dx in two chunks */
-        {2050, 33, 14, 16, 40},          /* dw in three passes */
+        {514, 33, 14, 16, 40},           /* dw in three passes */
         {70, 70, 512, 512, 512},         /* strides that are bad for the cache: rows are copied */
         {140, 20, 8192, 8192, 1024},     /* ... in two blocks */
         {3, 16400, 2, 512, 16896},       /* many panels of few */
-        {300, 100, 64, 70, 100}};
+        {300, 100, 64, 70, 100},
+        {260, 40, 1030, 1030, 40}};      /* dw in blocks of rows */
     int n_shapes = 0;
     for (int i = 0; i < 70; i++) {
         static const int64_t N[] = {1, 15, 16, 17, 31, 32, 33, 47, 63, 64, 65, 96, 130};
