@@ -76,7 +76,7 @@ static double try_core(const shape *s, const char *core, const char *threads)
     pid_t child = fork();
     if (child == 0) {
         sgemm_fn f = load(core, threads);
-        if (f) for (int i = 0; i < 5; i++) { double v = speed(s, 0, NULL, f); if (v > result) result = v; }
+        if (f) result = fmax(speed(s, 0, NULL, f), speed(s, 0, NULL, f));
         _exit(write(ends[1], &result, sizeof result) == (ssize_t)sizeof result ? 0 : 1);
     }
     close(ends[1]);
@@ -224,10 +224,12 @@ int main(int argc, char **argv)
         s->w = floats((int64_t)s->n * s->k);
         s->y = floats((int64_t)s->m * s->n);
     }
+    double tried[4] = {0};
+    for (int i = 0; i < 4 * 6; i++)      /* in turn too: one that met a slow second would lose to a worse one */
+        tried[i % 4] = fmax(tried[i % 4], try_core(&shapes[2], cores[i % 4], threads));
     for (int i = 0; i < 4; i++) {
-        double v = try_core(&shapes[2], cores[i], threads);
-        if (v > most) { most = v; best = i; }
-        printf("# OpenBLAS core type %s: %.0f GFLOP/s\n", cores[i][0] ? cores[i] : "as it detects", v);
+        if (tried[i] > most) { most = tried[i]; best = i; }
+        printf("# OpenBLAS core type %s: %.0f GFLOP/s\n", cores[i][0] ? cores[i] : "as it detects", tried[i]);
     }
     if (most == 0) { fprintf(stderr, "libopenblas.so.0: not there; apt-get install libopenblas0-pthread\n"); return 2; }
     sgemm_fn sgemm = load(cores[best], threads);
