@@ -1,7 +1,8 @@
 /* GEMM beside OpenBLAS, in turn, best of several, at the shapes of SmolLM2-135M: y = x W^T, dX = dY W, dW += dY^T X with
    1024 rows, y = x W^T with fewer. OpenBLAS (libopenblas.so.0) is loaded at run time with the core type that is fastest,
    found by trying. Lines end in `ratio R`: ours / OpenBLAS, above 1 is faster. Before them the speed of multiply-adds alone,
-   behind them what decoding's matrix products make of the memory.   bench_gemm [THREADS [TURNS]] */
+   behind them what decoding's matrix products make of the memory.   bench_gemm [THREADS [TURNS]]; the products of
+   few rows take a third of the turns */
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include <dlfcn.h>
@@ -257,7 +258,9 @@ int main(int argc, char **argv)
             lines[n_lines].s = shapes[i];
             lines[n_lines++].s.m = few[m];
         }
-    measure(lines, n_lines, argc > 2 ? atoi(argv[2]) : 9, ctx, sgemm);
+    int turns = argc > 2 ? atoi(argv[2]) : 30;
+    measure(lines, 3 * n_shapes, turns, ctx, sgemm);
+    measure(lines + 3 * n_shapes, n_lines - 3 * n_shapes, (turns + 2) / 3, ctx, sgemm);
     for (int i = 0; i < n_lines; i++) {
         print(&lines[i], fma_peak);
         if (i < 3 * n_shapes) log_sum += log(lines[i].ours / lines[i].theirs);
