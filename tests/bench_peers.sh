@@ -4,7 +4,7 @@
 #   tests/bench_peers.sh [TABLE ...]        tables: gemm decode train grpo; without argument all
 #   tests/bench_peers.sh setup              only installs and builds the peers that are missing, in the cache folder
 #   tests/bench_peers.sh peer NAME [ARGUMENT ...]   one peer alone: llama BATCH | torch | trl; prints `peer NAME METRIC VALUE`
-# ROUNDS=N sets the number of turns (default: 30 of gemm, 5 of decode, 3 of train, 1 of grpo), RLVR_THREADS the threads.
+# ROUNDS=N sets the number of turns (default: 90 of gemm, 5 of decode, 3 of train, 1 of grpo), RLVR_THREADS the threads.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${RLVR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rlvr}
@@ -92,7 +92,7 @@ versus() {          # versus TITLE UNIT ROUNDS PEER OURS THEIRS: commands as wor
         printf "%-34s ours %8.2f %-5s  %s %8.2f %-5s  ratio %.2f\n", title, a, unit, peer, b, unit, ratio }'
 }
 
-table_gemm() { "$here/../build/bench_gemm" "$threads" "${ROUNDS:-30}"; }
+table_gemm() { "$here/../build/bench_gemm" "$threads" "${ROUNDS:-90}"; }
 table_decode() {
     local batch
     for batch in 1 8 32 64; do
