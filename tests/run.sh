@@ -1,7 +1,7 @@
 # ./build.sh test: sourced by build.sh, whose functions it uses. Every part of it is a job: a command whose output goes to
 # build/log/NAME.log and whose last line, "N passed, N failed", is added up. Jobs run JOBS at once and are reported in order.
 
-names=() passed=0 failed=0
+names=() passed=0 failed=0 failures=()
 
 job() {             # job NAME COMMAND...
     names+=("$1")
@@ -33,6 +33,7 @@ report() {          # report TITLE: waits for the jobs begun since the last repo
         fi
         [[ $last =~ ,\ 0\ failed$ ]] && grep -E '^ +(skipped|[^ ].*)' "$log" | head -n 30 || tail -n 60 "$log"
         printf '%-34s %s (%s s)\n' "$name" "$last" "$seconds"
+        [[ $last =~ ,\ 0\ failed$ ]] || failures+=("$name: $last" "$(grep -A2 FAILED "$log" | head -n 20)")
     done
     names=()
 }
@@ -92,7 +93,7 @@ test_header() {
 c_test() {          # c_test NAME FLAGS... : compiles build/test/NAME from its source and runs it
     local name=$1 target=build/test/$1 source=tests/${1%%.*}.c
     shift
-    if stale "$target" rlvr.h tests/test.h "$source"; then
+    if stale "$target" rlvr.h tests/test.h tests/work.h "$source"; then
         compile "$target" "$source" "$@" -std=gnu11 $WARNINGS -I. -Ibuild/include $LIBS || { cat "$target.log"; return 1; }
     fi
     timeout 900 $NO_ASLR "$target"
@@ -106,6 +107,7 @@ test_c() {          # test_c TITLE SUFFIX PATTERN FLAGS...: the test files that 
         [ "$suffix" != .tsan ] || ! grep -q 'Not under ThreadSanitizer' "$source" || continue
         optimise=     # what is not about kernels compiles five times as fast without
         ! grep -q 'define RLVR_NO_SIMD' "$source" || optimise=-O0
+        ! grep -q '#include "work.h"' "$source" || optimise="$optimise -fsanitize-coverage=trace-pc"
         job "$(basename "$source" .c)$suffix" c_test "$(basename "$source" .c)$suffix" "$@" $optimise
     done
     report "$title"
@@ -141,6 +143,7 @@ test_main() {
     done
     [ -n "$filter" ] || job examples one test_examples
     report "the command line, kill and resume, the examples"
+    [ "$failed" = 0 ] || printf '%s\n' "== what failed" "${failures[@]}"
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ]
 }

@@ -60,9 +60,9 @@ static rlvr_result judge(const rlvr_rollout *r, void *user, float *reward)
     "open('build/test_overlap.log','a').write('x')\\n    " before "t=[ord(c) for c in j['completion'] if 32<ord(c)<127]\\n    " \
     "e=sum(c%2==0 for c in t)\\n    r=e/(len(t) or 1)+(0.5 if j['gold']=='odd' and j['task']['kind']=='odd' else 0.25)\\n    " \
     "print(json.dumps({'id':j['id'],'reward':r}),flush=True)\\n"
-#define PROCESS(before) "{\"command\":[\"python3\",\"-c\",\"" SCRIPT(before) "\"]}"
-#define COMPOSE "{\"parts\":[{\"kind\":\"process\",\"command\":[\"python3\",\"-c\",\"" SCRIPT("") "\"]}," \
-    "{\"kind\":\"code\",\"program\":\"def f(x):\\n    return x + 1\\n\",\"tests\":\"assert f(1) == 2\",\"timeout\":60}]}"
+#define PROCESS(before) "{\"timeout\":300,\"command\":[\"python3\",\"-c\",\"" SCRIPT(before) "\"]}"
+#define COMPOSE "{\"parts\":[{\"kind\":\"process\",\"timeout\":300,\"command\":[\"python3\",\"-c\",\"" SCRIPT("") "\"]}," \
+    "{\"kind\":\"code\",\"program\":\"def f(x):\\n    return x + 1\\n\",\"tests\":\"assert f(1) == 2\",\"timeout\":300}]}"
 
 static int log_size(void)
 {

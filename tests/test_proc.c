@@ -2,6 +2,7 @@
    verdicts from a fixture, hostile text, what cheap answers earn. */
 #define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
+#include "work.h"
 #include "rlvr.h"
 #include "test.h"
 
@@ -756,7 +757,7 @@ static void test_hostile(void)
                                         "'", "`", ",", ".", "1 2 3 4\n", "x", "```", "->", "\xe2\x86\x91", "\\left(", "\\(", "0"};
     int n_pieces = (int)(sizeof piece / sizeof *piece), n_tasks = 0;
     char *tasks[48];
-    double slowest = 0;
+    double most = 0;
     const char *what = "";
     rlvr_task_maker maker;
     rlvr_task task;
@@ -787,26 +788,26 @@ static void test_hostile(void)
         size_t len = 0, n = strlen(piece[k]);
         for (; len + n <= big; len += n) memcpy(flood + len, piece[k], n);
         for (int i = 0; i < 22; i++) {
-            clock_t before = clock();
+            uint64_t before = test_work;
             grade(RLVR_REWARD_PROC, tasks[i == 21 ? n_tasks - 1 : i], "7", flood, len);
-            double seconds = (double)(clock() - before) / CLOCKS_PER_SEC;
-            if (seconds > slowest) { slowest = seconds; what = piece[k]; }
+            double work = (double)(test_work - before);
+            if (work > most) { most = work; what = piece[k]; }
         }
     }
-    CHECK_LE(slowest, 1.0);
-    REPORT("slowest verdict on %zu bytes of one piece repeated: %.1f ms (%s)", big, 1e3 * slowest, what);
+    CHECK_LE(most / (double)big, 1000);
+    REPORT("%zu bytes of one piece repeated take at most %.0f blocks and bytes each (%s)", big, most / (double)big, what);
     double once = 0, twice = 0;      /* and all of them together are linear */
     for (int round = 0; round < 2; round++)
         for (int k = 0; k < n_pieces; k += 3)
             for (int i = 0; i < 22; i += 3) {
                 size_t len = 0, n = strlen(piece[k]), most = big / 2 << round;
                 for (; len + n <= most; len += n) memcpy(flood + len, piece[k], n);
-                clock_t before = clock();
+                uint64_t before = test_work;
                 grade(RLVR_REWARD_PROC, tasks[i == 21 ? n_tasks - 1 : i], "7", flood, len);
-                *(round ? &twice : &once) += (double)(clock() - before) / CLOCKS_PER_SEC;
+                *(round ? &twice : &once) += (double)(test_work - before);
             }
-    CHECK_LE(twice, 4 * once);      /* measured 2.0; the clock of a busy machine is not exact */
-    REPORT("twice the text, %.2f times the time", twice / once);
+    CHECK_LE(twice, 2.3 * once);
+    REPORT("twice the text, %.2f times the work", twice / once);
     for (int i = 0; i < n_tasks; i++) free(tasks[i]);
     free(flood);
 }
