@@ -2458,7 +2458,7 @@ static void rlvr__dw_task(void *arg, int64_t begin, int64_t end, int thread)
 static RLVR__UNUSED void rlvr__gemm_dw(rlvr_ctx *ctx, float *dwp, const float *dy, int64_t lddy, const float *x, int64_t ldx,
                                        int64_t M, int64_t N, int64_t K, float *scratch)
 {
-    int64_t parts = (M + RLVR__DW_ROWS - 1) / RLVR__DW_ROWS, panels = rlvr__panels(N), tasks = 8 * (int64_t)ctx->n_threads;
+    int64_t parts = (M + RLVR__DW_ROWS - 1) / RLVR__DW_ROWS, panels = rlvr__panels(N);
     for (int64_t i = 0; i < parts; i++) {
         int64_t m0 = M * i / parts, m = M * (i + 1) / parts - m0;
         int64_t ld = rlvr__good_stride(m);
@@ -2466,8 +2466,7 @@ static RLVR__UNUSED void rlvr__gemm_dw(rlvr_ctx *ctx, float *dwp, const float *d
         rlvr__gemm g = {dwp, RLVR__PANEL, K * RLVR__PANEL, scratch, ld, NULL, 0, K, N, m, true};
         rlvr__dw_job j = {g, t.kernels, dy + m0 * lddy, lddy, scratch + K * ld, 1};
         rlvr__parallel(ctx, (K + 63) / 64, 1, rlvr__transpose_x_task, &t);
-        while ((panels * j.row_blocks < tasks && K / j.row_blocks > 64) ||
-               (panels * j.row_blocks < 4 * tasks && K / j.row_blocks >= 512)) j.row_blocks *= 2;
+        while (panels * j.row_blocks < (K / j.row_blocks < 512 ? 8 : 32) * (int64_t)ctx->n_threads && K / j.row_blocks > 64) j.row_blocks *= 2;
         rlvr__parallel(ctx, panels * j.row_blocks, 1, rlvr__dw_task, &j);
     }
 }

@@ -33,7 +33,7 @@ report() {          # report TITLE: waits for the jobs begun since the last repo
         fi
         [[ $last =~ ,\ 0\ failed$ ]] && grep -E '^ +(skipped|[^ ].*)' "$log" | head -n 30 || tail -n 60 "$log"
         printf '%-34s %s (%s s)\n' "$name" "$last" "$seconds"
-        [[ $last =~ ,\ 0\ failed$ ]] || failures+=("$name: $last" "$(grep -A2 FAILED "$log" | head -n 20)")
+        [[ $last =~ ,\ 0\ failed$ ]] || failures+=("$name: $last" "$(grep -m 10 -A 2 FAILED "$log" || tail -n 20 "$log")")
     done
     names=()
 }

@@ -67,6 +67,9 @@ static __attribute__((unused)) rlvr_trainer *test_open_trainer(rlvr_model *m, co
 
 static int test_done(void)
 {
+#ifdef RLVR_TEST_WORK_H
+    CHECK(test_is_counted());
+#endif
     printf("%d passed, %d failed\n", test_passed, test_failed);
     return test_failed ? 1 : 0;
 }

@@ -282,9 +282,9 @@ static void test_hostile(void)
             free(body);
             free(s);
         }
-    CHECK_LE(worst, 2e8);
+    CHECK_LE(worst, getenv("RLVR_TEST_QUICK") ? 1e8 : 4e7);      /* up to 8,000 bytes are read as one expression */
 
-    for (size_t i = 0; i < sizeof hostile / sizeof hostile[0]; i++)      /* 8,000 bytes are read as one expression */
+    for (size_t i = 0; i < sizeof hostile / sizeof hostile[0]; i++)
         for (int form = 0; form < 2; form++) {
             char *body = repeat(hostile[i], getenv("RLVR_TEST_QUICK") ? 800 : 8000, &n), *s = (char *)malloc(n + 64);
             snprintf(s, n + 64, form ? "\\boxed{%s1}" : "$%s1$", body);
@@ -296,6 +296,7 @@ static void test_hostile(void)
             free(body);
             free(s);
         }
+    CHECK_LE(worst, 1e8);
 
     char nul[] = "\\boxed{5\0}", broken[] = "\\boxed{\xc3\x28 5}", mixed[64];
     CHECK(grade_bytes("$5$", nul, sizeof nul - 1, NULL, NULL) == RLVR_STATUS_EQUAL);
@@ -348,7 +349,7 @@ static void test_linear(void)
     CHECK_LE(worst_ratio, 2.3);
     size_t n;
     char *s = repeat("We know $x$ and \\frac{1}{2} of 3 + 4, so the answer: ", 10 << 20, &n);
-    CHECK(grade_bytes("$5$", s, n, NULL, NULL) != RLVR_STATUS_EQUAL);
+    CHECK_LE(work_of(s, n) / (double)n, 80);
     free(s);
 }
 

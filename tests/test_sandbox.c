@@ -485,7 +485,8 @@ static void test_time(void)
            1e3 * t[WARM / 2], 1e3 * t[0], 1e3 * t[WARM * 9 / 10], 1e3 * each);
 }
 
-#define COMMAND(body) "{\"timeout\":4,\"command\":[\"/usr/bin/python3\",\"-c\",\"import sys, json, os, time\\nfor l in sys.stdin:\\n    j = json.loads(l)\\n" body "\"]}"
+#define COMMAND(body) COMMAND_FOR("60", body)
+#define COMMAND_FOR(seconds, body) "{\"timeout\":" seconds ",\"command\":[\"/usr/bin/python3\",\"-c\",\"import sys, json, os, time\\nfor l in sys.stdin:\\n    j = json.loads(l)\\n" body "\"]}"
 #define ANSWER "    print(json.dumps(a), flush=True)\\n"
 
 static void test_process(void)
@@ -509,8 +510,8 @@ static void test_process(void)
     snprintf(path, sizeof path, "/tmp/rlvr-crash-%d", (int)getpid());
     CHECK(unlink(path) == 0);
     CHECK(is(grade(RLVR_REWARD_PROCESS, "{}", "x", COMMAND("    os._exit(1)\\n")), RLVR_STATUS_ERROR, 0));
-    CHECK(is(grade(RLVR_REWARD_PROCESS, "{}", "x", COMMAND("    print('hello', flush=True)\\n")), RLVR_STATUS_ERROR, 0));
-    CHECK(is(grade(RLVR_REWARD_PROCESS, "{}", "x", COMMAND("    time.sleep(9)\\n")), RLVR_STATUS_ERROR, 0));
+    CHECK(is(grade(RLVR_REWARD_PROCESS, "{}", "x", COMMAND_FOR("1", "    print('hello', flush=True)\\n")), RLVR_STATUS_ERROR, 0));
+    CHECK(is(grade(RLVR_REWARD_PROCESS, "{}", "x", COMMAND_FOR("1", "    time.sleep(9)\\n")), RLVR_STATUS_ERROR, 0));
     CHECK(is(grade(RLVR_REWARD_PROCESS, "{}", "x", COMMAND("    print('{\\\"id\\\":%d,\\\"reward\\\":1e39}' % j['id'], flush=True)\\n")), RLVR_STATUS_ERROR, 0));
     CHECK(is(grade(RLVR_REWARD_PROCESS, "{}", "x", "{\"command\":[\"/no/such/program\"]}"), RLVR_STATUS_ERROR, 0));
     CHECK(is(grade(RLVR_REWARD_PROCESS, "{\"command\":[\"/bin/true\"]}", "x", NULL), RLVR_STATUS_ERROR, 0));      /* never from a task */

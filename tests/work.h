@@ -18,6 +18,15 @@ static _Thread_local uint64_t test_work;
 void __sanitizer_cov_trace_pc(void);
 TEST_UNCOUNTED void __sanitizer_cov_trace_pc(void) { test_work++; }
 
+/* Whether the compiler counts blocks at all: without the flag a bound on work could not fail. */
+static void test_block(void) {}
+static TEST_UNCOUNTED int test_is_counted(void)
+{
+    uint64_t before = test_work;
+    test_block();
+    return test_work > before;
+}
+
 static TEST_UNCOUNTED size_t test_strlen(const char *s) { size_t n = strlen(s); test_work += n; return n; }
 static TEST_UNCOUNTED void *test_memcpy(void *d, const void *s, size_t n) { test_work += n; return memcpy(d, s, n); }
 static TEST_UNCOUNTED void *test_memmove(void *d, const void *s, size_t n) { test_work += n; return memmove(d, s, n); }
