@@ -2839,6 +2839,9 @@ RLVR__INLINE vf v_log(vf x)
 #elif RLVR__KERNEL_PASS == RLVR__PORTABLE
 #define RLVR__MR 2
 #define RLVR__NV 1
+#elif RLVR__KERNEL_PASS == RLVR__AVX2
+#define RLVR__MR 3
+#define RLVR__NV 2
 #else
 #define RLVR__MR 6
 #define RLVR__NV 1
@@ -2895,7 +2898,10 @@ RLVR__FN void RLVR__NAME(rlvr__panel_tile)(int64_t rows, float *c, int64_t ldc, 
         switch (rows) {
             RLVR__CASE(1) RLVR__CASE(2)
 #if RLVR__MR > 2
-            RLVR__CASE(3) RLVR__CASE(4) RLVR__CASE(5) RLVR__CASE(6)
+            RLVR__CASE(3)
+#endif
+#if RLVR__MR > 3
+            RLVR__CASE(4) RLVR__CASE(5) RLVR__CASE(6)
 #endif
 #if RLVR__MR > 6
             RLVR__CASE(7) RLVR__CASE(8) RLVR__CASE(9) RLVR__CASE(10) RLVR__CASE(11) RLVR__CASE(12)

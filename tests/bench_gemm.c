@@ -45,7 +45,7 @@ static void ours(const shape *s, int kind, rlvr_ctx *ctx)
    with others the best of them meets a moment that was ours alone. */
 static double speed(const shape *s, int kind, rlvr_ctx *ctx, sgemm_fn sgemm)
 {
-    struct timespec pause = {0, sgemm ? 3000000 : 30000000};
+    struct timespec pause = {0, 5000000};
     nanosleep(&pause, NULL);
     double start = 0, t = 0;
     int n = -1;
@@ -61,6 +61,7 @@ static sgemm_fn load(const char *core, const char *threads)
 {
     if (core[0]) setenv("OPENBLAS_CORETYPE", core, 1); else unsetenv("OPENBLAS_CORETYPE");
     setenv("OPENBLAS_NUM_THREADS", threads, 1);
+    setenv("OPENBLAS_THREAD_TIMEOUT", "20", 1);      /* its threads spin 2^20 cycles, not 2^26, which would reach into our turn */
     unsetenv("OPENBLAS_L2_SIZE");
     void *lib = dlopen("libopenblas.so.0", RTLD_NOW);
     sgemm_fn f = NULL;
@@ -94,7 +95,9 @@ static double try_core(const shape *s, const char *core, const char *threads)
 attributes static void peak_##isa(void *arg, int64_t begin, int64_t end, int thread)                                       \
 {                                                                                                                          \
     rlvr__vf_##isa acc[n_acc], a = rlvr__v_set1_##isa(0.5f), b = rlvr__v_set1_##isa(1.0f);                                 \
-    RLVR__UNROLL for (int i = 0; i < n_acc; i++) acc[i] = rlvr__v_set1_##isa((float)i);                                    \
+    float lanes[16 + n_acc];      /* all differ: the compiler would join chains that are alike */                          \
+    for (int i = 0; i < 16 + n_acc; i++) lanes[i] = (float)i;                                                              \
+    RLVR__UNROLL for (int i = 0; i < n_acc; i++) acc[i] = rlvr__v_load_##isa(lanes + i);                                   \
     for (int64_t n = begin * 100000; n < end * 100000; n++)                                                                \
         RLVR__UNROLL for (int i = 0; i < n_acc; i++) acc[i] = rlvr__v_fma_##isa(acc[i], a, b);                             \
     RLVR__UNROLL for (int i = 1; i < n_acc; i++) acc[0] = rlvr__v_add_##isa(acc[0], acc[i]);                               \
