@@ -2830,18 +2830,19 @@ RLVR__INLINE vf v_log(vf x)
 
 /* ---- GEMM kernels ---- */
 
-/* The register tile: RLVR__MR rows of RLVR__NV vectors. With one row of B and a broadcast of A it fills the registers. */
+/* The register tile: RLVR__MR rows of RLVR__NV vectors. It fills the registers; 2 vectors are a whole row of a panel, 1 goes
+   over the panel twice. */
 #undef RLVR__MR
 #undef RLVR__NV
 #if RLVR__KERNEL_PASS == RLVR__AVX512
 #define RLVR__MR 12
 #define RLVR__NV 2
-#elif RLVR__KERNEL_PASS == RLVR__PORTABLE
-#define RLVR__MR 2
-#define RLVR__NV 1
 #elif RLVR__KERNEL_PASS == RLVR__AVX2
 #define RLVR__MR 3
 #define RLVR__NV 2
+#elif RLVR__KERNEL_PASS == RLVR__PORTABLE
+#define RLVR__MR 2
+#define RLVR__NV 1
 #else
 #define RLVR__MR 6
 #define RLVR__NV 1
@@ -2893,7 +2894,7 @@ RLVR__INLINE void RLVR__NAME(rlvr__tile)(const int rows, float *c /* (rows, ldc)
 RLVR__FN void RLVR__NAME(rlvr__panel_tile)(int64_t rows, float *c, int64_t ldc, const float *a, int64_t lda, const float *b,
                                            int64_t K, bool load, const char *next, int64_t step)
 {
-#define RLVR__CASE(n) case n: RLVR__NAME(rlvr__tile)(RLVR__MIN(n, RLVR__MR), c, ldc, a, lda, b, K, load, next, step); break;
+#define RLVR__CASE(n) case n: RLVR__NAME(rlvr__tile)(n, c, ldc, a, lda, b, K, load, next, step); break;
     for (int j = 0; j < RLVR__PANEL; j += 16 * RLVR__NV, c += 16 * RLVR__NV, b += 16 * RLVR__NV)
         switch (rows) {
             RLVR__CASE(1) RLVR__CASE(2)
