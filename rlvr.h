@@ -5199,8 +5199,8 @@ static void rlvr__expand_q8_0(const unsigned char *in, int64_t n, float *out)   
         for (int j = 0; j < 32; j++) out[j] = scale * (float)(signed char)in[2 + j];
     }
 }
-static void rlvr__expand_q4_0(const unsigned char *in, int64_t n, float *out)
-{                                    /* f16 scale, 16 bytes: element j in the low half, j + 16 in the high half */
+static void rlvr__expand_q4_0(const unsigned char *in, int64_t n, float *out)      /* f16 scale, 16 bytes: j below, j + 16 above */
+{
     for (; n-- > 0; in += 18, out += 32) {
         float scale = rlvr__f16_to_f32(rlvr__read_u16(in));
         for (int j = 0; j < 16; j++) {

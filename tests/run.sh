@@ -72,14 +72,13 @@ others_compile() {  # benches and fuzzers, which no test runs, still fit the hea
 }
 
 test_header() {
-    local std level
-    for std in gnu99 gnu11; do
-        job "header-gcc-$std" one header_compiles gcc -std=$std -O2
-        ! have clang || job "header-clang-$std" one header_compiles clang -std=$std -O2
-    done
+    local level
+    for level in 0 3; do job header-gcc-O$level one header_compiles gcc -std=gnu11 -O$level; done      # -O2: build/library.o
+    job header-gcc-gnu99 one header_compiles gcc -std=gnu99 -fsyntax-only
+    ! have clang || job header-clang one header_compiles clang -std=gnu11 -O2
+    ! have clang || job header-clang-gnu99 one header_compiles clang -std=gnu99 -fsyntax-only
     ! have g++ || job header-g++ one header_compiles g++ -x c++ -std=c++17 -O2
     ! have clang++ || job header-clang++ one header_compiles clang++ -x c++ -std=c++17 -O2
-    for level in 0 3; do job header-gcc-O$level one header_compiles gcc -std=gnu11 -O$level; done
     ! have aarch64-linux-gnu-gcc || job header-aarch64 one header_compiles aarch64-linux-gnu-gcc -std=gnu11 -O2
     ! have x86_64-w64-mingw32-gcc || job header-mingw one header_compiles x86_64-w64-mingw32-gcc -std=gnu11 -O2
     job header-declares one header_declares
@@ -89,12 +88,41 @@ test_header() {
 }
 
 # ---- tests/test_*.c, plain and under sanitizers ----
+#
+# The header is compiled once for each kind, build/test/library*.o, and the tests, which see its private functions declared alone,
+# are linked to it (tests/private.awk). A test that compiles the header in a way of its own, with another RLVR_... defined or
+# work.h, holds all of it.
+
+SHARED="-DRLVR_NO_STB_DS_IMPLEMENTATION -Ibuild/test/private"
+PLAIN=-O1 ASAN="-O0 -g -fsanitize=address,undefined -fno-sanitize-recover=all" TSAN="-O0 -g -fsanitize=thread"
+
+shared() { ! grep -E '#define RLVR_|#include "work.h"' "$1" | grep -qv RLVR_IMPLEMENTATION; }
+
+library() {         # library SUFFIX FLAGS... : build/test/librarySUFFIX.o
+    local target=build/test/library$1.o
+    shift
+    stale $target build/test/whole/rlvr.h || return 0
+    compile $target build/library.c "$@" -std=gnu11 $WARNINGS -Ibuild/test/whole -Ibuild/include -c || { cat $target.log; return 1; }
+}
+
+test_library() {
+    mkdir -p build/test/private build/test/whole
+    if stale build/test/whole/rlvr.h rlvr.h tests/private.awk; then
+        awk -f tests/private.awk -v part=declarations rlvr.h >build/test/private/rlvr.h
+        awk -f tests/private.awk -v part=library rlvr.h >build/test/whole/rlvr.h
+    fi
+    job library one library "" $PLAIN
+    job library.asan one library .asan $ASAN
+    job library.tsan one library .tsan $TSAN
+    report "the library for the tests, compiled once of each kind"
+}
 
 c_test() {          # c_test NAME FLAGS... : compiles build/test/NAME from its source and runs it
-    local name=$1 target=build/test/$1 source=tests/${1%%.*}.c
+    local target=build/test/$1 source=tests/${1%%.*}.c with=
+    ! shared "$source" || with="$SHARED build/test/library${1#"${1%%.*}"}.o"
     shift
-    if stale "$target" rlvr.h tests/test.h tests/work.h "$source"; then
-        compile "$target" "$source" "$@" -std=gnu11 $WARNINGS -I. -Ibuild/include $LIBS || { cat "$target.log"; return 1; }
+    if stale "$target" rlvr.h tests/test.h tests/work.h "$source" ${with##* }; then
+        compile "$target" "$source" "$@" -std=gnu11 $WARNINGS $with -I. -Ibuild/include $LIBS || { cat "$target.log"; return 1; }
     fi
     timeout 900 $NO_ASLR "$target"
 }
@@ -130,11 +158,12 @@ test_main() {
     if model; then export RLVR_MODEL=$MODEL; else say "going on without the model: what needs it is left out"; fi
 
     [ -n "$filter" ] || test_header
-    test_c "tests" "" . -O1
+    test_library
+    test_c "tests" "" . $PLAIN
     export RLVR_TEST_QUICK=1 ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
-    test_c "tests under AddressSanitizer and UBSan" .asan . -O0 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+    test_c "tests under AddressSanitizer and UBSan" .asan . $ASAN
     ! have setarch || NO_ASLR="setarch -R"      # ThreadSanitizer of gcc 12 cannot place its shadow on every random layout
-    test_c "threaded tests under ThreadSanitizer" .tsan 'n_threads = [a-z2-9]' -O0 -g -fsanitize=thread
+    test_c "threaded tests under ThreadSanitizer" .tsan 'n_threads = [a-z2-9]' $TSAN
     NO_ASLR=
     unset RLVR_TEST_QUICK
     for source in tests/test_*.sh; do

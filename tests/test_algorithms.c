@@ -1,5 +1,4 @@
 /* Algorithms as a whole: presets, the trainer's own parts of them, functions of the caller's, and the check of gradients. */
-#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"

@@ -1,6 +1,5 @@
 /* The hack suite: tests/data/hacks.jsonl, each line a task with an answer that must earn nothing ("bad") beside one that must
    earn all ("good"; "good_reward" where that is not 1). A case whose kind has no verifier yet is counted and said, not run. */
-#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"

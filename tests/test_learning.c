@@ -1,6 +1,5 @@
 /* Sections 16 to 18: advantages, policy loss and learning rate against TRL, torch and transformers (learning_ref.jsonl), every
    loss gradient against finite differences in double, exactness where it is promised, and bad input. */
-#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"

@@ -1,5 +1,4 @@
 /* Section 15.13: lint finds the hole of each of six naive verifiers, and says of sound ones that there is none. */
-#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"

@@ -1,6 +1,5 @@
 /* Section 17b: preference losses against TRL's own methods (losses_trl.jsonl, which also holds its policy losses), against finite
    differences in double, their settings that exclude each other, and implicit process rewards. */
-#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"
