@@ -94,7 +94,7 @@ test_header() {
 # work.h, holds all of it.
 
 SHARED="-DRLVR_NO_STB_DS_IMPLEMENTATION -Ibuild/test/private"
-PLAIN=-O1 ASAN="-O0 -g -fsanitize=address,undefined -fno-sanitize-recover=all" TSAN="-O0 -g -fsanitize=thread"
+PLAIN=-O1 ASAN="-O0 -g -fsanitize=address,undefined -fno-sanitize-recover=all" TSAN="-O1 -g -fsanitize=thread"
 
 shared() { ! grep -E '#define RLVR_|#include "work.h"' "$1" | grep -qv RLVR_IMPLEMENTATION; }
 
