@@ -72,13 +72,14 @@ others_compile() {  # benches and fuzzers, which no test runs, still fit the hea
 }
 
 test_header() {
-    local level
-    for level in 0 3; do job header-gcc-O$level one header_compiles gcc -std=gnu11 -O$level; done      # -O2: build/library.o
-    job header-gcc-gnu99 one header_compiles gcc -std=gnu99 -fsyntax-only
-    ! have clang || job header-clang one header_compiles clang -std=gnu11 -O2
-    ! have clang || job header-clang-gnu99 one header_compiles clang -std=gnu99 -fsyntax-only
+    local std level
+    for std in gnu99 gnu11; do
+        job "header-gcc-$std" one header_compiles gcc -std=$std -O2
+        ! have clang || job "header-clang-$std" one header_compiles clang -std=$std -O2
+    done
     ! have g++ || job header-g++ one header_compiles g++ -x c++ -std=c++17 -O2
     ! have clang++ || job header-clang++ one header_compiles clang++ -x c++ -std=c++17 -O2
+    for level in 0 3; do job header-gcc-O$level one header_compiles gcc -std=gnu11 -O$level; done
     ! have aarch64-linux-gnu-gcc || job header-aarch64 one header_compiles aarch64-linux-gnu-gcc -std=gnu11 -O2
     ! have x86_64-w64-mingw32-gcc || job header-mingw one header_compiles x86_64-w64-mingw32-gcc -std=gnu11 -O2
     job header-declares one header_declares
@@ -93,7 +94,6 @@ test_header() {
 # are linked to it (tests/private.awk). A test that compiles the header in a way of its own, with another RLVR_... defined or
 # work.h, holds all of it.
 
-SHARED="-DRLVR_NO_STB_DS_IMPLEMENTATION -Ibuild/test/private"
 PLAIN=-O1 ASAN="-O0 -g -fsanitize=address,undefined -fno-sanitize-recover=all" TSAN="-O1 -g -fsanitize=thread"
 
 shared() { ! grep -E '#define RLVR_|#include "work.h"' "$1" | grep -qv RLVR_IMPLEMENTATION; }
@@ -117,18 +117,21 @@ test_library() {
     report "the library for the tests, compiled once of each kind"
 }
 
-c_test() {          # c_test NAME FLAGS... : compiles build/test/NAME from its source and runs it
-    local target=build/test/$1 source=tests/${1%%.*}.c with=
-    ! shared "$source" || with="$SHARED build/test/library${1#"${1%%.*}"}.o"
-    shift
-    if stale "$target" rlvr.h tests/test.h tests/work.h "$source" ${with##* }; then
+c_test() {          # c_test NAME SUFFIX FLAGS... : compiles build/test/NAMESUFFIX from its source and runs it
+    local source=tests/$1.c target=build/test/$1$2 library= with=
+    if shared "$source"; then
+        library=build/test/library$2.o
+        with="-DRLVR_NO_STB_DS_IMPLEMENTATION -Ibuild/test/private $library"
+    fi
+    shift 2
+    if stale "$target" rlvr.h tests/test.h tests/work.h "$source" $library; then
         compile "$target" "$source" "$@" -std=gnu11 $WARNINGS $with -I. -Ibuild/include $LIBS || { cat "$target.log"; return 1; }
     fi
     timeout 900 $NO_ASLR "$target"
 }
 
 test_c() {          # test_c TITLE SUFFIX PATTERN FLAGS...: the test files that hold PATTERN
-    local title=$1 suffix=$2 pattern=$3 source optimise
+    local title=$1 suffix=$2 pattern=$3 source name optimise
     shift 3
     for source in $(grep -lE "$pattern" tests/test_*.c); do
         [[ $source == *"$filter"* ]] || continue
@@ -136,7 +139,8 @@ test_c() {          # test_c TITLE SUFFIX PATTERN FLAGS...: the test files that 
         optimise=     # what is not about kernels compiles five times as fast without
         ! grep -q 'define RLVR_NO_SIMD' "$source" || optimise=-O0
         ! grep -q '#include "work.h"' "$source" || optimise="$optimise -fsanitize-coverage=trace-pc"
-        job "$(basename "$source" .c)$suffix" c_test "$(basename "$source" .c)$suffix" "$@" $optimise
+        name=$(basename "$source" .c)
+        job "$name$suffix" c_test "$name" "$suffix" "$@" $optimise
     done
     report "$title"
 }

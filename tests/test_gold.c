@@ -1,5 +1,6 @@
 /* Distillation from a teacher with another vocabulary (sections 12c, 13c, 19d): alignment, merging and both losses against TRL's
    (gold_trl.jsonl, which tests/parity_losses.py derives), the trainer's gradient against finite differences of a loss in double. */
+#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"

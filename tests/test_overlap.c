@@ -1,6 +1,7 @@
 /* Grading overlaps with sampling: verdicts of other processes are asked for as rollouts end, while others are still decoded. The
    same rewards as without; nothing is left behind by a step that fails. */
 /* Not under ThreadSanitizer: the verifiers are started by clone(CLONE_VM), after which it no longer follows this thread. */
+#define RLVR_NO_SIMD
 #define RLVR_IMPLEMENTATION
 #include "rlvr.h"
 #include "test.h"
