@@ -20357,9 +20357,12 @@ static const struct { int side; const char *text; } rlvr__python[] = {      /* s
    for one of them moves all of them on. Functions in Python are run by pairs: two interpreters, each in a sandbox of its own,
    one that forks a tester and one that forks a candidate for every job, so that a job finds nothing of the one before it and
    no interpreter has to be started. Between two jobs both kill what is left, empty their /tmp and their pipes, fork the next
-   tester and candidate, which wait, and say so; a pair that does not is killed and replaced. The candidate's side never sees the tests: it is handed the program, then one
-   call after the other, as plain data, and hands plain data back; tester and candidate share two pipes and nothing else.
-   A pair's messages to us: Y ready, N no ctypes; S the tests begin, V verdict, E the tester is gone, R clean, and the next is forked. */
+   tester and candidate, which wait, and say so; a pair that does not is killed and replaced. The candidate's side never sees the
+   tests: it is handed the program, then one call after the other, as plain data, and hands plain data back; tester and candidate
+   share two pipes and nothing else.
+   A pair's messages to us: Y ready, N no ctypes; S the tests begin, V verdict, E the tester is gone, R clean, and the next is
+   forked. The first R of a side may come later than its first candidate's verdict, so they are counted: a pair that owes one is
+   not clean. */
 
 typedef struct rlvr__job {
     struct rlvr__job *next;
@@ -20390,7 +20393,8 @@ typedef struct rlvr__duo {           /* a tester's interpreter and a candidate's
     int  pid[2], to[2], from[2];     /* 0: the tester's side, 1: the candidate's */
     rlvr__buf out[2], in[2];  size_t sent[2];
     rlvr__duo_state state;
-    bool clean[2], unsafe;
+    int  due[2];                     /* how often each side has still to say R: for its start and for each cleaning */
+    bool unsafe;
     int64_t memory;
     rlvr__job *job;
     double deadline;
@@ -20509,7 +20513,7 @@ static void rlvr__duo_kill(rlvr__duo *p)
         rlvr__shut(&p->to[side]);
         rlvr__shut(&p->from[side]);
         p->out[side].len = p->in[side].len = p->sent[side] = 0;
-        p->clean[side] = false;
+        p->due[side] = 0;
     }
     p->state = RLVR__DUO_NONE;
     p->job = NULL;
@@ -20577,6 +20581,7 @@ static bool rlvr__duo_start(rlvr__sandbox *s, rlvr__duo *p, rlvr__job *j)
     }
     if (!ok) { rlvr__duo_kill(p); return false; }
     p->state = RLVR__DUO_IDLE;
+    p->due[0] = p->due[1] = 1;
     p->memory = j->memory;
     p->unsafe = !confine;
     return true;
@@ -20628,10 +20633,11 @@ static void rlvr__duo_verdict(rlvr__duo *p, char letter, unsigned passed, unsign
     p->job = NULL;
     p->state = RLVR__DUO_CLEANING;
     p->deadline = rlvr__now() + 5;
-    rlvr__duo_send(p, 0, 'K', "", 0);
-    rlvr__duo_send(p, 1, 'K', "", 0);
-    rlvr__duo_flush(p, 0);
-    rlvr__duo_flush(p, 1);
+    for (int side = 0; side < 2; side++) {
+        rlvr__duo_send(p, side, 'K', "", 0);
+        rlvr__duo_flush(p, side);
+        p->due[side]++;
+    }
 }
 
 /* Reads one message at p->in[side]; bytes used, 0: not yet whole, -1: it is none. */
@@ -20642,7 +20648,7 @@ static int64_t rlvr__duo_message(rlvr__duo *p, int side, const char *at, size_t 
     switch (at[0]) {
     case 'Y': return 1;
     case 'S': if (p->job && side == 0) { p->job->started = true; p->deadline = rlvr__now() + p->job->seconds + 1; } return 1;
-    case 'R': p->clean[side] = p->state == RLVR__DUO_CLEANING; return 1;
+    case 'R': return p->due[side]-- > 0 ? 1 : -1;
     case 'E': return side == 0 && p->state == RLVR__DUO_CLEANING ? 1 : -1;
     case 'V':
         if (side != 0 || !p->job) return -1;
@@ -20683,10 +20689,7 @@ static void rlvr__duo_serve(rlvr__sandbox *s, rlvr__duo *p)
         p->in[side].len -= used;
         if (p->in[side].len) memmove(p->in[side].data, p->in[side].data + used, p->in[side].len);
     }
-    if (p->state == RLVR__DUO_CLEANING && p->clean[0] && p->clean[1]) {
-        p->state = RLVR__DUO_IDLE;
-        p->clean[0] = p->clean[1] = false;
-    }
+    if (p->state == RLVR__DUO_CLEANING && !p->due[0] && !p->due[1]) p->state = RLVR__DUO_IDLE;
     if (p->state >= RLVR__DUO_BUSY && rlvr__now() > p->deadline) rlvr__duo_failed(s, p, "the time ran out");
 }
 

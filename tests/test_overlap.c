@@ -169,10 +169,14 @@ static void test_same_rewards(void)
     for (int i = 0; i < 20; i++) CHECK(early[i] == plain[i] + 1);
 }
 
-static int n_blocks(rlvr_ctx *ctx)
+static int n_blocks(rlvr_ctx *ctx)      /* but the pool's buffers, which it keeps: when a worker is first needed is chance */
 {
     int n = 0;
+    rlvr__sandbox *s = ctx->sandbox;
     for (rlvr__block *b = ctx->blocks; b; b = b->next) n++;
+    for (int i = 0; i < s->n_workers; i++)
+        for (int side = 0; side < 2; side++) n -= (s->pairs[i].out[side].data != NULL) + (s->pairs[i].in[side].data != NULL);
+    for (rlvr__command *c = s->commands; c; c = c->next) n -= (c->out.data != NULL) + (c->in.data != NULL);
     return n;
 }
 

@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <grp.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -454,6 +455,48 @@ static void test_pending(void)
     for (int k = 0; k < 4; k++) rlvr__json_free(ctx, tasks[k]);
 }
 
+static int bytes_in(int fd)
+{
+    int n = 0;
+    return ioctl(fd, FIONREAD, &n) ? 0 : n;
+}
+
+/* The candidate's side says that its first fork waits after that fork may have run a program, and we may read it after the
+   verdict: it must not count as the cleaning that follows. The side is held, so that it cannot clean: what the first program
+   left behind is still there, and no other program may meet it. */
+static void test_overtaken(void)
+{
+    rlvr_ctx *own = ctx;
+    ctx = open_context(own->sandbox->box->off);
+    const char *leaves = "{\"program\":\"import sys\\nsys.left = 1\\ndef f(): return hasattr(sys, 'left')\",\"tests\":\"assert f()\",\"timeout\":60}";
+    const char *finds_none = "import sys\ndef f(): return not hasattr(sys, 'left')";
+    rlvr__json *task = rlvr__json_parse(ctx, "test", leaves, strlen(leaves), 1);
+    rlvr_reward_desc d;
+    rlvr_grade_result g;
+    memset(&d, 0, sizeof d);
+    memset(&g, 0, sizeof g);
+    d.kind = RLVR_REWARD_CODE;
+    rlvr__case c = {ctx, &d, task, NULL, "", 0, NULL, 0, NULL, NULL, &g, NULL, NULL};
+    rlvr__case_begin(&c);
+    rlvr__duo *p = &ctx->sandbox->pairs[0];
+    CHECK(p->state == RLVR__DUO_BUSY);
+    for (int ms = 0; ms < 60000 && (bytes_in(p->from[0]) < 29 || bytes_in(p->from[1]) < 2); ms++) usleep(1000);
+    CHECK(bytes_in(p->from[0]) >= 29 && bytes_in(p->from[1]) == 2);      /* Y, R, S and V with its 26 bytes; Y, R */
+    int pid = p->pid[1];
+    CHECK(kill(pid, SIGSTOP) == 0);
+    rlvr__case_wait(&c);
+    RIGHT(g);
+    for (int ms = 0; ms < 4000 && p->due[0]; ms++) rlvr__sandbox_pump(ctx->sandbox, 1);
+    CHECK(p->state == RLVR__DUO_CLEANING && p->due[0] == 0 && p->due[1] == 1);
+    RIGHT(code(finds_none, "assert f()", "f", ""));
+    if (p->pid[1] == pid) kill(pid, SIGCONT);
+    while (p->state == RLVR__DUO_CLEANING) rlvr__sandbox_pump(ctx->sandbox, 1);
+    RIGHT(code(finds_none, "assert f()", "f", ""));
+    rlvr__json_free(ctx, task);
+    rlvr_close(ctx);
+    ctx = own;
+}
+
 static int by_value(const void *a, const void *b) { double x = *(const double *)a, y = *(const double *)b; return x < y ? -1 : x > y; }
 
 static void test_time(void)
@@ -659,6 +702,7 @@ static void body(const char *where, int off, bool first)
 {
     ctx = open_context(off);
     if (first) { test_code(); test_stdio(); test_fuzz(); test_lacks(); test_layers(); test_process(); test_pending(); }
+    test_overtaken();
     test_attacks(where);
     if (first && !quick) test_time();
     CHECK(canary_well());
