@@ -53,7 +53,7 @@ static void messages(rlvr_ctx *ctx, int state, const char *text, size_t n)
     p.out[0].ctx = p.out[1].ctx = ctx;
     p.to[0] = p.to[1] = p.from[0] = p.from[1] = -1;
     p.state = state & 1 ? RLVR__DUO_BUSY : RLVR__DUO_CLEANING;
-    p.due[0] = p.due[1] = 1 + !(state & 1);
+    p.due[0] = p.due[1] = state & 1 ? 1 : 2;      /* R for the start, and for the cleaning */
     p.job = state & 1 ? &job : NULL;
     int side = state >> 1 & 1;
     size_t used = 0;
